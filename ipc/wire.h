@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire protocol: every byte that a client (libfs, preload) and a filesystem service share.
+ *
+ * It is the one header that both sides include. It uses nothing but fixed-width integers, so that
+ * freestanding code can include it. Four pieces of memory are shared:
+ *
+ *   table    a file in the pool's directory, written by the engine and the service, read-only to
+ *            clients: the mount table, the service's generation, and what its workers are doing.
+ *   queues   one memfd per pool, writable by every client of the pool: RCQB rings (ipc/rcqb.h).
+ *            Not trusted: an entry is a hint that names a session and a slot, never an authority.
+ *   session  one memfd per client process, mapped by that process and the service alone: request
+ *            buffers ("slots"), one for each thread that has a request under way.
+ *   socket   WIRE_SOCKET in the pool's directory, SOCK_SEQPACKET: HELLO, WELCOME and the memfds.
+ *            The client closes it at once; it keeps no descriptor.
+ *
+ * Sizes are in bytes, times in ns since the epoch unless said otherwise, errors negative errno.
+ * Every field and message is "since 1" unless it says otherwise.
+ */
+#pragma once
+
+#include <stdint.h>
+
+enum {
+	WIRE_MAGIC = 0x59544c50, /* "PLTY" */
+	WIRE_VERSION = 1,
+};
+
+/* ---- the pool's directory, as its processes see it ------------------------------------------ */
+
+#define WIRE_POOL_DIR "/run/polytropon"
+#define WIRE_SOCKET WIRE_POOL_DIR "/socket"
+#define WIRE_TABLE WIRE_POOL_DIR "/table"
+/* A regular file of mode 0. An O_PATH descriptor on it stands in the process's descriptor table for
+ * a file that only the service has open; any system call that reaches the kernel with it fails. */
+#define WIRE_PLACEHOLDER WIRE_POOL_DIR "/placeholder"
+#define WIRE_PRELOAD WIRE_POOL_DIR "/preload.so"
+/* Pre-patched text of C libraries: WIRE_PATCH_DIR "/" <build-id in hex>; see preload/overlay.h. */
+#define WIRE_PATCH_DIR WIRE_POOL_DIR "/patch"
+
+/* ---- table ----------------------------------------------------------------------------------- */
+
+enum {
+	WIRE_MOUNTS_MAX = 24,
+	WIRE_MOUNT_PATH_MAX = 480, /* with its NUL */
+	WIRE_QUEUES_MAX = 16,
+};
+
+/* What the worker of a queue is doing: a hint for the client's choice between spinning and sleeping. */
+enum wire_worker_state {
+	WIRE_WORKER_ASLEEP = 0,   /* in futex_wait on the queue's doorbell: ring it */
+	WIRE_WORKER_SPINNING = 1, /* polling the queue */
+	WIRE_WORKER_BUSY = 2,     /* serving a request; will look at the queue again */
+};
+
+struct wire_worker {
+	uint32_t state; /* enum wire_worker_state */
+	uint32_t cpu;   /* where it last ran */
+	uint32_t spare; /* > 0: other workers of this queue are asleep and may be woken */
+	uint32_t pad[13];
+};
+
+enum wire_service_state {
+	WIRE_SERVICE_DOWN = 0, /* not started, or died; the engine is restarting it */
+	WIRE_SERVICE_UP = 1,
+	WIRE_SERVICE_GONE = 2, /* the pool is ending */
+};
+
+enum wire_mount_flags {
+	WIRE_MOUNT_FUSE = 1 << 0, /* a FUSE mount stands at the path: descriptors can be materialised */
+	WIRE_MOUNT_RDONLY = 1 << 1,
+};
+
+struct wire_mount {
+	uint64_t dev;      /* st_dev that the FUSE mount shows, as stat(2) returns it; both doors show it */
+	uint32_t flags;    /* enum wire_mount_flags */
+	uint32_t path_len; /* without the NUL */
+	uint64_t root_ino;
+	uint64_t pad;
+	char path[WIRE_MOUNT_PATH_MAX]; /* absolute, normalised, no trailing slash ("/" excepted) */
+};
+
+struct wire_table {
+	uint32_t magic;
+	uint32_t version;
+	/* Incremented, and woken as a futex, whenever the service dies or starts. A session belongs to
+	 * one generation; after a change its requests in flight are lost and its handles are stale. */
+	uint32_t generation;
+	uint32_t service_state; /* enum wire_service_state */
+	uint32_t mount_count;
+	uint32_t queue_count;
+	uint32_t one_core;      /* the pool has one core: never spin */
+	uint32_t placeholder_ino_lo, placeholder_ino_hi; /* identity of WIRE_PLACEHOLDER */
+	uint32_t placeholder_dev_lo, placeholder_dev_hi;
+	uint32_t service_pid;   /* in the host's PID namespace; for people, not for programs */
+	char pool[64];
+	uint32_t pad[4];
+	struct wire_worker worker[WIRE_QUEUES_MAX];
+	struct wire_mount mount[WIRE_MOUNTS_MAX];
+};
+
+/* ---- session --------------------------------------------------------------------------------- */
+
+enum {
+	WIRE_SLOTS = 32,        /* request buffers of a session */
+	WIRE_PAGE = 4096,
+	WIRE_INLINE = 3584,     /* bytes at the end of a slot's first page */
+	WIRE_BULK = 256 * 1024, /* bytes after it */
+	WIRE_SLOT_STRIDE = WIRE_PAGE + WIRE_BULK,
+	WIRE_SESSION_SIZE = WIRE_PAGE + WIRE_SLOTS * WIRE_SLOT_STRIDE,
+};
+
+/*
+ * A slot's life. Only the client moves it to CLAIMED, SUBMITTED and FREE; only the service to TAKEN
+ * and DONE. The word is a futex: a client that sleeps sets WIRE_SLOT_WAITER in it first, and the
+ * service wakes it when the word that it replaces by DONE had that bit.
+ */
+enum wire_slot_state {
+	WIRE_SLOT_FREE = 0,
+	WIRE_SLOT_CLAIMED = 1,   /* a thread fills it */
+	WIRE_SLOT_SUBMITTED = 2, /* waits for the service */
+	WIRE_SLOT_TAKEN = 3,     /* the service has copied the request */
+	WIRE_SLOT_DONE = 4,      /* the reply is there */
+	WIRE_SLOT_STATE_MASK = 7,
+	WIRE_SLOT_WAITER = 8,
+};
+
+/* Attributes of an inode, for both directions. st_dev is the mount's, known to the client. */
+struct wire_attr {
+	uint64_t ino;
+	uint32_t mode;
+	uint32_t nlink;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t rdev_major;
+	uint32_t rdev_minor;
+	uint64_t size;
+	uint64_t blocks; /* of 512 bytes */
+	uint32_t blksize;
+	uint32_t pad;
+	int64_t atime, mtime, ctime, btime; /* seconds */
+	uint32_t atime_ns, mtime_ns, ctime_ns, btime_ns;
+};
+
+enum wire_where {
+	WIRE_IN_INLINE = 0,
+	WIRE_IN_BULK = 1,
+	WIRE_IN_CLIENT = 2, /* at `address` in the client's memory: cross-memory attach */
+};
+
+/*
+ * A directory to start from: the root of mount n, or a handle of this session. WIRE_MOUNT needs no
+ * handle. A base that the operation does not use is 0.
+ */
+#define WIRE_MOUNT(n) (0x80000000u | (uint32_t)(n))
+
+struct wire_request {
+	uint16_t op;    /* enum wire_op */
+	uint16_t flags; /* enum wire_request_flags */
+	uint32_t tid;   /* the caller's thread, as gettid(2) returns it to the caller */
+	uint32_t base;  /* where `path` starts: WIRE_MOUNT(n) or a directory handle */
+	uint32_t base2;
+	uint32_t handle;
+	uint32_t mode;
+	uint64_t offset;
+	uint64_t length;
+	uint64_t arg;
+	uint64_t arg2;
+	uint16_t where;    /* enum wire_where, of the payload: strings, or data in, or data out */
+	uint16_t pad;
+	uint32_t path_len; /* bytes of the first string in the payload, without its NUL (both carry one) */
+	uint32_t path2_len;
+	uint32_t out_max;  /* the most the service may put into the payload */
+	uint64_t address;  /* with WIRE_IN_CLIENT */
+	uint64_t spare[6];
+};
+
+struct wire_reply {
+	int64_t result; /* >= 0, -errno, or WIRE_ESCAPE */
+	uint32_t handle;
+	uint32_t out_len; /* bytes of payload */
+	uint64_t offset;
+	uint64_t arg;
+	struct wire_attr attr;
+};
+
+/*
+ * "Not mine": the walk left the instance (.. above the root, a symbolic link to an absolute path or
+ * out of it, a nested mount). The client hands the unchanged system call to the kernel.
+ */
+#define WIRE_ESCAPE (-4242)
+
+struct wire_slot {
+	uint32_t state; /* futex; enum wire_slot_state | WIRE_SLOT_WAITER */
+	uint32_t owner; /* tid of the thread that claimed it; for recovery of slots of dead threads */
+	uint64_t frame; /* stack pointer at the claim: a later claim by the same thread from a shallower
+			 * frame proves that a siglongjmp abandoned this one */
+	uint32_t queue; /* the queue it was submitted to */
+	uint32_t pad[11];
+	struct wire_request request; /* at 64 */
+	struct wire_reply reply;
+	uint8_t pad2[4096 - 3584 - 64 - sizeof(struct wire_request) - sizeof(struct wire_reply)];
+	uint8_t inline_[WIRE_INLINE];
+	/* followed by WIRE_BULK bytes */
+};
+
+_Static_assert(sizeof(struct wire_request) == 128, "layout");
+_Static_assert(sizeof(struct wire_slot) == WIRE_PAGE, "a slot's header and inline payload are a page");
+
+/* The first page of a session's memfd. Written by the service before it hands it out. */
+struct wire_session {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t session; /* its number, which queue items carry */
+	uint32_t generation;
+	uint32_t slots;
+	uint32_t slot_stride;
+	/* Copy thresholds that the service measured at its start; see ipc/copy.h. */
+	uint32_t smo_min; /* from this size on, SMO instead of SMC */
+	uint32_t cma_min; /* from this size on, CMA; UINT32_MAX: never */
+	uint32_t umask;   /* of the process when it attached */
+	uint32_t pid;     /* of the process, in its own PID namespace; 0 where unknown */
+	uint32_t uid, gid; /* what the service checks permissions with */
+	uint32_t pad[20];
+};
+
+/* ---- socket ---------------------------------------------------------------------------------- */
+
+enum wire_hello_kind {
+	WIRE_HELLO_ATTACH = 1,      /* a new session; replaces an older one of the same process */
+	WIRE_HELLO_CREDENTIALS = 2, /* take uid, gid and groups of the sender anew; keeps the session */
+	/* The sender is about to exec and keeps this connection as a close-on-exec descriptor: its end
+	 * ends the session. A byte sent on it first says that the exec failed. */
+	WIRE_HELLO_EXEC = 3,
+	/* Requests of this session wait and nobody answers: look at its slots, whatever the queues say. */
+	WIRE_HELLO_KICK = 4,
+};
+
+struct wire_hello {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t kind;
+	uint32_t session; /* for all but ATTACH */
+	uint32_t pid;     /* the sender's own, for nested PID namespaces */
+	uint32_t pad[3];
+};
+
+/* The answer. With ATTACH it carries two descriptors: the session's memfd, the queues' memfd. */
+struct wire_welcome {
+	uint32_t magic;
+	uint32_t version;
+	int32_t result; /* 0 or -errno */
+	uint32_t session;
+	uint32_t generation;
+	uint32_t queue_count;
+	uint32_t queue_slots;
+	uint32_t queue_stride;
+	uint64_t session_size;
+	uint64_t queues_size;
+};
+
+/* Item of a queue: session << 16 | slot. */
+#define WIRE_ITEM(session, slot) (((uint64_t)(session) << 16) | (uint64_t)(slot))
+#define WIRE_ITEM_SESSION(item) ((uint32_t)((item) >> 16))
+#define WIRE_ITEM_SLOT(item) ((uint32_t)((item)&0xffff))
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+enum wire_request_flags {
+	WIRE_NOFOLLOW = 1 << 0, /* do not follow a symbolic link in the last component */
+	WIRE_EMPTY = 1 << 1,    /* path is empty: the object is `handle` (or base) itself */
+	WIRE_DATASYNC = 1 << 2,
+	WIRE_EFFECTIVE = 1 << 3, /* ACCESS with the effective ids (AT_EACCESS) */
+	WIRE_REMOVEDIR = 1 << 4,
+	WIRE_APPEND = 1 << 5,    /* WRITE at the end, whatever the handle's flags */
+	WIRE_NOREAD_ATTR = 1 << 6,
+};
+
+/*
+ * Every operation, with what it reads of the request and writes to the reply. "object" means:
+ * base + path, or with WIRE_EMPTY the handle. Paths are relative to base; leading slashes do not
+ * mean the root of anything. All path operations fail as the system call of that name does.
+ *
+ *  NULL         nothing: a round trip, for measuring and for being alive.
+ *  OPEN         base path; arg = open(2) flags, mode after umask. -> handle, attr, arg = 1 if created
+ *  CLOSE        handle. Drops the caller's POSIX locks on the inode too, as close(2) does.
+ *  FLUSH        handle. Only that dropping: a duplicate descriptor was closed.
+ *  READ         handle offset length (<= WIRE_BULK). -> result, data
+ *  WRITE        handle offset length, data; WIRE_APPEND; arg = RWF_* of pwritev2.
+ *               -> result, offset = end of what was written
+ *  GETATTR      object -> attr
+ *  SETATTR      object; arg = wire_setattr mask; mode; offset = size; arg2 = uid | gid << 32;
+ *               payload after the path: struct wire_times. -> attr
+ *  ACCESS       object; mode = R_OK | W_OK | X_OK
+ *  READLINK     object -> data, result = length
+ *  GETDENTS     handle; offset = cookie (0 first); -> data: struct linux_dirent64 records as
+ *               getdents64(2) gives; offset = the next cookie; result = bytes
+ *  MKDIR MKNOD  base path mode; arg = rdev as (major << 32 | minor) -> attr
+ *  SYMLINK      base path = new name, path2 = target -> attr
+ *  LINK         object = existing; base2 path2 = new name
+ *  UNLINK       base path; WIRE_REMOVEDIR for rmdir
+ *  RENAME       base path -> base2 path2; arg = renameat2 flags
+ *  TRUNCATE is SETATTR with size.
+ *  FALLOCATE    handle; arg = mode, offset, length
+ *  FSYNC        handle; WIRE_DATASYNC
+ *  SYNCFS       handle or base
+ *  STATFS       object -> data: struct wire_statfs
+ *  GETXATTR     object; path2 = name; out_max -> data, result = length (out_max 0: length only)
+ *  SETXATTR     object; path2 = name; arg = flags; length = value's size, value after both strings
+ *  LISTXATTR    object; out_max -> data, result
+ *  REMOVEXATTR  object; path2 = name
+ *  SEEK         handle, offset, arg = SEEK_DATA | SEEK_HOLE -> offset
+ *  FLOCK        handle; arg = LOCK_* ; without LOCK_NB it waits: -> when granted
+ *  LOCK         handle; arg = F_GETLK, F_SETLK, F_SETLKW or their F_OFD_ forms; mode = F_RDLCK,
+ *               F_WRLCK, F_UNLCK; offset, length (0: to the end) absolute.
+ *               -> for GETLK: arg = type, offset, attr.size = length, handle = pid
+ *  CANCEL       arg = slot of this session whose lock wait is to end with -EINTR
+ *  SETFL        handle; arg = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME as they shall be
+ *  COPY         handle = in, base = out handle; offset = in offset, arg = out offset, length -> result
+ *  MATERIALISE  handle: the caller's thread will open this open file through the FUSE mount next.
+ *               -> data: where, a path relative to the mount; result = its length; the OPEN message
+ *               of that thread for that inode will join the existing open file. arg = 1: use the
+ *               name that always works, though it reads oddly in /proc/self/fd.
+ *  ADOPT        offset = st_ino, arg = a descriptor's number, or UINT64_MAX for the working directory,
+ *               base = WIRE_MOUNT(n): the caller holds this directory; the service verifies it
+ *               in /proc. -> handle
+ *  GETPATH      handle -> data: path relative to the mount's root; result = its length; -ENOENT if none
+ *  FADVISE      handle offset length; arg = POSIX_FADV_*
+ */
+#define WIRE_OPS(X)                                                                                 \
+	X(NULL, null)                                                                               \
+	X(OPEN, open)                                                                               \
+	X(CLOSE, close)                                                                             \
+	X(FLUSH, flush)                                                                             \
+	X(READ, read)                                                                               \
+	X(WRITE, write)                                                                             \
+	X(GETATTR, getattr)                                                                         \
+	X(SETATTR, setattr)                                                                         \
+	X(ACCESS, access)                                                                           \
+	X(READLINK, readlink)                                                                       \
+	X(GETDENTS, getdents)                                                                       \
+	X(MKDIR, mkdir)                                                                             \
+	X(MKNOD, mknod)                                                                             \
+	X(SYMLINK, symlink)                                                                         \
+	X(LINK, link)                                                                               \
+	X(UNLINK, unlink)                                                                           \
+	X(RENAME, rename)                                                                           \
+	X(FALLOCATE, fallocate)                                                                     \
+	X(FSYNC, fsync)                                                                             \
+	X(SYNCFS, syncfs)                                                                           \
+	X(STATFS, statfs)                                                                           \
+	X(GETXATTR, getxattr)                                                                       \
+	X(SETXATTR, setxattr)                                                                       \
+	X(LISTXATTR, listxattr)                                                                     \
+	X(REMOVEXATTR, removexattr)                                                                 \
+	X(SEEK, seek)                                                                               \
+	X(FLOCK, flock)                                                                             \
+	X(LOCK, lock)                                                                               \
+	X(CANCEL, cancel)                                                                           \
+	X(SETFL, setfl)                                                                             \
+	X(COPY, copy)                                                                               \
+	X(MATERIALISE, materialise)                                                                 \
+	X(ADOPT, adopt)                                                                             \
+	X(GETPATH, getpath)                                                                         \
+	X(FADVISE, fadvise)
+
+enum wire_op {
+#define X(NAME, name) WIRE_##NAME,
+	WIRE_OPS(X)
+#undef X
+		WIRE_OP_MAX
+};
+
+enum wire_setattr {
+	WIRE_SET_MODE = 1 << 0,
+	WIRE_SET_UID = 1 << 1,
+	WIRE_SET_GID = 1 << 2,
+	WIRE_SET_SIZE = 1 << 3,
+	WIRE_SET_ATIME = 1 << 4,
+	WIRE_SET_MTIME = 1 << 5,
+	WIRE_SET_ATIME_NOW = 1 << 6, /* with SET_ATIME: the service's clock */
+	WIRE_SET_MTIME_NOW = 1 << 7,
+};
+
+struct wire_times {
+	int64_t atime, mtime;
+	uint32_t atime_ns, mtime_ns;
+};
+
+struct wire_statfs {
+	uint64_t bsize, frsize, blocks, bfree, bavail, files, ffree, namelen, type;
+};
+
+/* The ioctl that turns a FUSE descriptor into a handle of the calling process's session. */
+struct wire_adopt {
+	uint32_t handle; /* out */
+	uint32_t flags;  /* out: open(2) flags of the open file */
+};
+#define WIRE_IOC_ADOPT 0x80085001u /* _IOR('P', 1, struct wire_adopt) */
