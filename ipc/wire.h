@@ -42,7 +42,7 @@ enum {
 
 enum {
 	WIRE_MOUNTS_MAX = 24,
-	WIRE_MOUNT_PATH_MAX = 480, /* with its NUL */
+	WIRE_MOUNT_PATH_MAX = 464, /* with its NUL */
 	WIRE_QUEUES_MAX = 16,
 };
 
@@ -58,7 +58,12 @@ struct wire_worker {
 	uint32_t cpu;   /* where it last ran */
 	uint32_t spare; /* > 0: other workers of this queue are asleep and may be woken */
 	uint32_t pad[13];
+	/* On a cache line of its own, for it changes twice with every request: somebody polls the queue. If
+	 * not, all who are awake serve requests, and a client that is about to sleep wakes a spare one. */
+	uint32_t leading;
+	uint32_t pad2[15];
 };
+_Static_assert(sizeof(struct wire_worker) == 128, "two cache lines");
 
 enum wire_service_state {
 	WIRE_SERVICE_DOWN = 0, /* not started, or died; the engine is restarting it */
@@ -69,6 +74,8 @@ enum wire_service_state {
 enum wire_mount_flags {
 	WIRE_MOUNT_FUSE = 1 << 0, /* a FUSE mount stands at the path: descriptors can be materialised */
 	WIRE_MOUNT_RDONLY = 1 << 1,
+	/* Not ours: a mount of the kernel's stands here, below one of ours. Paths into it are the kernel's. */
+	WIRE_MOUNT_KERNEL = 1 << 2,
 };
 
 struct wire_mount {
@@ -76,7 +83,10 @@ struct wire_mount {
 	uint32_t flags;    /* enum wire_mount_flags */
 	uint32_t path_len; /* without the NUL */
 	uint64_t root_ino;
-	uint64_t pad;
+	/* What the kernel's FUSE_INIT said (major, minor, max_readahead, flags, flags2), kept by the service
+	 * for the service that follows it. Clients do not need it. */
+	uint32_t fuse_init[5];
+	uint32_t pad;
 	char path[WIRE_MOUNT_PATH_MAX]; /* absolute, normalised, no trailing slash ("/" excepted) */
 };
 
@@ -192,11 +202,10 @@ struct wire_reply {
 
 struct wire_slot {
 	uint32_t state; /* futex; enum wire_slot_state | WIRE_SLOT_WAITER */
-	uint32_t owner; /* tid of the thread that claimed it; for recovery of slots of dead threads */
-	uint64_t frame; /* stack pointer at the claim: a later claim by the same thread from a shallower
-			 * frame proves that a siglongjmp abandoned this one */
+	uint32_t owner; /* tid of the thread that claimed it; 0: not known (to find out is a system call) */
 	uint32_t queue; /* the queue it was submitted to */
-	uint32_t pad[11];
+	uint32_t cpu;   /* the core that it was submitted from: a hint, whether to spin for the next */
+	uint32_t pad[12];
 	struct wire_request request; /* at 64 */
 	struct wire_reply reply;
 	uint8_t pad2[4096 - 3584 - 64 - sizeof(struct wire_request) - sizeof(struct wire_reply)];
@@ -278,8 +287,13 @@ enum wire_request_flags {
 
 /*
  * Every operation, with what it reads of the request and writes to the reply. "object" means:
- * base + path, or with WIRE_EMPTY the handle. Paths are relative to base; leading slashes do not
- * mean the root of anything. All path operations fail as the system call of that name does.
+ * base + path, or with WIRE_EMPTY the handle (or, if handle is 0, base itself). Paths are relative to
+ * base; leading slashes do not mean the root of anything. All path operations fail as the system call
+ * of that name does.
+ *
+ * Payload in: for operations with a path: path NUL [path2 NUL, if path2_len > 0] [data]; the first NUL
+ * is there even if path_len is 0 (WIRE_EMPTY). For READ, WRITE and others without: data from its first
+ * byte. Payload out: from the first byte, over what was there.
  *
  *  NULL         nothing: a round trip, for measuring and for being alive.
  *  OPEN         base path; arg = open(2) flags, mode after umask. -> handle, attr, arg = 1 if created

@@ -261,6 +261,8 @@ int ls_stack_open(struct json_object *stack, const char *tenant, struct ls **ret
 struct ls *ls_stack_close(struct ls *top);
 /* Finds the layer of that type nearest to the top, for `set`. NULL if there is none. */
 struct ls *ls_stack_find(struct ls *top, const char *type);
+/* Sets a live option of one layer, checked against its table. 0, or -errno and a sentence. */
+int ls_option_set(struct ls *ls, const char *option, const char *value, char *error, size_t error_size);
 
 /*
  * Checks a stack's JSON without opening anything: types, options, values, number of layers below.

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: one process, one thread, one loop. It forks pools and services, and holds what survives them.
+ *
+ * As a daemon it listens at the control socket and ends when no pool is left. As the private engine of a
+ * throw-away pool it serves the one connection that it was born with, and ends with it.
+ */
+#pragma once
+
+#include "engine/loop.h"
+#include "engine/pool.h"
+
+struct client;
+
+struct engine {
+	int epoll;
+	struct source listen;  /* -1: a private engine */
+	struct source signals; /* SIGCHLD, and the signals that end it */
+	int reaper;            /* to the reaper (engine/reaper.h) */
+	int proc;              /* the host's /proc */
+	bool ending;           /* no more pools: the directory is gone */
+	bool had_client;
+	TAILQ_HEAD(, pool) pools;
+	TAILQ_HEAD(, client) clients;
+};
+
+/* Runs until it is over. One of the two descriptors is -1; both are taken over. Returns an exit status. */
+int engine_run(int listen_fd, int client_fd);
+struct pool *engine_pool(struct engine *engine, const char *name);
+/* A pool's state has changed: tells whoever waits for it. The pool may be on its way out of the list. */
+void engine_pool_changed(struct engine *engine, struct pool *pool);
+void engine_pool_gone(struct engine *engine, const char *name);
+/* The name of a pool's groups: unlike those of every other engine on the host. */
+void engine_group_name(const struct engine *engine, const char *pool, char *buf, size_t size);

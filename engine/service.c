@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pool's service: its start, its questions and answers, its deaths. See service/boot.h.
+ *
+ * The service runs in the pool's cgroup, in the host's PID and user namespaces, in a mount namespace of its own.
+ * It gets all that it may touch as descriptors. It cannot start in an empty root, where there is no loader; so
+ * when it has answered the boot message, and before a client is told that the pool is up, a child enters its
+ * mount namespace and puts an empty, read-only root under it (service_lock_in): pivot_root moves the root of
+ * every process of a namespace.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "engine/cpus.h"
+#include "engine/engine.h"
+#include "engine/mounts.h"
+#include "engine/programs.h"
+#include "engine/reaper.h"
+#include "engine/table.h"
+#include "service/boot.h"
+
+/* ---- the boot message -------------------------------------------------------------------------- */
+
+/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; three come before them. */
+enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_PLACE };
+
+static int put_host_fd(const char *type, struct json_object *config, void *arg)
+{
+	int *next = arg;
+
+	if (!strcmp(type, "host"))
+		json_object_object_add(config, "fd", json_object_new_int((*next)++));
+	return 0;
+}
+
+static struct json_object *boot_mounts(const struct pool *pool)
+{
+	struct json_object *stacks = json_child(pool->spec, "mounts", json_type_object);
+	struct json_object *places = json_child(pool->place.json, "mounts", json_type_array);
+	struct json_object *list = json_object_new_array();
+	int next = BOOT_PLACE;
+	size_t i = 0;
+
+	json_object_object_foreach(stacks, path, stack) {
+		struct json_object *m = json_object_new_object();
+		struct json_object *place = json_object_array_get_idx(places, i++);
+		struct json_object *copy = json_tokener_parse(json_object_to_json_string(stack));
+		(void)path;
+		stack_walk(copy, put_host_fd, &next);
+		json_object_object_add(m, "path", json_object_new_string(json_string(place, "path")));
+		json_object_object_add(m, "stack", copy);
+		json_object_array_add(list, m);
+	}
+	for (i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *m = json_object_array_get_idx(list, i);
+		if (!json_true(json_object_array_get_idx(places, i), "fuse"))
+			continue;
+		json_object_object_add(m, "fuse", json_object_new_int(next++));
+		json_object_object_add(m, "fuse_live", json_object_new_boolean(pool->fuse_live));
+	}
+	return list;
+}
+
+static struct json_object *boot_cpus(const struct pool *pool)
+{
+	const char *cpus = json_string(pool->spec, "cpus");
+	cpu_set_t set;
+
+	cpus_allowed(&set);
+	if (cpus)
+		cpus_parse(cpus, &set);
+	return cpus_json(&set);
+}
+
+static int boot_send(struct pool *pool)
+{
+	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
+	size_t place = pool->place.fd_count - BUILD_FDS;
+	int *fds = calloc(BOOT_PLACE + place, sizeof(int));
+	int r;
+
+	if (!fds)
+		return error_errno(&pool->error, ENOMEM, "boot the service");
+	fds[BOOT_LISTEN] = pool_fd(pool, BUILD_LISTEN);
+	fds[BOOT_TABLE] = pool_fd(pool, BUILD_TABLE);
+	fds[BOOT_PROC] = pool->engine->proc;
+	memcpy(fds + BOOT_PLACE, pool->place.fds + BUILD_FDS, place * sizeof(int));
+	json_object_object_add(json, "method", json_object_new_string("boot"));
+	json_object_object_add(json, "pool", json_object_new_string(pool->name));
+	json_object_object_add(json, "generation", json_object_new_int64(pool->table->generation));
+	json_object_object_add(json, "listen", json_object_new_int(BOOT_LISTEN));
+	json_object_object_add(json, "table", json_object_new_int(BOOT_TABLE));
+	json_object_object_add(json, "proc", json_object_new_int(BOOT_PROC));
+	json_object_object_add(json, "cpus", boot_cpus(pool));
+	json_object_object_add(json, "settings", spec_settings(pool->spec));
+	json_object_object_add(json, "mounts", boot_mounts(pool));
+	r = parcel_send(pool->service.socket.fd, json, fds, BOOT_PLACE + place);
+	free(fds);
+	return r < 0 ? error_errno(&pool->error, r, "send the boot message to the service") : 0;
+}
+
+/* ---- the process ------------------------------------------------------------------------------- */
+
+static int child_prepare(struct pool *pool, struct error *error)
+{
+	const char *cpus = json_string(pool->spec, "cpus");
+	sigset_t none;
+	cpu_set_t set;
+	int r = group_join(&pool->group, getpid(), error);
+
+	if (r < 0)
+		return r;
+	if (cpus && !(pool->group.have & 1u << GROUP_CPUSET) && cpus_parse(cpus, &set) == 0)
+		sched_setaffinity(0, sizeof(set), &set);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || chdir("/") < 0)
+		return error_errno(error, errno, "make a mount namespace for the service");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return 0;
+}
+
+/* In the child. The answer of a service that could not start is a service's answer. */
+static void child_run(struct pool *pool, const char *program, int socket)
+{
+	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
+	struct error error;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* SIGTERM, not SIGKILL: at the end of the engine there are changes to write back. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	dup2(null, STDIN_FILENO);
+	dup2(STDERR_FILENO, STDOUT_FILENO);
+	if (child_prepare(pool, &error) == 0) {
+		if (socket == BOOT_FD)
+			fcntl(socket, F_SETFD, 0);
+		else
+			dup2(socket, BOOT_FD);
+		execl(program, "polytropon-service", "--boot", NULL);
+		error_errno(&error, errno, "start '%s'", program);
+		socket = BOOT_FD;
+	}
+	json_object_object_add(json, "ok", json_object_new_boolean(false));
+	json_object_object_add(json, "error", json_object_new_string(error.text));
+	parcel_send(socket, json, NULL, 0);
+	_exit(1);
+}
+
+static void service_ready(struct source *source, uint32_t events);
+
+static int spawn(struct pool *pool, const char *program)
+{
+	struct service *s = &pool->service;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_errno(&pool->error, errno, "make the service's socket");
+	s->pid = fork();
+	if (s->pid == 0)
+		child_run(pool, program, pair[1]);
+	close(pair[1]);
+	if (s->pid < 0) {
+		s->pid = 0;
+		close(pair[0]);
+		return error_errno(&pool->error, errno, "start the service");
+	}
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	s->pidfd = pidfd_open(s->pid, 0);
+	s->socket = (struct source){.fd = pair[0], .ready = service_ready};
+	return loop_add(pool->engine->epoll, &s->socket, EPOLLIN);
+}
+
+int service_start(struct pool *pool)
+{
+	char program[PATH_MAX];
+	struct error why;
+	int r;
+
+	if (program_service(program, &why) < 0)
+		return error_set(&pool->error, -ENOENT, "no service program: %s", why.text);
+	r = spawn(pool, program);
+	if (r < 0)
+		return r;
+	pool->service.answered = false;
+	reaper_pool(pool->engine->reaper, pool->name, &pool->group, pool->service.pidfd);
+	return boot_send(pool);
+}
+
+void service_kill(struct pool *pool)
+{
+	if (pool->service.pid > 0)
+		kill(pool->service.pid, SIGKILL);
+}
+
+void service_ended(struct pool *pool, int status)
+{
+	struct service *s = &pool->service;
+
+	if (!pool->error.text[0] && WIFSIGNALED(status))
+		error_set(&pool->error, 0, "its service was killed by signal %d", WTERMSIG(status));
+	else if (!pool->error.text[0])
+		error_set(&pool->error, 0, "its service ended with status %d", WEXITSTATUS(status));
+	s->pid = 0;
+	s->answered = false;
+	close_p(&s->pidfd);
+	loop_close(pool->engine->epoll, &s->socket);
+	service_calls_fail(pool);
+}
+
+void service_fini(struct pool *pool)
+{
+	loop_close(pool->engine->epoll, &pool->service.socket);
+	close_p(&pool->service.pidfd);
+	service_calls_fail(pool);
+}
+
+/* ---- questions --------------------------------------------------------------------------------- */
+
+static void told(struct service_call *call, struct json_object *reply)
+{
+	free(call);
+}
+
+void service_calls_fail(struct pool *pool)
+{
+	struct service_call *call;
+
+	while ((call = TAILQ_FIRST(&pool->service.calls))) {
+		TAILQ_REMOVE(&pool->service.calls, call, link);
+		call->done(call, NULL);
+	}
+}
+
+void service_ask(struct pool *pool, struct service_call *call, struct json_object *question)
+{
+	call->pool = pool;
+	if (!pool->service.answered || parcel_send(pool->service.socket.fd, question, NULL, 0) < 0) {
+		call->done(call, NULL);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&pool->service.calls, call, link);
+}
+
+void service_tell(struct pool *pool, const char *method)
+{
+	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
+	struct service_call *call = calloc(1, sizeof(*call));
+
+	json_object_object_add(json, "method", json_object_new_string(method));
+	if (!call)
+		return;
+	call->done = told;
+	service_ask(pool, call, json);
+}
+
+static void booted(struct pool *pool, struct json_object *reply)
+{
+	const char *error = json_string(reply, "error");
+
+	if (json_true(reply, "ok")) {
+		pool->service.answered = true;
+		pool->fuse_live = true;
+		if (pool->state != POOL_STOPPING)
+			service_lock_in(pool);
+		return;
+	}
+	error_set(&pool->error, -EIO, "%s", error ? error : "the service refused without a reason");
+	pool_fail(pool);
+}
+
+static void service_ready(struct source *source, uint32_t events)
+{
+	struct pool *pool = container_of(source, struct pool, service.socket);
+	struct parcel parcel = {};
+	struct service_call *call;
+	int r = parcel_recv(source->fd, &parcel);
+
+	if (r < 0) {
+		/* Its end is noticed as a child's; a service that talks nonsense is made to end. */
+		loop_close(pool->engine->epoll, source);
+		if (r != -ECONNRESET)
+			service_kill(pool);
+	} else if (r == 1 && !pool->service.answered) {
+		booted(pool, parcel.json);
+	} else if (r == 1 && (call = TAILQ_FIRST(&pool->service.calls))) {
+		TAILQ_REMOVE(&pool->service.calls, call, link);
+		call->done(call, parcel.json);
+	}
+	parcel_fini(&parcel);
+}
+
+/* ---- the empty root ---------------------------------------------------------------------------- */
+
+static int lock_in(int pidfd, struct error *error)
+{
+	_cleanup_(close_p) int root = -1;
+
+	if (setns(pidfd, CLONE_NEWNS) < 0)
+		return error_errno(error, errno, "enter the service's mount namespace");
+	root = mount_tmpfs("mode=0555,size=4k,nr_inodes=1,ro", error);
+	if (root < 0)
+		return root;
+	/* Any directory would do for the moment in between. */
+	if (move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(root) < 0 ||
+	    syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+		return error_errno(error, errno, "give the service an empty root");
+	return 0;
+}
+
+void service_lock_in(struct pool *pool)
+{
+	pool->locker = fork();
+	if (pool->locker == 0) {
+		struct error error;
+		int r = lock_in(pool->service.pidfd, &error);
+		if (r < 0)
+			log_line("pool '%s': %s", pool->name, error.text);
+		_exit(r < 0);
+	}
+	if (pool->locker < 0) {
+		pool->locker = 0;
+		error_errno(&pool->error, errno, "give the service an empty root");
+		pool_fail(pool);
+		return;
+	}
+	if (pool->state == POOL_BOOTING)
+		pool->state = POOL_LOCKING;
+}

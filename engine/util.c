@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/util.h"
+
+static bool stamped;
+
+int error_set(struct error *error, int code, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(error->text, sizeof(error->text), format, ap);
+	va_end(ap);
+	return code;
+}
+
+int error_errno(struct error *error, int err, const char *format, ...)
+{
+	va_list ap;
+	size_t len;
+
+	err = abs(err);
+	va_start(ap, format);
+	vsnprintf(error->text, sizeof(error->text), format, ap);
+	va_end(ap);
+	len = strlen(error->text);
+	snprintf(error->text + len, sizeof(error->text) - len, ": %s", strerror(err));
+	return -err;
+}
+
+void log_stamped(void)
+{
+	stamped = true;
+}
+
+void log_line(const char *format, ...)
+{
+	char line[1024], when[40] = "";
+	struct tm tm;
+	time_t now = time(NULL);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (stamped && localtime_r(&now, &tm))
+		strftime(when, sizeof(when), "%F %T ", &tm);
+	dprintf(STDERR_FILENO, "%spolytropon: %s\n", when, line);
+}
+
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
+
+struct json_object *json_child(struct json_object *object, const char *key, enum json_type type)
+{
+	struct json_object *child = NULL;
+
+	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &child) ||
+	    !json_object_is_type(child, type))
+		return NULL;
+	return child;
+}
+
+const char *json_string(struct json_object *object, const char *key)
+{
+	struct json_object *child = NULL;
+
+	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &child) ||
+	    json_object_is_type(child, json_type_object) || json_object_is_type(child, json_type_array))
+		return NULL;
+	return json_object_get_string(child);
+}
+
+int64_t json_number(struct json_object *object, const char *key, int64_t fallback)
+{
+	struct json_object *child = json_child(object, key, json_type_int);
+
+	return child ? json_object_get_int64(child) : fallback;
+}
+
+bool json_true(struct json_object *object, const char *key)
+{
+	const char *word = json_string(object, key);
+
+	return word && !strcmp(word, "true");
+}
+
+void json_set(struct json_object *object, const char *key, const char *format, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	json_object_object_add(object, key, json_object_new_string(text));
+}
+
+void json_say(struct json_object *array, const char *format, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	json_object_array_add(array, json_object_new_string(text));
+}
+
+struct json_object *json_strings(const char *const *list, size_t count)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(array, json_object_new_string(list[i]));
+	return array;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "fuse/door.h"
+#include "service/cred.h"
+#include "service/ofd.h"
+#include "service/vfs.h"
+
+enum { DOOR_THREADS = 6, DOOR_MAX_IO = 1024 * 1024 };
+
+struct fuse_door {
+	struct service *service;
+	struct instance *fs;
+	struct fuse_session *session;
+	int fd;
+	uint32_t *init; /* where INIT's parameters are kept: wire_mount.fuse_init */
+	bool replay;    /* INIT is to be made up from them, and its answer kept from the kernel */
+	bool init_seen, init_answered;
+	bool stopping;
+	bool epoch;      /* the kernel knows FUSE_NOTIFY_INC_EPOCH */
+	bool names_kept; /* atomic: the kernel has been told names with a timeout since the last bump */
+	pthread_t thread[DOOR_THREADS];
+	unsigned threads;
+	/* Open files as the kernel names them. */
+	pthread_mutex_t files_lock;
+	struct ofd **files;
+	unsigned file_room, file_hint;
+	uint32_t incarnation; /* in the upper half of a file's number: those of an earlier service are unknown */
+};
+
+/* files.c: numbers for open files. Takes over the reference; 0: no memory. */
+uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd);
+struct ofd *door_file_get(struct fuse_door *door, uint64_t number);  /* referenced; NULL if unknown */
+struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the reference is the caller's */
+
+/* notify.c */
+extern const struct door_hooks fuse_door_hooks;
+
+/* ops.c */
+extern const struct fuse_lowlevel_ops fuse_door_ops;
+
+/* transport.c: reading and writing /dev/fuse, with INIT negotiated beyond what the library knows. */
+extern const struct fuse_custom_io fuse_door_io;
+
+static inline uint64_t node_of(const struct inode *inode)
+{
+	return inode == inode->fs->root ? FUSE_ROOT_ID : inode->ino;
+}
+
+/* Referenced; NULL if the kernel names an inode that this service does not know. */
+static inline struct inode *inode_of(struct fuse_door *door, uint64_t node)
+{
+	return node == FUSE_ROOT_ID ? inode_ref(door->fs->root) : inode_find(door->fs, node);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The FUSE door of one filesystem instance: what reaches it by way of the kernel.
+ *
+ * What the kernel is allowed to remember, and why that is safe:
+ *  names       for ever, if every user may search the directory (else the kernel would not ask whether this
+ *              one may) and the stack has the files to itself; any change through another door bumps the
+ *              connection's epoch, which makes the kernel ask again.
+ *  attributes  for ever, with one notice when they change through another door.
+ *  pages       of files opened for reading; ranges written through another door are dropped first. Files
+ *              opened for writing bypass the page cache but for mappings.
+ * A stack whose files others may change (LS_SHARED) gets no names and no attributes remembered.
+ */
+#pragma once
+
+#include "service/service.h"
+
+/*
+ * Takes requests from `fd`, a mounted /dev/fuse, in threads of its own. live: an earlier service has answered
+ * INIT on it. 0 or -errno.
+ */
+int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, struct fuse_door **ret);
+/* Ends the threads; the mount stays, and requests wait. Takes NULL, returns NULL. */
+struct fuse_door *fuse_door_close(struct fuse_door *door);

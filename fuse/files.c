@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuse/door-internal.h"
+
+/* With the lock held: the index of an empty place, or -1. */
+static int place(struct fuse_door *door)
+{
+	unsigned room = door->file_room ? door->file_room * 2 : 64;
+	struct ofd **files;
+
+	for (unsigned n = 0; n < door->file_room; n++) {
+		unsigned i = (door->file_hint + n) % door->file_room;
+		if (!door->files[i])
+			return i;
+	}
+	files = realloc(door->files, room * sizeof(*files));
+	if (!files)
+		return -1;
+	memset(files + door->file_room, 0, (room - door->file_room) * sizeof(*files));
+	door->files = files;
+	door->file_hint = door->file_room;
+	door->file_room = room;
+	return door->file_hint;
+}
+
+uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd)
+{
+	int i;
+
+	pthread_mutex_lock(&door->files_lock);
+	i = place(door);
+	if (i >= 0) {
+		door->files[i] = ofd;
+		door->file_hint = i + 1;
+	}
+	pthread_mutex_unlock(&door->files_lock);
+	if (i < 0) {
+		ofd_unref(ofd);
+		return 0;
+	}
+	__atomic_add_fetch(&ofd->inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
+	return (uint64_t)door->incarnation << 32 | (i + 1);
+}
+
+/* With the lock held. */
+static struct ofd **find(struct fuse_door *door, uint64_t number)
+{
+	unsigned i = (uint32_t)number - 1;
+
+	return number >> 32 == door->incarnation && i < door->file_room ? &door->files[i] : NULL;
+}
+
+struct ofd *door_file_get(struct fuse_door *door, uint64_t number)
+{
+	struct ofd **p, *ofd;
+
+	pthread_mutex_lock(&door->files_lock);
+	p = find(door, number);
+	ofd = p && *p ? ofd_ref(*p) : NULL;
+	pthread_mutex_unlock(&door->files_lock);
+	return ofd;
+}
+
+struct ofd *door_file_take(struct fuse_door *door, uint64_t number)
+{
+	struct ofd **p, *ofd = NULL;
+
+	pthread_mutex_lock(&door->files_lock);
+	p = find(door, number);
+	if (p) {
+		ofd = *p;
+		*p = NULL;
+	}
+	pthread_mutex_unlock(&door->files_lock);
+	if (ofd)
+		__atomic_sub_fetch(&ofd->inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
+	return ofd;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeping the kernel's caches right when something changes through another door. Runs in the threads of that
+ * other door, never in ours: dropping pages may make the kernel send writes that our threads must answer.
+ */
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "fuse/door-internal.h"
+
+enum { NOTIFY_INC_EPOCH = 8 }; /* FUSE 7.44; linux/fuse.h of Debian 12 is older */
+
+struct notice { /* struct fuse_out_header of linux/fuse.h */
+	uint32_t len;
+	int32_t error;
+	uint64_t unique;
+};
+
+static bool epoch_bump(struct fuse_door *door)
+{
+	struct notice notice = {.len = sizeof(notice), .error = NOTIFY_INC_EPOCH};
+
+	return write(door->fd, &notice, sizeof(notice)) == sizeof(notice);
+}
+
+static void attr_changed(void *arg, struct inode *inode)
+{
+	struct fuse_door *door = arg;
+
+	if (__atomic_exchange_n(&inode->kernel_attr, false, __ATOMIC_SEQ_CST))
+		fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), -1, 0);
+}
+
+static void data_changed(void *arg, struct inode *inode, off_t offset, off_t length)
+{
+	struct fuse_door *door = arg;
+
+	fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), offset, length);
+}
+
+static void names_changed(void *arg)
+{
+	struct fuse_door *door = arg;
+
+	/* Without epochs names are kept for a second at most; see entry_timeout() in ops.c. */
+	if (!door->epoch || !__atomic_exchange_n(&door->names_kept, false, __ATOMIC_SEQ_CST))
+		return;
+	if (!epoch_bump(door))
+		door->epoch = false;
+}
+
+static void entry_changed(void *arg, struct inode *dir, const char *name)
+{
+	struct fuse_door *door = arg;
+
+	if (!__atomic_load_n(&door->names_kept, __ATOMIC_SEQ_CST))
+		return;
+	if (door->epoch)
+		names_changed(door);
+	if (!door->epoch)
+		fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
+}
+
+const struct door_hooks fuse_door_hooks = {
+	.attr = attr_changed,
+	.data = data_changed,
+	.entry = entry_changed,
+	.names = names_changed,
+};

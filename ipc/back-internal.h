@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the back driver share: back.c, back-session.c, back-queue.c. */
+#pragma once
+
+#include <pthread.h>
+#include "ipc/back.h"
+#include "ipc/rcqb.h"
+
+enum {
+	BACK_QUEUE_SHIFT = 10,
+	BACK_PLACES = 1 << 16, /* a session's number: place, and 8 bits that change when it is used anew */
+	BACK_PLACE_MASK = BACK_PLACES - 1,
+	BACK_NUMBER_MASK = (1 << 24) - 1,
+};
+
+/* A place in the table of sessions. It never moves, so a reference can be tried without any lock. */
+struct back_place {
+	uint32_t refs; /* references, and BACK_OPEN while new ones may be taken; 0: the place is free */
+	uint32_t uses;
+	struct back_session *session;
+};
+#define BACK_OPEN 0x80000000u
+
+struct back_queue {
+	struct rcqb_consumer ring; /* of the leader */
+	struct wire_worker *worker; /* in the table; `leading` is the leaders' lock */
+	struct back_counters counters;
+	int64_t last_remote; /* when the last request from another core came */
+	int64_t gap;         /* mean time between them, recent ones weighing more */
+	int64_t rest_until;  /* others want this core: no spinning until then */
+	int cpu;
+} __attribute__((aligned(64)));
+
+struct back {
+	struct wire_table *table;
+	char *memory; /* of the queues */
+	size_t size;
+	int fd;
+	unsigned queues, shift;
+	uint32_t stride;
+
+	/* Workers sleep on their queue's bell, which clients can write to, and on this word, which they cannot. */
+	uint32_t alarm;
+	uint32_t stopping;
+	uint32_t kicked; /* there may be sessions in `kicks` */
+
+	pthread_mutex_t lock; /* of free places, and of kicks */
+	struct back_session *kicks;
+	struct back_place *places;
+	unsigned place_hint;
+	struct back_queue queue[WIRE_QUEUES_MAX];
+};
+
+/* Reports to all workers that `stopping` or `kicked` has changed. */
+void back_alarm(struct back *back);
+
+/* Takes the request of a slot, if one is submitted there, and references the session for it. */
+bool back_session_take(struct back_session *session, unsigned slot, struct back_request *ret);
+/* The next request of the sessions that were kicked. */
+bool back_kick_take(struct back *back, struct back_request *ret);
+
+int64_t back_now(void);
+
+static inline void back_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}

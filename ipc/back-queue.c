@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How workers wait for requests.
+ *
+ * Workers of a queue are all alike. One of them leads: it polls the queue, takes one request, ends its lead and
+ * serves that request itself; then it comes back and leads again if nobody else does. So a stream of
+ * short requests is served by one thread that never sleeps nor wakes anybody. All others sleep on the queue's
+ * bell, in no order. A client rings
+ *  - when the worker's state says ASLEEP: nobody polls, and nobody is about to;
+ *  - when it is about to sleep itself, and nobody leads, and there are spare workers: whoever serves now may
+ *    take long.
+ *
+ * A leader that finds nothing spins for a while if requests from other cores came in quick succession.
+ * Those from its own core do not count: their clients run only when the worker does not. It never spins
+ * in a pool of one core, and stops for a while if it finds that others want its core.
+ *
+ * Nothing that clients write keeps a worker from sleeping, stopping or seeing a kick.
+ */
+#include <errno.h>
+#include <sched.h>
+#include "ipc/back-internal.h"
+
+enum {
+	SPIN_MAX_NS = 50 * 1000,
+	SPIN_MIN_NS = 10 * 1000,
+	GAP_MAX_NS = 60 * 1000,     /* requests further apart are not worth spinning for */
+	YIELD_NS = 5 * 1000,        /* of spinning, and others may run */
+	CROWDED_NS = 30 * 1000,     /* they did, for so long */
+	REST_NS = 2 * 1000 * 1000,  /* then the core is theirs */
+	LOOKS = 64,                 /* at the queue between two looks at anything else */
+};
+
+/* ---- leading ----------------------------------------------------------------------------------- */
+
+static bool queue_lead(struct back_queue *q)
+{
+	return !__atomic_load_n(&q->worker->leading, __ATOMIC_RELAXED) &&
+	       !__atomic_exchange_n(&q->worker->leading, 1, __ATOMIC_ACQUIRE);
+}
+
+static void queue_unlead(struct back_queue *q)
+{
+	__atomic_store_n(&q->worker->leading, 0, __ATOMIC_RELEASE);
+}
+
+/* The leader's. Clients keep the word in their caches: do not write what is there. */
+static void queue_state(struct back_queue *q, enum wire_worker_state state)
+{
+	if (q->worker->state != state)
+		__atomic_store_n(&q->worker->state, state, __ATOMIC_RELAXED);
+}
+
+/*
+ * Nobody will look at the queue unless called. True if there is something in it after all.
+ *
+ * The exchange is a full barrier between the announcement and the look. Partner: front_wait_send enqueues,
+ * which is a full barrier, then reads the state.
+ */
+static bool queue_announce_sleep(struct back_queue *q)
+{
+	uint64_t holes = q->ring.holes;
+	bool some;
+
+	__atomic_exchange_n(&q->worker->state, WIRE_WORKER_ASLEEP, __ATOMIC_SEQ_CST);
+	some = rcqb_recover(&q->ring);
+	back_count(&q->counters.poisoned, q->ring.holes - holes);
+	return some;
+}
+
+/* ---- taking ------------------------------------------------------------------------------------ */
+
+static void queue_learn(struct back_queue *q, uint32_t from, int64_t now)
+{
+	int64_t gap = now - q->last_remote;
+
+	if ((int)from == q->cpu)
+		return;
+	q->last_remote = now;
+	/* One long gap is forgotten after two short ones. */
+	q->gap = gap < GAP_MAX_NS && q->gap > GAP_MAX_NS ? GAP_MAX_NS : (q->gap + gap) / 2;
+}
+
+/* The item is a hint: anything in it may be wrong. */
+static bool queue_resolve(struct back *back, struct back_queue *q, uint64_t item, struct back_request *ret)
+{
+	unsigned slot = WIRE_ITEM_SLOT(item);
+	struct back_session *session;
+
+	if (slot >= WIRE_SLOTS)
+		return false;
+	session = back_session_get(back, WIRE_ITEM_SESSION(item));
+	if (!session)
+		return false;
+	if (!back_session_take(session, slot, ret)) {
+		back_session_put(session);
+		return false;
+	}
+	return true;
+}
+
+static uint32_t request_cpu(const struct back_request *request)
+{
+	const char *memory = request->session->memory + WIRE_PAGE + (size_t)request->slot * WIRE_SLOT_STRIDE;
+
+	return __atomic_load_n(&((const struct wire_slot *)memory)->cpu, __ATOMIC_RELAXED);
+}
+
+static bool queue_take(struct back *back, struct back_queue *q, struct back_request *ret)
+{
+	uint64_t item;
+
+	if (!rcqb_dequeue(&q->ring, &item))
+		return false;
+	if (!queue_resolve(back, q, item, ret)) {
+		back_count(&q->counters.invalid, 1);
+		return false;
+	}
+	ret->taken_at = back_now();
+	queue_learn(q, request_cpu(ret), ret->taken_at);
+	back_count(&q->counters.requests, 1);
+	return true;
+}
+
+/* ---- spinning ---------------------------------------------------------------------------------- */
+
+static int64_t queue_budget(const struct back *back, const struct back_queue *q)
+{
+	int64_t budget = 4 * q->gap;
+
+	if (__atomic_load_n(&back->table->one_core, __ATOMIC_RELAXED) || q->gap > GAP_MAX_NS)
+		return 0;
+	return budget < SPIN_MIN_NS ? SPIN_MIN_NS : budget > SPIN_MAX_NS ? SPIN_MAX_NS : budget;
+}
+
+/* Something other than requests wants attention. */
+static bool back_is_called(const struct back *back)
+{
+	return __atomic_load_n(&back->kicked, __ATOMIC_RELAXED) || __atomic_load_n(&back->stopping, __ATOMIC_RELAXED);
+}
+
+/* Lets others have the core. False if they took it for so long that spinning on it is wrong. */
+static bool queue_share_core(struct back_queue *q, int64_t *now)
+{
+	int64_t before = *now;
+
+	sched_yield();
+	*now = back_now();
+	if (*now - before < CROWDED_NS)
+		return true;
+	q->rest_until = *now + REST_NS;
+	return false;
+}
+
+static bool queue_spin(struct back *back, struct back_queue *q, int64_t budget, struct back_request *ret)
+{
+	int64_t now = back_now(), end = now + budget, yield = now + YIELD_NS;
+
+	if (now < q->rest_until)
+		return false;
+	queue_state(q, WIRE_WORKER_SPINNING);
+	while (now < end && !back_is_called(back)) {
+		for (int i = 0; i < LOOKS; i++) {
+			if (queue_take(back, q, ret))
+				return true;
+			sys_pause();
+		}
+		rcqb_recover(&q->ring);
+		now = back_now();
+		if (now < yield)
+			continue;
+		if (!queue_share_core(q, &now))
+			return false;
+		yield = now + YIELD_NS;
+	}
+	return false;
+}
+
+/* The leader's work: true when it has a request, false when it is to sleep. */
+static bool queue_poll(struct back *back, struct back_queue *q, struct back_request *ret)
+{
+	int64_t budget;
+
+	do {
+		if (queue_take(back, q, ret))
+			return true;
+		budget = queue_budget(back, q);
+		if (budget && queue_spin(back, q, budget, ret))
+			return true;
+	} while (queue_announce_sleep(q) && !back_is_called(back));
+	return false;
+}
+
+/* ---- sleeping ---------------------------------------------------------------------------------- */
+
+/* Until the bell or the alarm differ from what they were. */
+static void queue_sleep(struct back *back, struct back_queue *q, uint32_t bell, uint32_t alarm)
+{
+	const struct sys_waitv waits[2] = {
+		{bell, (uint64_t)(uintptr_t)&q->ring.ring->bell, SYS_FUTEX2_SIZE_U32, 0},
+		{alarm, (uint64_t)(uintptr_t)&back->alarm, SYS_FUTEX2_SIZE_U32, 0},
+	};
+	const struct sys_time second = {1, 0};
+
+	__atomic_fetch_add(&q->worker->spare, 1, __ATOMIC_SEQ_CST);
+	back_count(&q->counters.sleeps, 1);
+	if (sys_futex_waitv(waits, 2, NULL) == -ENOSYS)
+		sys_futex_wait(&q->ring.ring->bell, bell, &second); /* before Linux 5.16: the alarm waits */
+	__atomic_fetch_sub(&q->worker->spare, 1, __ATOMIC_RELAXED);
+}
+
+int back_next(struct back *back, unsigned queue, struct back_request *ret)
+{
+	struct back_queue *q = &back->queue[queue];
+
+	for (;;) {
+		/* Before anything is looked at, so that what comes later changes them. */
+		uint32_t alarm = __atomic_load_n(&back->alarm, __ATOMIC_SEQ_CST);
+		uint32_t bell = __atomic_load_n(&q->ring.ring->bell, __ATOMIC_SEQ_CST);
+		bool found = false;
+
+		if (__atomic_load_n(&back->stopping, __ATOMIC_RELAXED))
+			return 0;
+		if (__atomic_load_n(&back->kicked, __ATOMIC_RELAXED) && back_kick_take(back, ret)) {
+			ret->taken_at = back_now();
+			back_count(&q->counters.requests, 1);
+			return 1;
+		}
+		if (queue_lead(q)) {
+			found = queue_poll(back, q, ret);
+			queue_unlead(q);
+		}
+		if (found)
+			return 1;
+		queue_sleep(back, q, bell, alarm);
+	}
+}
+
+void back_yield(struct back *back, unsigned queue)
+{
+	struct back_queue *q = &back->queue[queue];
+	bool call;
+
+	if (!queue_lead(q))
+		return; /* somebody else leads already */
+	if (!__atomic_load_n(&q->worker->spare, __ATOMIC_SEQ_CST)) {
+		queue_state(q, WIRE_WORKER_BUSY); /* nobody to wake: do not spin for us */
+		queue_unlead(q);
+		return;
+	}
+	call = queue_announce_sleep(q);
+	queue_unlead(q);
+	if (call) {
+		__atomic_fetch_add(&q->ring.ring->bell, 1, __ATOMIC_RELEASE);
+		sys_futex_wake(&q->ring.ring->bell, 1);
+	}
+}

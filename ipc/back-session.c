@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions: their memory, their numbers, and the life of a request in a slot.
+ *
+ * Every byte of a session's memory is the client's to change at any moment. What the service decides by is a
+ * private copy of the request, made once. `taken` is private, too: however a client plays with the state of
+ * a slot, no two requests of one slot are served at once.
+ *
+ * A session is looked up by a number that comes from a hostile queue, by several workers at once, while it
+ * may be closing: its place in the table counts references, and refuses new ones once it is closed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "ipc/back-internal.h"
+
+/* ---- references -------------------------------------------------------------------------------- */
+
+static bool place_get(struct back_place *place)
+{
+	uint32_t refs = __atomic_load_n(&place->refs, __ATOMIC_RELAXED);
+
+	/* Acquires the session that place_open published. */
+	while (refs & BACK_OPEN)
+		if (__atomic_compare_exchange_n(&place->refs, &refs, refs + 1, 1, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+static void session_end(struct back_session *session)
+{
+	munmap(session->memory, WIRE_SESSION_SIZE);
+	if (session->memfd >= 0)
+		close(session->memfd);
+	session->memory = NULL;
+	session->memfd = -1;
+	if (session->free)
+		session->free(session);
+}
+
+/* Ends one reference, and with BACK_OPEN in `what` the openness. The last one frees the place. */
+static void place_put(struct back_place *place, uint32_t what)
+{
+	struct back_session *session = place->session;
+
+	if (__atomic_sub_fetch(&place->refs, what, __ATOMIC_ACQ_REL) == 0) {
+		/* Nobody can come in between: the place has no session, so it is not free yet. */
+		session_end(session);
+		__atomic_store_n(&place->session, NULL, __ATOMIC_RELEASE);
+	}
+}
+
+void back_session_put(struct back_session *session)
+{
+	place_put(session->place, 1);
+}
+
+struct back_session *back_session_get(struct back *back, uint32_t number)
+{
+	struct back_place *place = &back->places[number & BACK_PLACE_MASK];
+	struct back_session *session;
+
+	if (!place_get(place))
+		return NULL;
+	session = place->session;
+	if (session->number == number)
+		return session;
+	place_put(place, 1);
+	return NULL;
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------- */
+
+static int session_map(struct back_session *session)
+{
+	int fd = memfd_create("polytropon-session", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, WIRE_SESSION_SIZE) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	session->memory = mmap(NULL, WIRE_SESSION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (session->memory == MAP_FAILED) {
+		r = -errno;
+		session->memory = NULL;
+		close(fd);
+		return r;
+	}
+	session->memfd = fd;
+	return 0;
+}
+
+/* A place that nobody has, or NULL. The lock is held. */
+static struct back_place *place_find(struct back *back)
+{
+	for (unsigned i = 0; i < BACK_PLACES - 1; i++) {
+		struct back_place *place = &back->places[back->place_hint];
+
+		/* Place 0 is not used: no session has the number 0. */
+		back->place_hint = back->place_hint % BACK_PLACE_MASK + 1;
+		if (!__atomic_load_n(&place->refs, __ATOMIC_ACQUIRE) &&
+		    !__atomic_load_n(&place->session, __ATOMIC_ACQUIRE))
+			return place;
+	}
+	return NULL;
+}
+
+static int place_open(struct back *back, struct back_session *session, struct wire_session *head)
+{
+	struct back_place *place;
+
+	pthread_mutex_lock(&back->lock);
+	place = place_find(back);
+	if (place) {
+		session->place = place;
+		session->number = (uint32_t)(place - back->places) | (place->uses++ << 16 & BACK_NUMBER_MASK);
+		head->session = session->number;
+		memcpy(session->memory, head, sizeof(*head));
+		place->session = session;
+		__atomic_store_n(&place->refs, BACK_OPEN | 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&back->lock);
+	return place ? 0 : -ENFILE;
+}
+
+int back_session_open(struct back *back, struct back_session *session, const struct wire_session *head)
+{
+	struct wire_session full = *head;
+	int r;
+
+	session->taken = 0;
+	session->kick_next = NULL;
+	session->kick_slot = WIRE_SLOTS;
+	r = session_map(session);
+	if (r < 0)
+		return r;
+	full.magic = WIRE_MAGIC;
+	full.version = WIRE_VERSION;
+	full.generation = __atomic_load_n(&back->table->generation, __ATOMIC_ACQUIRE);
+	full.slots = WIRE_SLOTS;
+	full.slot_stride = WIRE_SLOT_STRIDE;
+	r = place_open(back, session, &full);
+	if (r < 0) {
+		munmap(session->memory, WIRE_SESSION_SIZE);
+		close(session->memfd);
+		session->memory = NULL;
+		session->memfd = -1;
+	}
+	return r;
+}
+
+void back_session_close(struct back *back, struct back_session *session)
+{
+	place_put(session->place, BACK_OPEN | 1);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+static struct wire_slot *session_slot(const struct back_session *session, unsigned slot)
+{
+	return (struct wire_slot *)(session->memory + WIRE_PAGE + (size_t)slot * WIRE_SLOT_STRIDE);
+}
+
+/* SUBMITTED becomes TAKEN, with the waiter's bit kept. */
+static bool slot_take(struct wire_slot *slot)
+{
+	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+
+	/* Twice: an honest client changes it once at most, to set the bit. Acquires the request that the
+	 * client's store of SUBMITTED released. */
+	for (int i = 0; i < 2 && (state & WIRE_SLOT_STATE_MASK) == WIRE_SLOT_SUBMITTED; i++)
+		if (__atomic_compare_exchange_n(&slot->state, &state, WIRE_SLOT_TAKEN | (state & WIRE_SLOT_WAITER),
+						0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+bool back_session_take(struct back_session *session, unsigned index, struct back_request *ret)
+{
+	struct wire_slot *slot = session_slot(session, index);
+	const uint64_t bit = 1ull << index;
+
+	/* The reply's lines come to this core while the request is served. */
+	__builtin_prefetch(&slot->request, 0);
+	__builtin_prefetch((char *)&slot->request + RCQB_LINE, 0);
+	__builtin_prefetch(&slot->reply, 1);
+	if (__atomic_fetch_or(&session->taken, bit, __ATOMIC_ACQUIRE) & bit)
+		return false;
+	if (!slot_take(slot)) {
+		__atomic_fetch_and(&session->taken, ~bit, __ATOMIC_RELEASE);
+		return false;
+	}
+	memcpy(&ret->request, &slot->request, sizeof(ret->request));
+	/* From here on the compiler may not go back to the shared original. */
+	__asm__ volatile("" : : : "memory");
+	ret->session = session;
+	ret->slot = index;
+	return true;
+}
+
+void back_complete(struct back *back, struct back_request *request, const struct wire_reply *reply)
+{
+	struct back_session *session = request->session;
+	struct wire_slot *slot = session_slot(session, request->slot);
+	uint32_t old;
+
+	memcpy(&slot->reply, reply, sizeof(*reply));
+	/* Before DONE, for then the client may submit the slot's next request. */
+	__atomic_fetch_and(&session->taken, ~(1ull << request->slot), __ATOMIC_RELEASE);
+	/* Releases the reply to the client's acquiring look at the state. */
+	old = __atomic_exchange_n(&slot->state, WIRE_SLOT_DONE, __ATOMIC_ACQ_REL);
+	if (old & WIRE_SLOT_WAITER) {
+		back_count(&back->queue[0].counters.wakes, 1);
+		sys_futex_wake(&slot->state, 1);
+	}
+	back_session_put(session);
+}
+
+void *back_payload(const struct back_request *request, enum wire_where where, size_t *ret_size)
+{
+	struct wire_slot *slot = session_slot(request->session, request->slot);
+
+	*ret_size = where == WIRE_IN_BULK ? WIRE_BULK : WIRE_INLINE;
+	return where == WIRE_IN_BULK ? (void *)((char *)slot + WIRE_PAGE) : (void *)slot->inline_;
+}
+
+/* ---- kicks ------------------------------------------------------------------------------------- */
+
+void back_session_kick(struct back *back, struct back_session *session)
+{
+	pthread_mutex_lock(&back->lock);
+	if (session->kick_slot != WIRE_SLOTS) {
+		session->kick_slot = 0; /* it is in the list: look at all its slots again */
+	} else if (place_get(session->place)) {
+		session->kick_slot = 0;
+		session->kick_next = back->kicks;
+		back->kicks = session;
+		__atomic_store_n(&back->kicked, 1, __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&back->lock);
+	back_count(&back->queue[0].counters.kicks, 1);
+	back_alarm(back);
+}
+
+/* The lock is held. False: there is nothing more to take from the session. */
+static bool kick_take_from(struct back *back, struct back_session *session, struct back_request *ret)
+{
+	while (session->kick_slot < WIRE_SLOTS) {
+		if (!place_get(session->place))
+			return false;
+		if (back_session_take(session, session->kick_slot++, ret))
+			return true;
+		back_session_put(session); /* not the last: the list has one */
+	}
+	return false;
+}
+
+bool back_kick_take(struct back *back, struct back_request *ret)
+{
+	struct back_session *session;
+	bool found = false;
+
+	pthread_mutex_lock(&back->lock);
+	while (!found && (session = back->kicks) != NULL) {
+		found = kick_take_from(back, session, ret);
+		if (found)
+			break;
+		back->kicks = session->kick_next;
+		session->kick_slot = WIRE_SLOTS;
+		/* Its last reference may free it, which must not happen under the lock. */
+		pthread_mutex_unlock(&back->lock);
+		back_session_put(session);
+		pthread_mutex_lock(&back->lock);
+	}
+	if (!back->kicks)
+		__atomic_store_n(&back->kicked, 0, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&back->lock);
+	return found;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which queue a request goes to, and how its thread waits for the reply.
+ *
+ * What things cost on a small virtual machine: a round trip between two cores that both spin, 0.4 us; a wake
+ * and a sleep on the same core, about 4 us; waking an idle other core, 40 us each way. Hence:
+ *
+ *  - If the worker of another core spins, its queue is the best: we spin, too.
+ *  - Else the queue of our own core, and sleep at once: its worker runs here as soon as we do not.
+ *  - If requests follow each other closely it pays to wake another core's worker: it spins for us from
+ *    then on. If it turns out not to answer quickly (its core is busy with something else) we do not
+ *    ask again for a while, twice as long each time.
+ *
+ * Spinning is bounded by what replies took lately, and never done if the pool has one core. One sleeps on two
+ * words: the slot's state and the service's generation, so the service's death wakes everybody.
+ *
+ * The queue is not reliable, for other clients can write to it. A request that is still not taken after
+ * a while is reported over the socket (WIRE_HELLO_KICK), as often as need be.
+ *
+ * futex_waitv is restarted by the kernel after a signal handler with SA_RESTART, even with a timeout (it is
+ * absolute). So its -EINTR means exactly that a handler without SA_RESTART ran.
+ */
+#include "ipc/front-internal.h"
+
+enum {
+	STREAK_GAP_US = 20,  /* calls closer than this follow each other */
+	STREAK_MIN = 8,      /* so many, and we ask another core's worker to spin */
+	SPIN_MIN_US = 4,
+	SPIN_MAX_US = 60,
+	SPIN_ASK_US = 150,   /* for the first reply of a worker that we woke on another core */
+	REFUSED_MIN = 64,    /* calls */
+	REFUSED_MAX = 8192,
+	LOOKS = 16,          /* at the slot between two looks at the clock */
+	FIRST_SLEEP_MS = 1,
+	PATIENCE_MS = 20,    /* until a request that is not taken is reported */
+	PATIENCE_MAX_MS = 1000,
+};
+
+struct route {
+	unsigned queue;
+	uint32_t cpu;
+	uint64_t start; /* cycles */
+	uint64_t spin;  /* cycles; 0: sleep at once */
+	int ask;        /* the worker is asked to spin: a reply says nothing about the next one's time */
+};
+
+/* ---- the queue -------------------------------------------------------------------------------- */
+
+static uint32_t worker_state(const struct wire_worker *w)
+{
+	return __atomic_load_n(&w->state, __ATOMIC_RELAXED);
+}
+
+static int worker_spins(const struct wire_worker *w, uint32_t cpu)
+{
+	return worker_state(w) == WIRE_WORKER_SPINNING && w->cpu != cpu;
+}
+
+/* A queue whose worker spins on another core, first the one that did the last time; or -1. */
+static int route_spinning(const struct front *f, const struct front_session *s, const struct front_pace *pace,
+			  uint32_t cpu)
+{
+	if (pace->queue < s->queue_count && worker_spins(&f->table->worker[pace->queue], cpu))
+		return (int)pace->queue;
+	for (unsigned i = 0; i < s->queue_count; i++)
+		if (worker_spins(&f->table->worker[i], cpu))
+			return (int)i;
+	return -1;
+}
+
+/* The queue of our core; if it has none, any. */
+static unsigned route_local(const struct front *f, const struct front_session *s, uint32_t cpu)
+{
+	for (unsigned i = 0; i < s->queue_count; i++)
+		if (f->table->worker[i].cpu == cpu)
+			return i;
+	return cpu % s->queue_count;
+}
+
+/* A queue of another core, or -1. */
+static int route_remote(const struct front *f, const struct front_session *s, uint32_t cpu)
+{
+	for (unsigned i = 0; i < s->queue_count; i++) {
+		unsigned queue = (cpu + 1 + i) % s->queue_count;
+
+		if (f->table->worker[queue].cpu != cpu)
+			return (int)queue;
+	}
+	return -1;
+}
+
+static void pace_begin(const struct front *f, struct front_pace *pace, uint64_t now)
+{
+	uint64_t gap = now - pace->end;
+
+	if (gap > (uint64_t)STREAK_GAP_US * f->cycles_us)
+		pace->streak = 0;
+	else if (pace->streak < STREAK_MIN)
+		pace->streak++;
+	if (pace->refused)
+		pace->refused--;
+}
+
+static uint64_t pace_spin(const struct front *f, const struct front_pace *pace)
+{
+	const uint32_t min = SPIN_MIN_US * f->cycles_us;
+
+	return pace->spin < min ? min : pace->spin;
+}
+
+static struct route route_choose(const struct front *f, const struct front_session *s, struct front_pace *pace)
+{
+	struct route route = {0};
+	int queue;
+
+	route.start = sys_cycles_cpu(&route.cpu);
+	pace_begin(f, pace, route.start);
+	route.queue = route_local(f, s, route.cpu);
+	if (f->table->one_core || pace->refused)
+		return route;
+	queue = route_spinning(f, s, pace, route.cpu);
+	if (queue >= 0) {
+		route.spin = pace_spin(f, pace);
+	} else if (pace->streak >= STREAK_MIN && (queue = route_remote(f, s, route.cpu)) >= 0) {
+		route.spin = (uint64_t)SPIN_ASK_US * f->cycles_us;
+		route.ask = 1;
+	}
+	if (queue >= 0)
+		route.queue = pace->queue = (unsigned)queue;
+	return route;
+}
+
+/* Learns from how a spin ended. */
+static void pace_answered(const struct front *f, struct front_pace *pace, uint64_t took)
+{
+	int64_t want = 3 * (int64_t)took;
+
+	if (want > (int64_t)SPIN_MAX_US * f->cycles_us)
+		want = (int64_t)SPIN_MAX_US * f->cycles_us;
+	pace->spin += (want - (int64_t)pace->spin) / 8;
+	pace->backoff = 0;
+}
+
+/* A worker that has not even taken the request does not run; one that has may just have much to do. */
+static void pace_missed(struct front_pace *pace, int taken)
+{
+	pace->spin -= pace->spin / 8;
+	if (taken)
+		return;
+	pace->backoff = pace->backoff ? 2 * pace->backoff : REFUSED_MIN;
+	if (pace->backoff > REFUSED_MAX)
+		pace->backoff = REFUSED_MAX;
+	pace->refused = pace->backoff;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------- */
+
+static void queue_ring(struct rcqb *queue)
+{
+	__atomic_fetch_add(&queue->bell, 1, __ATOMIC_RELEASE);
+	sys_futex_wake(&queue->bell, 1);
+}
+
+/* True when the reply is there. */
+static int wait_spin(const struct wire_slot *slot, const struct route *route, uint64_t *ret_took)
+{
+	uint64_t took = 0;
+
+	do {
+		for (unsigned i = 0; i < LOOKS; i++) {
+			if (front_slot_state(slot) == WIRE_SLOT_DONE) {
+				*ret_took = took;
+				return 1;
+			}
+			sys_pause();
+		}
+		took = sys_cycles() - route->start;
+	} while (took < route->spin);
+	return 0;
+}
+
+/* On both words until `until`. `value` is the slot's state with WIRE_SLOT_WAITER. */
+static long wait_futex(const struct front *f, const struct front_session *s, const struct wire_slot *slot,
+		       uint32_t value, int64_t until)
+{
+	const struct sys_waitv waits[2] = {
+		{value, (uint64_t)(uintptr_t)&slot->state, SYS_FUTEX2_SIZE_U32, 0},
+		{s->generation, (uint64_t)(uintptr_t)&f->table->generation, SYS_FUTEX2_SIZE_U32, 0},
+	};
+	struct sys_time time = {until / SYS_NS, until % SYS_NS};
+	long r = sys_futex_waitv(waits, 2, &time);
+
+	if (r != -ENOSYS)
+		return r;
+	/* Before Linux 5.16: a relative timeout, and every handler interrupts it. */
+	until -= sys_now();
+	if (until <= 0)
+		return -ETIMEDOUT;
+	time = (struct sys_time){until / SYS_NS, until % SYS_NS};
+	return sys_futex_wait(&slot->state, value, &time);
+}
+
+/* Tells the service that we will sleep. The state as it is then; WIRE_SLOT_DONE if the reply is there. */
+static uint32_t wait_announce(struct wire_slot *slot)
+{
+	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+
+	/* Partner: back_complete exchanges the word for DONE, and sees the bit or we see DONE. */
+	while ((state & WIRE_SLOT_STATE_MASK) != WIRE_SLOT_DONE)
+		if (__atomic_compare_exchange_n(&slot->state, &state, state | WIRE_SLOT_WAITER, 0, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return state | WIRE_SLOT_WAITER;
+	return WIRE_SLOT_DONE;
+}
+
+/* If all who are awake at our queue serve requests, which may take long, wakes another to serve ours. */
+static void wait_call_spare(const struct front *f, const struct front_session *s, const struct wire_slot *slot)
+{
+	unsigned queue = slot->queue % s->queue_count;
+	const struct wire_worker *w = &f->table->worker[queue];
+
+	if (front_slot_state(slot) == WIRE_SLOT_SUBMITTED && !__atomic_load_n(&w->leading, __ATOMIC_RELAXED) &&
+	    __atomic_load_n(&w->spare, __ATOMIC_RELAXED))
+		queue_ring(front_queue(s, queue));
+}
+
+/* The time is up, and for the n-th time. Returns how long to sleep now, in ms. */
+static unsigned wait_complain(struct front *f, struct front_session *s, struct wire_slot *slot, unsigned n)
+{
+	unsigned ms = n < 7 ? PATIENCE_MS << n : PATIENCE_MAX_MS;
+
+	/* The first time is early: whoever led the queue when we went to sleep may have taken a request that
+	 * takes long before it came to ours. */
+	if (n == 0)
+		wait_call_spare(f, s, slot);
+	else if (front_slot_state(slot) == WIRE_SLOT_SUBMITTED)
+		front_hello(f, WIRE_HELLO_KICK);
+	return ms < PATIENCE_MAX_MS ? ms : PATIENCE_MAX_MS;
+}
+
+int front_wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible)
+{
+	struct wire_slot *slot = front_slot(s, index);
+	int64_t until = sys_now() + FIRST_SLEEP_MS * 1000000;
+	unsigned complaints = 0;
+	uint32_t state;
+
+	s->claim[index].owner = (uint32_t)sys_gettid();
+	wait_call_spare(f, s, slot);
+	while ((state = wait_announce(slot)) != WIRE_SLOT_DONE) {
+		long r;
+
+		if (front_stale(f, s) || slot != front_slot(s, index))
+			return -EIO;
+		r = wait_futex(f, s, slot, state, until);
+		if (r == -EINTR && interruptible)
+			return -EINTR;
+		if (r == -ETIMEDOUT)
+			until = sys_now() + wait_complain(f, s, slot, complaints++) * 1000000ll;
+	}
+	return 0;
+}
+
+int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible)
+{
+	struct front_pace *pace = &f->pace[front_hash(sys_thread_pointer()) % FRONT_PACES];
+	struct wire_slot *slot = front_slot(s, index);
+	struct route route = route_choose(f, s, pace);
+	struct rcqb *queue = front_queue(s, route.queue);
+	uint64_t took = 0;
+	int r = 0;
+
+	slot->queue = route.queue;
+	slot->cpu = route.cpu;
+	/* Releases the request to the worker, which acquires it with its compare-and-swap to TAKEN. */
+	__atomic_store_n(&slot->state, WIRE_SLOT_SUBMITTED, __ATOMIC_RELEASE);
+	if (rcqb_enqueue(queue, s->queue_shift, WIRE_ITEM(s->number, index)) < 0)
+		front_hello(f, WIRE_HELLO_KICK);
+	/* The enqueue is a full barrier. Partner: queue_sleep in back-queue.c sets ASLEEP, then looks at the
+	 * ring. Either it sees our item, or we see that it sleeps. */
+	if (worker_state(&f->table->worker[route.queue]) == WIRE_WORKER_ASLEEP)
+		queue_ring(queue);
+	if (route.spin && wait_spin(slot, &route, &took)) {
+		if (!route.ask)
+			pace_answered(f, pace, took);
+	} else {
+		if (route.spin)
+			pace_missed(pace, front_slot_state(slot) != WIRE_SLOT_SUBMITTED);
+		r = front_wait_sleep(f, s, index, interruptible);
+	}
+	pace->end = sys_cycles();
+	return r;
+}
+
+int front_pause(struct front *f)
+{
+	const uint32_t word = 0;
+	const struct sys_waitv wait = {0, (uint64_t)(uintptr_t)&word, SYS_FUTEX2_SIZE_U32, 0};
+	int64_t until = sys_now() + 3 * 1000000ll;
+	struct sys_time time = {until / SYS_NS, until % SYS_NS};
+	long r = sys_futex_waitv(&wait, 1, &time);
+
+	if (r == -ENOSYS) {
+		time = (struct sys_time){0, 3 * 1000000ll};
+		r = sys_futex_wait(&word, 0, &time);
+	}
+	return r == -EINTR ? -EINTR : 0;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The front driver: the client's side of a session. Freestanding (docs/architecture.md).
+ *
+ * Use, by any thread, also from a signal handler that interrupted another use:
+ *
+ *	slot = front_claim(f);
+ *	fill slot->request and the payload
+ *	r = front_call(f, slot);
+ *	read slot->reply and the payload
+ *	front_release(f, slot);
+ *
+ * A slot is claimed for one call, preferring the one that this thread used last; so a nested call from a
+ * signal handler just takes another, and one that a siglongjmp abandoned is found again. After a fork the child has no session (the mappings do not go with
+ * it, and `struct front` must live in memory that the child finds zeroed: MADV_WIPEONFORK).
+ */
+#pragma once
+
+#include "ipc/wire.h"
+
+enum {
+	FRONT_SESSIONS = 3, /* the current one, and older ones that interrupted calls still hold slots of */
+	FRONT_PACES = 8,
+};
+
+/* Who has a slot. In the process's own memory: it outlives the session's. */
+struct front_claim {
+	uint32_t claimed;
+	uint32_t orphan; /* its thread is gone from the call; the slot is free once the service is done */
+	uint32_t owner;  /* tid, once known: threads that sleep in a call find it out */
+	uint32_t patient; /* the call may wait for long, for a lock */
+	uintptr_t thread; /* thread pointer; 0: the claim is not complete */
+	uintptr_t frame;  /* stack pointer at the claim */
+	uint8_t pad[32];
+};
+
+struct front_session {
+	uint32_t number, generation;
+	uint32_t queue_count, queue_shift, queue_stride;
+	uint32_t retired; /* 1: unmapped by whoever releases the last slot */
+	uint64_t queues_size;
+	char *segment, *queues;
+	uint32_t waiters;  /* threads that wait for a slot */
+	uint32_t released; /* futex: counts releases while there are waiters */
+	uint32_t lost;     /* the service does not know it any more */
+	uint8_t pad[4];
+	struct front_claim claim[WIRE_SLOTS];
+};
+
+/* How calls follow each other, and how waiting for them went; shared by the threads of one hash. */
+struct front_pace {
+	uint64_t end;     /* when the last call ended, in cycles */
+	uint32_t streak;  /* calls that followed close on another */
+	uint32_t spin;    /* cycles to spin for a reply */
+	uint32_t queue;   /* whose worker spun for us the last time */
+	uint32_t refused; /* calls to go before we ask another core's worker to spin again */
+	uint32_t backoff;
+	uint8_t pad[36];
+};
+
+/* In memory of zeros, aligned to 64, that a fork's child finds zeroed (but for `table`, which it inherits). */
+struct front {
+	const struct wire_table *table; /* mapped once, read-only; NULL until front_table() */
+	const char *dir;                /* the pool's directory; NULL: WIRE_POOL_DIR */
+	uint32_t attached;              /* 0: no session; else 1 + the place of the current one in sessions[] */
+	uint32_t session;               /* number of the current session */
+	uint32_t generation;            /* of the service that it belongs to */
+	uint32_t pid;                   /* that attached */
+	uint32_t smo_min, cma_min;      /* copied from the segment at attach: it is not read again */
+	uint32_t lock;                  /* tid of the thread that attaches */
+	uint32_t cycles_us;             /* cycles in a microsecond */
+	uint8_t pad[16];
+	struct front_pace pace[FRONT_PACES];
+	struct front_session sessions[FRONT_SESSIONS];
+};
+
+/* Maps the pool's table. 0, -ENOENT outside of a pool, -EPROTO if it is of another version. Idempotent. */
+int front_table(struct front *f);
+
+/*
+ * Makes a session with the service, or makes a new one if the service has another generation than the
+ * session. Waits while the service is restarting, at most `timeout_ns`. 0 or -errno (-ENOTCONN: the pool
+ * is gone). Thread-safe; returns at once if the session is good. No descriptor stays open.
+ */
+int front_attach(struct front *f, uint64_t timeout_ns);
+
+/* Unmaps everything; for a child that wants to forget its parent's session, and for libfs' users. */
+void front_detach(struct front *f);
+
+/* Sends one of WIRE_HELLO_{CREDENTIALS,KICK}. For EXEC returns the open close-on-exec descriptor. */
+int front_hello(struct front *f, uint32_t kind);
+
+/* A request buffer of the calling thread. NULL only if there is no session. Waits if all are claimed. */
+struct wire_slot *front_claim(struct front *f);
+
+/* Its payload: `where` is WIRE_IN_INLINE (WIRE_INLINE bytes) or WIRE_IN_BULK (WIRE_BULK bytes). */
+static inline void *front_payload(struct wire_slot *slot, int where)
+{
+	return where == WIRE_IN_INLINE ? (void *)slot->inline_ : (void *)((char *)slot + WIRE_PAGE);
+}
+
+/*
+ * Submits the slot and waits for the reply. 0: slot->reply is there. -EIO: the service died meanwhile.
+ *
+ * `interruptible` is for calls that may wait for long, for a lock. Then also, -EINTR: a signal handler ran that
+ * does not restart system calls, and the request was cancelled (WIRE_CANCEL); handlers with SA_RESTART go on
+ * waiting. -EAGAIN: nothing was sent, for so many slots wait like this already that there must be left some for
+ * the calls that would let them go on. Release the slot, front_pause(), and try again.
+ */
+int front_call(struct front *f, struct wire_slot *slot, int interruptible);
+
+void front_release(struct front *f, struct wire_slot *slot);
+
+/* Sleeps for a few ms. 0, or -EINTR if a signal handler ran that does not restart system calls. */
+int front_pause(struct front *f);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's one connection to its pool.
+ *
+ * What concerns this process alone lies in memory that the child of a fork finds zeroed, so that the child
+ * begins anew by itself: no session, no open files. What the child shares with its parent (the mapping of the
+ * table) is remembered outside of it.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include "ipc/sys.h"
+#include "libfs/internal.h"
+
+/* How long a call waits for a service that is being restarted. */
+#define FS_PATIENCE_NS (60LL * SYS_NS)
+
+static struct {
+	struct front front;
+	uint32_t umask_known;
+	uint32_t umask;
+	uint32_t credentials_stale;
+} __attribute__((aligned(4096))) fs; /* whole pages, and nothing else in them */
+
+static struct {
+	const struct wire_table *table;
+	uint32_t wiped; /* fs is wiped on fork */
+} inherited;
+
+struct front *fs_front(void)
+{
+	return &fs.front;
+}
+
+int fs_wipe_on_fork(void *memory, size_t size)
+{
+	return (int)sys_madvise(memory, size, MADV_WIPEONFORK);
+}
+
+int fs_init(void)
+{
+	int r;
+
+	if (fs.front.table)
+		return 0;
+	if (!inherited.wiped) {
+		r = fs_wipe_on_fork(&fs, sizeof(fs));
+		if (r == 0)
+			r = fs_files_wipe_on_fork();
+		if (r < 0)
+			return r;
+		inherited.wiped = 1;
+	}
+	fs.front.table = inherited.table;
+	r = front_table(&fs.front);
+	if (r < 0)
+		return r;
+	inherited.table = fs.front.table;
+	return 0;
+}
+
+const struct wire_table *fs_table(void)
+{
+	return inherited.table;
+}
+
+int fs_ready(void)
+{
+	int r;
+
+	if (__builtin_expect(!fs.front.table, 0)) {
+		r = fs_init();
+		if (r < 0)
+			return r;
+	}
+	r = front_attach(&fs.front, FS_PATIENCE_NS);
+	if (__builtin_expect(r < 0, 0))
+		return r;
+	if (__builtin_expect(__atomic_load_n(&fs.credentials_stale, __ATOMIC_RELAXED), 0)) {
+		__atomic_store_n(&fs.credentials_stale, 0, __ATOMIC_SEQ_CST);
+		r = front_hello(&fs.front, WIRE_HELLO_CREDENTIALS);
+		if (r < 0) {
+			__atomic_store_n(&fs.credentials_stale, 1, __ATOMIC_SEQ_CST);
+			return r;
+		}
+	}
+	return 0;
+}
+
+int fs_attached(void)
+{
+	return fs.front.attached != 0;
+}
+
+void fs_credentials_changed(void)
+{
+	/* A session that is made later takes the credentials of then. */
+	if (fs.front.attached)
+		__atomic_store_n(&fs.credentials_stale, 1, __ATOMIC_SEQ_CST);
+}
+
+void fs_umask_set(uint32_t mask)
+{
+	fs.umask = mask & 0777;
+	__atomic_store_n(&fs.umask_known, 1, __ATOMIC_RELEASE);
+}
+
+uint32_t fs_umask(void)
+{
+	if (!__atomic_load_n(&fs.umask_known, __ATOMIC_ACQUIRE) && fs_ready() == 0)
+		fs_umask_set(fs.front.segment->umask);
+	return fs.umask;
+}
+
+int fs_hello_exec(void)
+{
+	return front_hello(&fs.front, WIRE_HELLO_EXEC);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations on open files that move no data, and the ways between our handles and the kernel's descriptors. */
+#include <errno.h>
+#include "ipc/sys.h"
+#include "libfs/internal.h"
+
+static int64_t handle_begin(struct fs_op *op, enum wire_op code, const struct fs_file *f)
+{
+	int64_t r = fs_op_begin(op, code, f->generation, 0);
+
+	if (r >= 0)
+		op->q->handle = f->handle;
+	return r;
+}
+
+int64_t fs_close(uint32_t handle, uint32_t generation)
+{
+	struct fs_op op;
+
+	/* A service that died has closed it already. */
+	if (generation != __atomic_load_n(&fs_table()->generation, __ATOMIC_ACQUIRE) ||
+	    fs_op_begin(&op, WIRE_CLOSE, generation, 0) < 0)
+		return 0;
+	op.q->handle = handle;
+	return fs_op_finish(&op);
+}
+
+int64_t fs_flush(struct fs_file *f)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_FLUSH, f);
+
+	return r < 0 ? r : fs_op_finish(&op);
+}
+
+int64_t fs_fsync(struct fs_file *f, int datasync)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_FSYNC, f);
+
+	if (r < 0)
+		return r;
+	op.q->flags = datasync ? WIRE_DATASYNC : 0;
+	return fs_op_finish(&op);
+}
+
+int64_t fs_syncfs(uint32_t mount)
+{
+	struct fs_op op;
+	int64_t r = fs_op_begin(&op, WIRE_SYNCFS, 0, 0);
+
+	if (r < 0)
+		return r;
+	op.q->base = WIRE_MOUNT(mount);
+	return fs_op_finish(&op);
+}
+
+int64_t fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t length)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_FALLOCATE, f);
+
+	if (r < 0)
+		return r;
+	op.q->arg = (uint64_t)(uint32_t)mode;
+	op.q->offset = offset;
+	op.q->length = length;
+	return fs_op_finish(&op);
+}
+
+int64_t fs_fadvise(struct fs_file *f, uint64_t offset, uint64_t length, int advice)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_FADVISE, f);
+
+	if (r < 0)
+		return r;
+	op.q->arg = (uint64_t)(uint32_t)advice;
+	op.q->offset = offset;
+	op.q->length = length;
+	return fs_op_finish(&op);
+}
+
+int64_t fs_seek(struct fs_file *f, uint64_t offset, int whence)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_SEEK, f);
+
+	if (r < 0)
+		return r;
+	op.q->offset = offset;
+	op.q->arg = (uint64_t)(uint32_t)whence;
+	r = fs_op_call(&op);
+	if (r >= 0)
+		r = (int64_t)op.a->offset;
+	fs_op_end(&op);
+	return r;
+}
+
+int64_t fs_setfl(struct fs_file *f, uint32_t flags)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_SETFL, f);
+
+	if (r < 0)
+		return r;
+	op.q->arg = flags;
+	return fs_op_finish(&op);
+}
+
+int64_t fs_flock(struct fs_file *f, int how)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_FLOCK, f);
+
+	if (r < 0)
+		return r;
+	op.q->arg = (uint64_t)(uint32_t)how;
+	r = fs_op_call_interruptible(&op);
+	fs_op_end(&op);
+	return r;
+}
+
+int64_t fs_lock(struct fs_file *f, struct fs_lock *lock)
+{
+	struct fs_op op;
+	int64_t r = handle_begin(&op, WIRE_LOCK, f);
+
+	if (r < 0)
+		return r;
+	op.q->arg = lock->command;
+	op.q->mode = lock->type;
+	op.q->offset = lock->start;
+	op.q->length = lock->length;
+	r = fs_op_call_interruptible(&op);
+	if (r >= 0) {
+		lock->type = (uint32_t)op.a->arg;
+		lock->start = op.a->offset;
+		lock->length = op.a->attr.size;
+		lock->pid = op.a->handle;
+	}
+	fs_op_end(&op);
+	return r;
+}
+
+int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *ret_attr)
+{
+	struct fs_op op;
+	int64_t r = fs_op_begin(&op, WIRE_ADOPT, 0, 0);
+
+	if (r < 0)
+		return r;
+	op.q->base = WIRE_MOUNT(mount);
+	op.q->offset = ino;
+	op.q->arg = fd;
+	r = fs_op_call(&op);
+	if (r >= 0) {
+		r = op.a->handle;
+		*ret_attr = op.a->attr;
+		ret_attr->ino = ino;
+	}
+	fs_op_end(&op);
+	return r;
+}
+
+/* The mount's own path and a slash, or just the slash. Returns its length. */
+static uint32_t handle_mount_prefix(const struct wire_mount *m, char *to)
+{
+	uint32_t n = m->path_len > 1 && m->path_len < WIRE_MOUNT_PATH_MAX ? m->path_len : 0;
+
+	mem_copy(to, m->path, n);
+	to[n] = '/';
+	return n + 1;
+}
+
+/*
+ * The reply holds a path relative to the mount; makes it absolute in place, in the bulk area, which is much
+ * longer than any path.
+ */
+static void handle_absolute(struct fs_op *op, const struct wire_mount *m, uint64_t length)
+{
+	uint32_t prefix = m->path_len > 1 ? m->path_len + 1 : 1;
+
+	if (length >= FS_PATH_MAX)
+		length = FS_PATH_MAX - 1;
+	mem_move(op->payload + prefix, op->payload, length);
+	handle_mount_prefix(m, op->payload);
+	op->payload[prefix + length] = 0;
+}
+
+int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char *path, void *arg), void *arg)
+{
+	struct fs_op op;
+	int64_t r = fs_op_begin(&op, WIRE_MATERIALISE, f->generation, WIRE_BULK);
+
+	if (r < 0)
+		return r;
+	op.q->handle = f->handle;
+	op.q->arg = always ? 1 : 0;
+	op.q->out_max = FS_PATH_MAX;
+	r = fs_op_call(&op);
+	if (r >= 0) {
+		handle_absolute(&op, &fs_table()->mount[f->mount], (uint64_t)r);
+		r = open(op.payload, arg);
+	}
+	fs_op_end(&op);
+	return r;
+}
+
+int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
+{
+	const struct wire_mount *m = &fs_table()->mount[f->mount];
+	struct fs_op op;
+	int64_t r = fs_op_begin(&op, WIRE_GETPATH, f->generation, WIRE_BULK);
+	uint64_t n = 0;
+
+	if (r < 0)
+		return r;
+	op.q->handle = f->handle;
+	op.q->out_max = FS_PATH_MAX;
+	r = fs_op_call(&op);
+	if (r >= 0) {
+		handle_absolute(&op, m, (uint64_t)r);
+		n = fs_path_length(op.payload);
+		if (n > 1 && op.payload[n - 1] == '/')
+			op.payload[--n] = 0;
+		r = n < size ? (int64_t)n : -ERANGE;
+	}
+	if (r >= 0)
+		mem_copy(buf, op.payload, n + 1);
+	fs_op_end(&op);
+	return r;
+}

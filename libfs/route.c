@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which mount an absolute path leads into, by its text. Most paths of most programs lead into none, so that
+ * answer must be cheap: it usually takes the first byte after the slash.
+ */
+#include "libfs/internal.h"
+
+uint32_t fs_path_length(const char *path)
+{
+	uint32_t n = 0;
+
+	while (n < FS_PATH_MAX && path[n])
+		n++;
+	return n;
+}
+
+/* Skips "/", "//", "/./" and a last "/.". */
+static const char *route_skip(const char *p)
+{
+	for (;;) {
+		if (*p == '/')
+			p++;
+		else if (p[0] == '.' && (p[1] == '/' || !p[1]))
+			p++;
+		else
+			return p;
+	}
+}
+
+/* What remains of the path below the mount point; NULL if it does not lead there. */
+static const char *route_match(const char *path, const struct wire_mount *m)
+{
+	const char *want = m->path + 1, *p = route_skip(path);
+
+	while (*want) {
+		while (*want && *want != '/' && *p == *want) {
+			p++;
+			want++;
+		}
+		if ((*want && *want != '/') || (*p && *p != '/'))
+			return 0;
+		if (*want)
+			want++;
+		p = route_skip(p);
+	}
+	return p;
+}
+
+static int route_starts(const char *p, const char *name)
+{
+	for (; *name; p++, name++)
+		if (*p != *name)
+			return 0;
+	return !*p || *p == '/';
+}
+
+/* Below a pool's "/" the kernel's own file systems stay where programs look for them. */
+static int route_is_kernels(const char *rest)
+{
+	return route_starts(rest, "proc") || route_starts(rest, "sys") || route_starts(rest, "dev") ||
+	       route_starts(rest, &WIRE_POOL_DIR[1]);
+}
+
+int fs_route(const char *path, struct fs_object *ret)
+{
+	const struct wire_table *t = fs_table();
+	const struct wire_mount *found = 0;
+	const char *rest = 0, *p;
+	uint32_t i, count = t->mount_count;
+
+	for (i = 0; i < count && i < WIRE_MOUNTS_MAX; i++) {
+		const struct wire_mount *m = &t->mount[i];
+
+		if (path[1] != m->path[1] && m->path_len > 1 && path[1] != '/' && path[1] != '.')
+			continue;
+		p = route_match(path, m);
+		if (p && (!found || m->path_len > found->path_len)) {
+			found = m;
+			rest = p;
+		}
+	}
+	if (!found || (found->flags & WIRE_MOUNT_KERNEL) || (found->path_len == 1 && route_is_kernels(rest)))
+		return 0;
+	*ret = (struct fs_object){.mount = (uint32_t)(found - t->mount), .path = rest};
+	ret->base = WIRE_MOUNT(ret->mount);
+	ret->len = fs_path_length(rest);
+	return (uint64_t)(rest - path) + ret->len < FS_PATH_MAX;
+}
+
+int fs_route_dev(uint64_t dev)
+{
+	const struct wire_table *t = fs_table();
+	uint32_t i;
+
+	for (i = 0; i < t->mount_count && i < WIRE_MOUNTS_MAX; i++)
+		if (t->mount[i].dev == dev && !(t->mount[i].flags & WIRE_MOUNT_KERNEL))
+			return (int)i;
+	return -1;
+}

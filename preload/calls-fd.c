@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Descriptors as such: dup, fcntl, ioctl. */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include "ipc/sys.h"
+#include "preload/calls.h"
+
+static int fd_is_ours(uint64_t fd)
+{
+	return FD_STATE(fd_entry(fd)) >= FD_PLACEHOLDER;
+}
+
+static int dup_command(struct preload_regs *r, int command, uint64_t from)
+{
+	/* The kernel refuses such a number before it looks at the descriptor's kind. */
+	if (!fd_is_ours(r->a[0]) || (int)from < 0)
+		return 0;
+	return call_done(r, fd_dup((uint32_t)r->a[0], command, (uint32_t)from));
+}
+
+int call_dup(struct preload_regs *r)
+{
+	return dup_command(r, F_DUPFD, 0);
+}
+
+static int dup_onto(struct preload_regs *r, int cloexec)
+{
+	uint64_t fd = r->a[0], onto = r->a[1];
+
+	if ((uint32_t)fd == (uint32_t)onto)
+		return 0;
+	if (!fd_is_ours(fd) && !fd_is_ours(onto) && !process.posix_locked) {
+		if ((uint32_t)onto < FD_MAX && !fd_is(onto, FD_UNKNOWN))
+			fd_take((uint32_t)onto);
+		return 0;
+	}
+	return call_done(r, fd_dup_onto((uint32_t)fd, (uint32_t)onto, cloexec));
+}
+
+int call_dup2(struct preload_regs *r)
+{
+	if ((uint32_t)r->a[0] == (uint32_t)r->a[1] && fd_is(r->a[0], FD_PLACEHOLDER))
+		return call_done(r, (int64_t)(uint32_t)r->a[1]);
+	return dup_onto(r, 0);
+}
+
+int call_dup3(struct preload_regs *r)
+{
+	if (r->a[2] & ~(uint64_t)O_CLOEXEC)
+		return 0;
+	return dup_onto(r, r->a[2] != 0);
+}
+
+/* ---- fcntl ----------------------------------------------------------------------------------- */
+
+enum {
+	GETFL_HIDES = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC,
+	GETFL_LARGE = 0100000, /* what the kernel calls O_LARGEFILE, and always sets */
+	SETFL_CHANGES = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC,
+};
+
+static int64_t fcntl_setfl(struct fs_file *f, uint32_t flags)
+{
+	int64_t r = fs_setfl(f, flags & SETFL_CHANGES);
+
+	if (r >= 0)
+		f->flags = (f->flags & ~(uint32_t)SETFL_CHANGES) | (flags & SETFL_CHANGES);
+	return r;
+}
+
+/* The kernel's file has flags of its own, which it sends with each message. */
+static int fcntl_setfl_real(struct preload_regs *r)
+{
+	struct fs_file *f = fd_file(r->a[0]);
+
+	if (f) {
+		fcntl_setfl(f, (uint32_t)r->a[2]);
+		fs_file_put(f);
+	}
+	return 0;
+}
+
+static int fcntl_placeholder(struct preload_regs *r, struct fs_file *f)
+{
+	switch ((int)r->a[1]) {
+	case F_GETFD:
+	case F_SETFD:
+		return call_done_file(r, f, sys3(__NR_fcntl, (long)r->a[0], (long)r->a[1], (long)r->a[2]));
+	case F_GETFL:
+		return call_done_file(r, f, (f->flags & ~(uint32_t)GETFL_HIDES) | GETFL_LARGE);
+	case F_SETFL:
+		return call_done_file(r, f, fcntl_setfl(f, (uint32_t)r->a[2]));
+	}
+	fs_file_put(f);
+	return 0;
+}
+
+int call_fcntl(struct preload_regs *r)
+{
+	struct fs_file *f;
+
+	switch ((int)r->a[1]) {
+	case F_DUPFD:
+	case F_DUPFD_CLOEXEC:
+		return dup_command(r, (int)r->a[1], r->a[2]);
+	case F_GETLK:
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_GETLK:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return call_fcntl_lock(r);
+	}
+	f = fd_placeholder(r->a[0]);
+	if (f)
+		return fcntl_placeholder(r, f);
+	return (int)r->a[1] == F_SETFL ? fcntl_setfl_real(r) : 0;
+}
+
+/* ---- ioctl ----------------------------------------------------------------------------------- */
+
+/* Bytes that a read could still get. */
+static int64_t ioctl_fionread(struct fs_file *f, uint64_t address)
+{
+	int64_t at = fs_lseek(f, 0, SEEK_CUR);
+	struct wire_attr attr;
+	struct fs_object o;
+	int64_t r;
+
+	if (at == -EAGAIN || f->type != S_IFREG)
+		return FS_KERNEL;
+	if (!address_good(address, sizeof(int)))
+		return -EFAULT;
+	fs_object_file(f, &o);
+	r = fs_getattr(&o, &attr);
+	if (r < 0)
+		return r;
+	*(int *)address = (int)((int64_t)attr.size - at);
+	return 0;
+}
+
+static int64_t ioctl_fionbio(struct fs_file *f, uint64_t address)
+{
+	if (!address_good(address, sizeof(int)))
+		return -EFAULT;
+	return fcntl_setfl(f, (f->flags & ~(uint32_t)O_NONBLOCK) | (*(const int *)address ? O_NONBLOCK : 0));
+}
+
+/* No reflinks: what the kernel says for a FUSE file. */
+static int64_t ioctl_ficlone(struct fs_file *f, uint64_t source)
+{
+	struct fs_file *from = fd_file(source);
+	int64_t r = !from ? FS_KERNEL : from->mount == f->mount ? -EOPNOTSUPP : -EXDEV;
+
+	if (from)
+		fs_file_put(from);
+	return r;
+}
+
+static int64_t ioctl_placeholder(struct preload_regs *r, struct fs_file *f)
+{
+	uint32_t command = (uint32_t)r->a[1];
+
+	switch (command) {
+	case FIOCLEX:
+	case FIONCLEX:
+		return sys3(__NR_fcntl, (long)r->a[0], F_SETFD, command == FIOCLEX ? FD_CLOEXEC : 0);
+	case FIONREAD:
+		return ioctl_fionread(f, r->a[2]);
+	case FIONBIO:
+		return ioctl_fionbio(f, r->a[2]);
+	case FIOASYNC:
+	case FIOQSIZE:
+		return FS_KERNEL;
+	case FICLONE:
+		return ioctl_ficlone(f, r->a[2]);
+	}
+	/* isatty, and whatever else is asked of terminals */
+	return command >> 8 == 'T' ? -ENOTTY : FS_KERNEL;
+}
+
+int call_ioctl(struct preload_regs *r)
+{
+	struct fs_file *f = fd_placeholder(r->a[0]);
+
+	return f ? call_done_file(r, f, ioctl_placeholder(r, f)) : 0;
+}

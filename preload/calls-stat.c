@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What files are: stat in all its forms, access, readlink, statfs. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "ipc/sys.h"
+#include "preload/calls.h"
+
+#define STAT_DEV(major, minor)                                                                              \
+	(((uint64_t)(minor)&0xff) | ((uint64_t)(major)&0xfff) << 8 | ((uint64_t)(minor) & ~0xffull) << 12 | \
+	 ((uint64_t)(major) & ~0xfffull) << 32)
+
+static void stat_fill(struct stat *to, const struct wire_attr *a, uint64_t dev)
+{
+	*to = (struct stat){
+		.st_dev = dev,
+		.st_ino = a->ino,
+		.st_nlink = a->nlink,
+		.st_mode = a->mode,
+		.st_uid = a->uid,
+		.st_gid = a->gid,
+		.st_rdev = STAT_DEV(a->rdev_major, a->rdev_minor),
+		.st_size = (int64_t)a->size,
+		.st_blksize = a->blksize,
+		.st_blocks = (int64_t)a->blocks,
+		.st_atim = {a->atime, a->atime_ns},
+		.st_mtim = {a->mtime, a->mtime_ns},
+		.st_ctim = {a->ctime, a->ctime_ns},
+	};
+}
+
+static void statx_fill(struct statx *to, const struct wire_attr *a, uint64_t dev)
+{
+	*to = (struct statx){
+		.stx_mask = STATX_BASIC_STATS | STATX_BTIME,
+		.stx_blksize = a->blksize,
+		.stx_nlink = a->nlink,
+		.stx_uid = a->uid,
+		.stx_gid = a->gid,
+		.stx_mode = (uint16_t)a->mode,
+		.stx_ino = a->ino,
+		.stx_size = a->size,
+		.stx_blocks = a->blocks,
+		.stx_atime = {a->atime, a->atime_ns, {0}},
+		.stx_mtime = {a->mtime, a->mtime_ns, {0}},
+		.stx_ctime = {a->ctime, a->ctime_ns, {0}},
+		.stx_btime = {a->btime, a->btime_ns, {0}},
+		.stx_rdev_major = a->rdev_major,
+		.stx_rdev_minor = a->rdev_minor,
+		.stx_dev_major = (uint32_t)(dev >> 8) & 0xfff,
+		.stx_dev_minor = (uint32_t)((dev & 0xff) | (dev >> 12 & 0xfff00)),
+	};
+}
+
+/* Ends t; fills a struct stat, or a struct statx if `extended`. */
+static int stat_target(struct preload_regs *r, struct target *t, uint64_t buf, int extended)
+{
+	uint64_t dev = fs_table()->mount[t->o.mount].dev;
+	struct wire_attr attr;
+	int64_t result;
+
+	if (!address_good(buf, extended ? sizeof(struct statx) : sizeof(struct stat)))
+		return path_done(r, t, -EFAULT);
+	result = fs_getattr(&t->o, &attr);
+	if (result >= 0) {
+		result = 0;
+		if (extended)
+			statx_fill((struct statx *)buf, &attr, dev);
+		else
+			stat_fill((struct stat *)buf, &attr, dev);
+	}
+	return path_done(r, t, result);
+}
+
+static int stat_empty(uint64_t path, uint32_t flags)
+{
+	return (flags & AT_EMPTY_PATH) && address_good(path, 1) && !*(const char *)path;
+}
+
+/* (dirfd, path, AT_* flags) as an object: by path, or with AT_EMPTY_PATH the descriptor itself. */
+static int stat_resolve(uint64_t dirfd, uint64_t path, uint32_t flags, struct target *t)
+{
+	if (stat_empty(path, flags))
+		return path_descriptor(dirfd, t);
+	if (!path_resolve(dirfd, path, t))
+		return 0;
+	if (flags & AT_SYMLINK_NOFOLLOW)
+		t->o.flags |= WIRE_NOFOLLOW;
+	return 1;
+}
+
+static int stat_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, uint64_t buf, uint32_t flags)
+{
+	struct target t;
+
+	if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+		return 0;
+	return stat_resolve(dirfd, path, flags, &t) ? stat_target(r, &t, buf, 0) : 0;
+}
+
+int call_stat(struct preload_regs *r)
+{
+	return stat_path(r, (uint64_t)AT_FDCWD, r->a[0], r->a[1], 0);
+}
+
+int call_lstat(struct preload_regs *r)
+{
+	return stat_path(r, (uint64_t)AT_FDCWD, r->a[0], r->a[1], AT_SYMLINK_NOFOLLOW);
+}
+
+int call_newfstatat(struct preload_regs *r)
+{
+	return stat_path(r, r->a[0], r->a[1], r->a[2], (uint32_t)r->a[3]);
+}
+
+int call_fstat(struct preload_regs *r)
+{
+	struct target t;
+
+	return path_descriptor(r->a[0], &t) ? stat_target(r, &t, r->a[1], 0) : 0;
+}
+
+/* What only the kernel knows, the number of the mount above all, it is asked for. */
+int call_statx(struct preload_regs *r)
+{
+	uint32_t flags = (uint32_t)r->a[2];
+	struct target t;
+
+	if ((flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_FORCE_SYNC |
+				 AT_STATX_DONT_SYNC)) ||
+	    (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
+	    ((uint32_t)r->a[3] & ~(uint32_t)(STATX_BASIC_STATS | STATX_BTIME)))
+		return 0;
+	return stat_resolve(r->a[0], r->a[1], flags, &t) ? stat_target(r, &t, r->a[4], 1) : 0;
+}
+
+static int access_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, uint64_t mode, uint32_t flags)
+{
+	struct target t;
+
+	if ((mode & ~7ull) || (flags & ~(uint32_t)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) ||
+	    !stat_resolve(dirfd, path, flags, &t))
+		return 0;
+	if (flags & AT_EACCESS)
+		t.o.flags |= WIRE_EFFECTIVE;
+	return path_done(r, &t, fs_access(&t.o, (uint32_t)mode));
+}
+
+int call_access(struct preload_regs *r)
+{
+	return access_path(r, (uint64_t)AT_FDCWD, r->a[0], r->a[1], 0);
+}
+
+int call_faccessat(struct preload_regs *r)
+{
+	return access_path(r, r->a[0], r->a[1], r->a[2], 0);
+}
+
+int call_faccessat2(struct preload_regs *r)
+{
+	return access_path(r, r->a[0], r->a[1], r->a[2], (uint32_t)r->a[3]);
+}
+
+static int readlink_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, uint64_t buf, uint64_t size)
+{
+	struct target t;
+
+	if ((int32_t)size <= 0 || !path_resolve(dirfd, path, &t))
+		return 0;
+	t.o.flags |= WIRE_NOFOLLOW;
+	if (!address_good(buf, (uint32_t)size))
+		return path_done(r, &t, -EFAULT);
+	return path_done(r, &t, fs_readlink(&t.o, (char *)buf, (uint32_t)size));
+}
+
+int call_readlink(struct preload_regs *r)
+{
+	return readlink_path(r, (uint64_t)AT_FDCWD, r->a[0], r->a[1], r->a[2]);
+}
+
+int call_readlinkat(struct preload_regs *r)
+{
+	return readlink_path(r, r->a[0], r->a[1], r->a[2], r->a[3]);
+}
+
+static void statfs_fill(struct statfs *to, const struct wire_statfs *s)
+{
+	*to = (struct statfs){
+		.f_type = (int64_t)s->type,
+		.f_bsize = (int64_t)s->bsize,
+		.f_blocks = s->blocks,
+		.f_bfree = s->bfree,
+		.f_bavail = s->bavail,
+		.f_files = s->files,
+		.f_ffree = s->ffree,
+		.f_namelen = (int64_t)s->namelen,
+		.f_frsize = (int64_t)s->frsize,
+	};
+}
+
+/* The kernel adds the mount's flags, so it is asked where there is a mount; one file answers for all. */
+static int statfs_target(struct preload_regs *r, struct target *t, uint64_t buf)
+{
+	const struct wire_mount *m = &fs_table()->mount[t->o.mount];
+	struct wire_statfs s;
+	int64_t result;
+
+	if (m->flags & WIRE_MOUNT_FUSE)
+		return path_done(r, t, sys2(__NR_statfs, (long)m->path, (long)buf));
+	if (!address_good(buf, sizeof(struct statfs)))
+		return path_done(r, t, -EFAULT);
+	result = fs_statfs(&t->o, &s);
+	if (result >= 0)
+		statfs_fill((struct statfs *)buf, &s);
+	return path_done(r, t, result < 0 ? result : 0);
+}
+
+int call_statfs(struct preload_regs *r)
+{
+	struct target t;
+
+	if (!path_resolve((uint64_t)AT_FDCWD, r->a[0], &t))
+		return 0;
+	if (!(fs_table()->mount[t.o.mount].flags & WIRE_MOUNT_FUSE))
+		return statfs_target(r, &t, r->a[1]);
+	path_end(&t);
+	return 0;
+}
+
+int call_fstatfs(struct preload_regs *r)
+{
+	struct target t;
+
+	return path_descriptor(r->a[0], &t) ? statfs_target(r, &t, r->a[1]) : 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making placeholders real.
+ *
+ * One thread of the process does it at a time, with all signals blocked: a handler that touched the same file would
+ * wait for itself. It holds that lock while it waits for the service, which is the one exception to the rule of
+ * docs/architecture.md: two threads must not open the same file twice, for only one kernel file can keep its offset.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+#include "ipc/sys.h"
+#include "preload/fd.h"
+
+enum { MOVING_FREE, MOVING_HELD, MOVING_AWAITED };
+
+static uint64_t signals_block(void)
+{
+	uint64_t all = ~0ull, old = 0;
+
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof(all));
+	return old;
+}
+
+static void signals_restore(uint64_t old)
+{
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old));
+}
+
+static void moving_lock(void)
+{
+	uint32_t word = MOVING_FREE;
+
+	if (__atomic_compare_exchange_n(&process.moving, &word, MOVING_HELD, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(&process.moving, MOVING_AWAITED, __ATOMIC_ACQUIRE) != MOVING_FREE)
+		sys_futex_wait(&process.moving, MOVING_AWAITED, NULL);
+}
+
+static void moving_unlock(void)
+{
+	if (__atomic_exchange_n(&process.moving, MOVING_FREE, __ATOMIC_RELEASE) == MOVING_AWAITED)
+		sys_futex_wake(&process.moving, 0x7fffffff);
+}
+
+void fd_wait(void)
+{
+	uint32_t word = MOVING_HELD;
+
+	if (__atomic_compare_exchange_n(&process.moving, &word, MOVING_AWAITED, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		word = MOVING_AWAITED;
+	if (word == MOVING_AWAITED)
+		sys_futex_wait(&process.moving, MOVING_AWAITED, NULL);
+}
+
+static int64_t move_open(const char *path, void *arg)
+{
+	struct fs_file *f = arg;
+
+	return sys_openat(AT_FDCWD, path,
+			  (int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW)) | O_CLOEXEC, 0);
+}
+
+/* Puts the kernel's file `real` under one descriptor that is a placeholder of f's. */
+static void move_replace(uint32_t fd, struct fs_file *f, int real)
+{
+	uint32_t entry = FD_ENTRY(FD_PLACEHOLDER, fs_file_index(f)), moving = FD_ENTRY(FD_MOVING, fs_file_index(f));
+	uint32_t after = FD_ENTRY(FD_REAL, fs_file_index(f));
+	int64_t flags;
+
+	__atomic_add_fetch(&process.fd_changes, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_compare_exchange_n(&process.fd[fd], &entry, moving, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	__atomic_sub_fetch(&process.placeholders, 1, __ATOMIC_RELAXED);
+	flags = sys3(__NR_fcntl, fd, F_GETFD, 0);
+	if (!fd_is_kernel_placeholder(fd) || sys_failed(sys3(__NR_dup3, real, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0))) {
+		process_broken("descriptor changed unseen:", fd);
+		process.counters.stale++;
+		after = FD_UNKNOWN;
+	}
+	__atomic_store_n(&process.fd[fd], after, __ATOMIC_RELEASE);
+	if (after == FD_UNKNOWN)
+		fs_file_put(f); /* not the last: fd_materialise holds one */
+}
+
+/* A descriptor of f's that is real already: a duplicate of f was made while f moved. Or -1. */
+static int move_find(struct fs_file *f)
+{
+	uint32_t fd, real = FD_ENTRY(FD_REAL, fs_file_index(f));
+
+	for (fd = 0; fd < process.fd_top; fd++)
+		if (fd_entry(fd) == real)
+			return (int)fd;
+	return -1;
+}
+
+static int64_t move_file_opened(struct fs_file *f)
+{
+	int64_t real = fs_materialise(f, 0, move_open, f);
+
+	if (real < 0 && real != -EMFILE)
+		real = fs_materialise(f, 1, move_open, f);
+	return real;
+}
+
+static int64_t move_file(struct fs_file *f)
+{
+	uint64_t offset = __atomic_exchange_n(&f->offset, FS_MOVED, __ATOMIC_ACQ_REL);
+	int found = move_find(f);
+	int64_t real = found >= 0 ? found : move_file_opened(f);
+	uint32_t fd;
+
+	if (real < 0) {
+		__atomic_store_n(&f->offset, offset, __ATOMIC_RELEASE);
+		return real;
+	}
+	if (offset && offset != FS_MOVED)
+		sys3(__NR_lseek, real, (long)offset, SEEK_SET);
+	for (fd = 0; fd < process.fd_top; fd++)
+		if (fd_is(fd, FD_PLACEHOLDER))
+			move_replace(fd, f, (int)real);
+	if (found < 0)
+		sys_close((int)real);
+	return 0;
+}
+
+int64_t fd_materialise(uint64_t fd, enum reason why)
+{
+	struct fs_file *f = fd_placeholder(fd);
+	uint64_t mask;
+	int64_t r = 0;
+
+	if (!f)
+		return 0;
+	if (!(fs_table()->mount[f->mount].flags & WIRE_MOUNT_FUSE)) {
+		fs_file_put(f);
+		return -ENOTSUP;
+	}
+	mask = signals_block();
+	moving_lock();
+	if (fd_is(fd, FD_PLACEHOLDER)) {
+		process.counters.real[why]++;
+		r = move_file(f);
+	}
+	moving_unlock();
+	signals_restore(mask);
+	fs_file_put(f);
+	if (r < 0)
+		process_broken("cannot make a descriptor real:", r);
+	return r;
+}
+
+void fd_materialise_all(enum reason why)
+{
+	uint32_t fd;
+
+	for (fd = 0; fd < process.fd_top && process.placeholders; fd++)
+		fd_materialise(fd, why);
+}
+
+int fd_materialise_inherited(void)
+{
+	uint32_t fd;
+	int remain = 0;
+
+	for (fd = 0; fd < process.fd_top; fd++) {
+		if (!fd_is(fd, FD_PLACEHOLDER))
+			continue;
+		if (sys3(__NR_fcntl, fd, F_GETFD, 0) == 0)
+			fd_materialise(fd, WHY_EXEC);
+		else
+			remain = 1;
+	}
+	return remain;
+}
+
+void fd_settle(uint32_t fd, struct fs_file *f)
+{
+	uint32_t entry = FD_ENTRY(FD_PLACEHOLDER, fs_file_index(f));
+	uint64_t mask = signals_block();
+
+	moving_lock();
+	if (fd_is_kernel_placeholder(fd))
+		move_file(f);
+	else if (__atomic_compare_exchange_n(&process.fd[fd], &entry, FD_ENTRY(FD_REAL, fs_file_index(f)), 0,
+					     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		__atomic_sub_fetch(&process.placeholders, 1, __ATOMIC_RELAXED);
+	moving_unlock();
+	signals_restore(mask);
+}

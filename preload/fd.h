@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptors: the kernel's numbers, and what we know of each.
+ *
+ * The kernel allocates every number, so the table can only lag behind it, never disagree about what is free. An
+ * open file of ours is at first a *placeholder*: an O_PATH descriptor that does nothing, with a library open file
+ * behind it. When a call comes that the kernel must do, all descriptors of that open file are *made real*: replaced
+ * by one opened through the FUSE mount, which joins the same service open file.
+ *
+ * An entry is a word: state | index << 3, changed only by compare-and-swap. Every change to a placeholder's number
+ * (close, dup2 over it) takes the entry out first and does the kernel's part then; making real marks the entry
+ * FD_MOVING while it replaces the kernel's part. So neither undoes the other.
+ */
+#pragma once
+
+#include <stdint.h>
+#include "libfs/fs.h"
+#include "preload/process.h"
+
+enum fd_state {
+	FD_UNKNOWN = 0,     /* not looked at: the kernel serves it */
+	FD_FOREIGN = 1,     /* not on a mount of ours */
+	FD_PASS = 2,        /* on a mount of ours (index), opened by the kernel; we have no handle */
+	FD_PLACEHOLDER = 3, /* library open file (index) */
+	FD_REAL = 4,        /* library open file (index), and a descriptor of the kernel's that keeps the offset */
+	FD_MOVING = 5,      /* from PLACEHOLDER to REAL; wait */
+};
+
+#define FD_ENTRY(state, index) ((uint32_t)(state) | (uint32_t)(index) << 3)
+#define FD_STATE(entry) ((entry)&7)
+#define FD_INDEX(entry) ((entry) >> 3)
+#define FD_IN(state) (1u << (state))
+
+/* Descriptors are ints; negative ones and those from FD_MAX on are nobody we know. */
+static inline uint32_t fd_entry(uint64_t fd)
+{
+	return (uint32_t)fd < FD_MAX ? __atomic_load_n(&process.fd[(uint32_t)fd], __ATOMIC_ACQUIRE) : FD_UNKNOWN;
+}
+
+static inline int fd_is(uint64_t fd, enum fd_state state)
+{
+	return FD_STATE(fd_entry(fd)) == state;
+}
+
+/* ---- fd.c: the table ------------------------------------------------------------------------- */
+
+/* The file of an entry word in one of the states (FD_IN), referenced, or NULL. */
+struct fs_file *fd_word_get(uint32_t *word, uint32_t states);
+/* Of a placeholder. */
+struct fs_file *fd_placeholder(uint64_t fd);
+/* Of a placeholder or a real descriptor whose handle is good. */
+struct fs_file *fd_file(uint64_t fd);
+/* Enters a descriptor that the kernel has just made, taking over a reference to its file. */
+void fd_set(uint32_t fd, enum fd_state state, struct fs_file *f);
+/* Takes the entry out, before the kernel closes or replaces the descriptor. */
+uint32_t fd_take(uint32_t fd);
+/* Puts it back: the kernel refused. */
+void fd_restore(uint32_t fd, uint32_t entry);
+/* After the kernel's part: drops locks, ends the reference. Result of the close, if it was one. */
+int64_t fd_ended(uint32_t entry);
+
+/* ---- fd-open.c ------------------------------------------------------------------------------- */
+
+/* A descriptor for f, taking over the reference. Its number, or -errno (f is closed then). */
+int64_t fd_open(struct fs_file *f, int cloexec);
+/* Whether the kernel's descriptor is a placeholder of this pool's. */
+int fd_is_kernel_placeholder(uint32_t fd);
+
+/* ---- fd-dup.c -------------------------------------------------------------------------------- */
+
+int64_t fd_close(uint32_t fd);
+/* A duplicate by `fcntl` command, F_DUPFD or F_DUPFD_CLOEXEC. fd is a placeholder or real. */
+int64_t fd_dup(uint32_t fd, int command, uint64_t from);
+int64_t fd_dup_onto(uint32_t fd, uint32_t onto, int cloexec);
+
+/* ---- fd-materialise.c ------------------------------------------------------------------------ */
+
+/* Makes it real if it is a placeholder. 0 or -errno: -ENOTSUP where there is no FUSE mount. */
+int64_t fd_materialise(uint64_t fd, enum reason why);
+void fd_materialise_all(enum reason why);
+/* For an exec: those without close-on-exec. 1: others remain. */
+int fd_materialise_inherited(void);
+/* A duplicate of a placeholder was made while another thread made its file real: catches up. */
+void fd_settle(uint32_t fd, struct fs_file *f);
+/* Waits while a thread makes a descriptor real. */
+void fd_wait(void);
+
+/* ---- fd-adopt.c ------------------------------------------------------------------------------ */
+
+/* Without a message to any file system's server. */
+struct fd_identity {
+	uint64_t dev, ino;
+	uint32_t type; /* S_IFMT bits */
+};
+/* Of path from fd; of fd itself if path is empty. 0 or -errno. */
+int fd_identify(int fd, const char *path, struct fd_identity *ret);
+/* What it is, asking the kernel if nobody has: FD_FOREIGN, FD_PASS, FD_PLACEHOLDER or FD_REAL. */
+enum fd_state fd_probe(uint32_t fd);
+/* As fd_file, but takes over descriptors of our mounts that the kernel opened. NULL: not ours. */
+struct fs_file *fd_adopt(uint64_t fd);
+/* The working directory if it is ours, referenced; else NULL. */
+struct fs_file *fd_cwd(void);
+void fd_cwd_changed(void);

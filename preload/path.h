@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the path arguments of a system call to an object of the service. */
+#pragma once
+
+#include <stdint.h>
+#include "libfs/fs.h"
+#include "preload/dispatch.h"
+
+/* An object, and the directory that it starts from, held until path_end. */
+struct target {
+	struct fs_object o;
+	struct fs_file *held;
+};
+
+/*
+ * The object of (dirfd, path). 1: it is ours; end it with path_end. 0: it is the kernel's, as is every path that
+ * is wrong in itself (NULL, empty, too long), so that the kernel says so.
+ */
+int path_resolve(uint64_t dirfd, uint64_t path, struct target *ret);
+/* An open file as an object: of a placeholder or real descriptor. */
+int path_descriptor(uint64_t fd, struct target *ret);
+void path_end(struct target *t);
+
+/* Ends it and answers the call with r: 1 (handled), or 0 if r says that the kernel has to do it. */
+int path_done(struct preload_regs *regs, struct target *t, int64_t r);
+
+/* An address that a system call would not refuse at sight. Only such are touched. */
+static inline int address_good(uint64_t address, uint64_t length)
+{
+	return address >= 4096 && address < 1ull << 47 && length <= (1ull << 47) - address;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the dispatcher knows of the process that it runs in.
+ *
+ * `process` is zero in the child of a fork, which thereby begins anew (its descriptors are the kernel's, made
+ * so before the fork). `process_kept` goes with the child: how the process was started, and what it did that
+ * cannot be undone.
+ */
+#pragma once
+
+#include <stdint.h>
+#include "libfs/fs.h"
+#include "preload/dispatch.h"
+
+enum {
+	FD_MAX = 65536,   /* descriptors from here on are never placeholders */
+	PROCESS_FORKERS = 8,
+};
+
+enum process_mode {
+	MODE_LAZY = 0, /* placeholders, made real when something needs it */
+	MODE_OFF,
+	MODE_REAL,     /* every open is the kernel's */
+	MODE_STRICT,   /* as lazy; ends the program when a rule of ours is broken: for tests */
+};
+
+enum process_limits {
+	NO_PLACEHOLDERS = 1 << 0, /* descriptors are used where we do not see it: all must be real */
+	NO_PATHS = 1 << 1,        /* paths no longer mean what the pool's mount table says */
+	NO_SERVICE = 1 << 2,      /* the process may not make our system calls any more */
+};
+
+/* Why a descriptor was made real; for the report. */
+enum reason {
+	WHY_DEFAULT, /* a call that we do not serve */
+	WHY_MAP,
+	WHY_STANDARD, /* dup2 onto 0, 1 or 2 */
+	WHY_FORK,
+	WHY_EXEC,
+	WHY_PASSED, /* to another process, or to an io_uring */
+	WHY_PROC,   /* named in /proc/self/fd */
+	WHY_POLL,
+	WHY_CLASS, /* the process lost its placeholders for good */
+	WHY_NUMBER, /* a descriptor beyond FD_MAX */
+	WHY_MAX
+};
+
+struct counters {
+	uint64_t fast;   /* served without the kernel's files */
+	uint64_t kernel; /* left to the kernel */
+	uint64_t real[WHY_MAX];
+	uint64_t adopted;
+	uint64_t stale; /* descriptors closed without our seeing it */
+};
+
+struct process {
+	uint32_t pid; /* 0: nobody has looked since the fork */
+	uint32_t placeholders; /* descriptors that are */
+	uint32_t fd_top;       /* all descriptors that we know are below */
+	uint32_t fd_changes;   /* incremented before a placeholder's number is given up */
+	uint32_t source;       /* 1 + a descriptor that probably is a placeholder */
+	uint32_t posix_locked; /* took a POSIX lock at some time */
+	uint32_t size_limit;   /* RLIMIT_FSIZE: enum size_limit */
+	uint32_t moving;       /* lock: a thread makes a descriptor real (fd-materialise.c) */
+	uint32_t vforks;       /* threads between vfork and its return, and what makes us ask for ever */
+	uint32_t vfork_tid[PROCESS_FORKERS];
+	uint32_t vfork_many;   /* more than we can tell apart */
+	uint32_t cwd;          /* preload/path.c */
+	uint32_t cwd_file;
+	uint32_t mount_checked, mount_good; /* bits: the mount's path leads to the mount in this process */
+	struct counters counters;
+	uint32_t fd[FD_MAX]; /* preload/fd.h */
+} __attribute__((aligned(4096))); /* whole pages, and nothing else in them */
+
+struct process_kept {
+	uint32_t mode;
+	uint32_t limits;
+};
+
+extern struct process process;
+extern struct process_kept process_kept;
+
+/* Once, by preload_init. 0 or -errno. */
+int process_init(uint32_t mode);
+/* The start of every call. 0: this is a child that shares our memory; touch nothing, the kernel serves it. */
+int process_enter_slow(void);
+static inline int process_enter(void)
+{
+	return __builtin_expect(process.pid && !process.vforks, 1) || process_enter_slow();
+}
+
+/* The calling thread is about to vfork, or to clone a process that shares our memory (`for_ever`). */
+void process_vfork(int for_ever);
+
+/* Gives up what `limits` says, for good; makes all descriptors real first if that is part of it. */
+void process_limit(uint32_t limits);
+
+static inline int process_limited(uint32_t limits)
+{
+	return (process_kept.limits & limits) != 0;
+}
+
+/* Something may write files and is limited in their size: the kernel counts and signals. */
+int process_size_limited(void);
+void process_size_limit_changed(void);
+
+static inline int process_strict(void)
+{
+	return process_kept.mode == MODE_STRICT;
+}
+
+/* In strict mode ends the program, saying what was broken; else does nothing. */
+void process_broken(const char *what, int64_t number);

@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The main job, shown: two tenants with a filesystem service each, and ordinary programs on their files.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" = 0 ] || { echo "run as root: sudo scripts/demo.sh" >&2; exit 1; }
+
+bold=$(tput bold 2>/dev/null || true) plain=$(tput sgr0 2>/dev/null || true)
+title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
+note() { printf '   %s\n' "$*"; }
+
+title "Packages"
+scripts/install-deps.sh demo
+note "all there"
+
+title "Build"
+build=${BUILD:-build}
+[ -f "$build/build.ninja" ] || meson setup "$build" -Dtests=false >/dev/null
+ninja -C "$build" | tail -n 1
+polytropon=$PWD/$build/engine/polytropon
+
+work=$(mktemp -d /tmp/polytropon-demo.XXXXXX)
+finish() {
+  "$polytropon" down >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap finish EXIT
+
+archive=$(scripts/source-package.sh lua5.4 "$work/archive")
+mkdir "$work/alice" "$work/bob"
+cat >"$work/read.c" <<'C'
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+	char line[256];
+	FILE *f = fopen(argv[1], "r");
+
+	if (!f || !fgets(line, sizeof(line), f))
+		return 1;
+	printf("static musl program reads: %s", line);
+	return 0;
+}
+C
+musl-gcc -static -O2 -o "$work/read-static" "$work/read.c"
+
+title "Two pools, alice and bob: own storage, own settings, own cgroup, own service"
+cat >"$work/pools.yaml" <<YAML
+pools:
+  alice:
+    cpus: 0
+    memory: 1G
+    flush: {interval: 1s}
+    mounts:
+      /data: {host: $work/alice}
+  bob:
+    cpu_weight: 50
+    memory: 512M
+    flush: {interval: 30s}
+    mounts:
+      /data: {host: $work/bob}
+YAML
+sed 's/^/   /' "$work/pools.yaml"
+"$polytropon" up "$work/pools.yaml"
+"$polytropon" ps
+
+cp "$archive" "$work/read-static" "$work/alice/"
+cp "$archive" "$work/read-static" "$work/bob/"
+
+for pool in alice bob; do
+  in_pool() { "$polytropon" run "$pool" -- "$@"; }
+
+  title "$pool: unpack and build Lua with tar, make and gcc (through the preload door)"
+  in_pool sh -ec '
+    cd /data
+    mkdir lua && tar -xf *.orig.tar.* -C lua --strip-components=1
+    make -s -j2 -C lua/src posix 2>&1 | tail -n 2
+    lua/src/lua -e "print(\"   \" .. _VERSION .. \" was built here and runs: 6*7 = \" .. 6*7)"'
+
+  title "$pool: a git repository"
+  in_pool sh -ec '
+    cd /data/lua
+    git -c init.defaultBranch=main init -q
+    git add . && git -c user.name=demo -c user.email=demo@localhost commit -qm "Import Lua"
+    git log --oneline --stat | tail -n 3
+    git fsck --strict && echo "   git fsck: clean"'
+
+  title "$pool: an SQLite database"
+  in_pool sqlite3 /data/tenant.db "
+    PRAGMA journal_mode=WAL;
+    CREATE TABLE t(pool TEXT, n INTEGER);
+    WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 10000)
+      INSERT INTO t SELECT '$pool', n FROM c;
+    SELECT pool, count(*), sum(n) FROM t;
+    PRAGMA integrity_check;"
+
+  title "$pool: a Python script"
+  in_pool python3 -c '
+import os, pathlib
+root = pathlib.Path("/data/lua")
+files = [p for p in root.rglob("*") if p.is_file() and ".git" not in p.parts]
+print("   %d files, %d bytes of source" % (len(files), sum(p.stat().st_size for p in files)))
+pathlib.Path("/data/greeting").write_text("hello from python\n")'
+
+  title "$pool: static programs see the same files, through FUSE"
+  in_pool /data/read-static /data/greeting
+  in_pool busybox cat /data/greeting
+  in_pool python3 -c '
+import subprocess
+before = open("/data/greeting").read()
+subprocess.run(["busybox", "sh", "-c", "echo changed by a static busybox > /data/greeting"], check=True)
+after = open("/data/greeting").read()
+assert before != after, (before, after)
+print("   a preloaded python3, that had read it before, now reads: " + after, end="")'
+
+  title "$pool: figures"
+  "$polytropon" stats "$pool"
+done
+
+title "Settings are live, and each tenant has its own"
+"$polytropon" set bob flush.interval=2s
+"$polytropon" dump bob | sed 's/^/   /'
+note "alice has not seen bob's files: $("$polytropon" run alice -- sh -c 'sqlite3 /data/tenant.db "SELECT DISTINCT pool FROM t"')"
+
+title "A clean stop"
+"$polytropon" down
+if mount | grep -q polytropon; then
+  echo "something is still mounted" >&2
+  exit 1
+fi
+note "nothing is left: no process, no mount, no cgroup"

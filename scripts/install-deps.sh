@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what building, testing and the demo need, on Debian 12. Says nothing if all of it is there.
+set -eu
+
+build="gcc pkg-config meson ninja-build libc6-dev libfuse3-dev libjson-c-dev libyaml-dev libcgroup-dev libcap-dev
+libseccomp-dev liburing-dev libcmocka-dev scdoc"
+demo="tar make git sqlite3 python3 busybox-static musl-tools fuse3 procps"
+tests="clang llvm libclang-rt-14-dev liburcu-dev libck-dev rsync vim-nox perl nodejs attr acl strace fio stress-ng
+libpython3.11-testsuite util-linux binutils file"
+
+case "${1:-all}" in
+build) wanted="$build" ;;
+demo) wanted="$build $demo" ;;
+all) wanted="$build $demo $tests" ;;
+*)
+  echo "usage: $0 [build|demo|all]" >&2
+  exit 2
+  ;;
+esac
+
+missing=
+for package in $wanted; do
+  case "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" in
+  "install ok installed") ;;
+  *)
+    # A command that came from elsewhere (a newer nodejs, say) serves as well.
+    [ "$package" = nodejs ] && command -v node >/dev/null && continue
+    missing="$missing $package"
+    ;;
+  esac
+done
+[ -n "$missing" ] || exit 0
+
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing >/dev/null

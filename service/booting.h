@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The start of a service: the engine's boot message, and what it makes of a struct service. */
+#pragma once
+
+#include "service/service.h"
+
+struct boot {
+	struct json_object *message;
+	int fds[1024];
+	unsigned fd_count;
+	unsigned generation;
+	int fuse_fd[SERVICE_MOUNTS_MAX]; /* -1: no FUSE door */
+	bool fuse_live[SERVICE_MOUNTS_MAX];
+	char error[1024];
+};
+
+/* Both: 0, or negative with a sentence in error. */
+int boot_receive(struct boot *b);
+int boot_apply(struct boot *b, struct service *s);

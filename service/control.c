@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's messages to a running service; service/boot.h says what they are. */
+#include <errno.h>
+#include <json.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "service/boot.h"
+#include "service/control.h"
+#include "service/service.h"
+#include "service/stats.h"
+
+void control_answer(int fd, struct json_object *answer)
+{
+	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+
+	send(fd, text, strlen(text), MSG_NOSIGNAL);
+	json_object_put(answer);
+}
+
+struct json_object *control_ok(void)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "ok", json_object_new_boolean(1));
+	return o;
+}
+
+struct json_object *control_error(const char *sentence)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "ok", json_object_new_boolean(0));
+	json_object_object_add(o, "error", json_object_new_string(sentence));
+	return o;
+}
+
+static struct json_object *queue_json(struct service *s)
+{
+	struct json_object *o = json_object_new_object();
+	struct back_counters c;
+
+	back_counters(s->back, &c);
+	json_object_object_add(o, "requests", json_object_new_int64(c.requests));
+	json_object_object_add(o, "sleeps", json_object_new_int64(c.sleeps));
+	json_object_object_add(o, "wakes", json_object_new_int64(c.wakes));
+	json_object_object_add(o, "poisoned", json_object_new_int64(c.poisoned));
+	json_object_object_add(o, "kicks", json_object_new_int64(c.kicks));
+	json_object_object_add(o, "invalid", json_object_new_int64(c.invalid));
+	return o;
+}
+
+static struct json_object *process_json(void)
+{
+	struct json_object *o = json_object_new_object();
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	json_object_object_add(o, "user_us", json_object_new_int64(u.ru_utime.tv_sec * 1000000ll + u.ru_utime.tv_usec));
+	json_object_object_add(o, "system_us",
+			       json_object_new_int64(u.ru_stime.tv_sec * 1000000ll + u.ru_stime.tv_usec));
+	json_object_object_add(o, "peak_memory", json_object_new_int64(u.ru_maxrss * 1024ll));
+	return o;
+}
+
+static struct json_object *stats_json(struct service *s)
+{
+	struct json_object *o = json_object_new_object(), *mounts = json_object_new_object();
+	unsigned sessions = 0;
+
+	pthread_mutex_lock(&s->sessions_lock);
+	sessions = s->session_count;
+	pthread_mutex_unlock(&s->sessions_lock);
+	for (unsigned m = 0; m < s->mount_count; m++) {
+		struct json_object *mount = json_object_new_object();
+		json_object_object_add(mount, "layer", json_object_new_string(s->mount[m]->stack->type->name));
+		json_object_object_add(mount, "inodes_in_hand", json_object_new_int64(s->mount[m]->inode_count));
+		json_object_object_add(mounts, s->mount[m]->path, mount);
+	}
+	json_object_object_add(o, "pool", json_object_new_string(s->pool));
+	json_object_object_add(o, "sessions", json_object_new_int(sessions));
+	json_object_object_add(o, "doors", stat_json());
+	json_object_object_add(o, "queues", queue_json(s));
+	json_object_object_add(o, "mounts", mounts);
+	json_object_object_add(o, "settings", setting_json(s));
+	json_object_object_add(o, "process", process_json());
+	return o;
+}
+
+static const char *member(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(o, key, &value) ? json_object_get_string(value) : "";
+}
+
+static struct json_object *set(struct service *s, struct json_object *message)
+{
+	char error[512] = "";
+
+	if (setting_set(s, member(message, "key"), member(message, "value"), error, sizeof(error)) < 0)
+		return control_error(error);
+	flusher_wake();
+	return control_ok();
+}
+
+bool control_message(struct service *s)
+{
+	static char text[BOOT_MESSAGE_MAX];
+	struct json_object *message, *answer;
+	const char *method;
+	bool stop = false;
+	ssize_t n = recv(s->engine_fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno != EAGAIN && errno != EINTR;
+	if (n == 0)
+		return true; /* the engine died */
+	text[n] = 0;
+	message = json_tokener_parse(text);
+	method = message ? member(message, "method") : "";
+	if (!strcmp(method, "stats")) {
+		answer = control_ok();
+		json_object_object_add(answer, "stats", stats_json(s));
+	} else if (!strcmp(method, "set")) {
+		answer = set(s, message);
+	} else if (!strcmp(method, "stop")) {
+		stop = s->stop_asked = true; /* answered when everything is written back */
+		answer = NULL;
+	} else {
+		answer = control_error("unknown method");
+	}
+	json_object_put(message);
+	if (answer)
+		control_answer(s->engine_fd, answer);
+	return stop;
+}

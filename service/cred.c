@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "service/cred.h"
+
+int cred_proc_fd = -1;
+const char *const door_names[DOOR_MAX] = {"preload", "fuse", "self"};
+
+/* The line of a status file that begins with `key`, after the key; NULL if there is none. */
+static const char *status_line(const char *status, const char *key)
+{
+	const char *line = strstr(status, key);
+	return line ? line + strlen(key) : NULL;
+}
+
+static int groups_parse(const char *text, gid_t **ret, size_t *ret_count)
+{
+	size_t count = 0, room = 16;
+	gid_t *groups = malloc(room * sizeof(*groups));
+
+	while (groups && *text && *text != '\n') {
+		char *end;
+		unsigned long gid = strtoul(text, &end, 10);
+		if (end == text)
+			break;
+		if (count == room) {
+			gid_t *more = realloc(groups, (room *= 2) * sizeof(*groups));
+			if (!more) {
+				free(groups);
+				return -ENOMEM;
+			}
+			groups = more;
+		}
+		groups[count++] = gid;
+		for (text = end; *text == ' '; text++)
+			;
+	}
+	if (!groups)
+		return -ENOMEM;
+	*ret = groups;
+	*ret_count = count;
+	return 0;
+}
+
+static int status_read(int proc_fd, pid_t pid, char *buf, size_t size)
+{
+	char name[40];
+	ssize_t n;
+	int fd;
+
+	snprintf(name, sizeof(name), "%d/status", pid);
+	fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n < 0)
+		return -EIO;
+	buf[n] = 0;
+	return 0;
+}
+
+int process_read(int proc_fd, pid_t pid, struct process *ret)
+{
+	char status[16384]; /* 64 Ki groups would not fit; a process with that many loses the last ones */
+	struct process p = {.umask = 022};
+	const char *uid, *gid, *umask, *groups;
+	unsigned saved;
+	int r = status_read(proc_fd, pid, status, sizeof(status));
+
+	if (r < 0)
+		return r;
+	uid = status_line(status, "\nUid:\t");
+	gid = status_line(status, "\nGid:\t");
+	groups = status_line(status, "\nGroups:\t");
+	umask = status_line(status, "\nUmask:\t");
+	/* real, effective, saved, filesystem */
+	if (!uid || sscanf(uid, "%u %*u %u %u", &p.real_uid, &saved, &p.uid) != 3 || !gid ||
+	    sscanf(gid, "%u %*u %u %u", &p.real_gid, &saved, &p.gid) != 3 || !groups)
+		return -EPROTO;
+	if (umask)
+		p.umask = strtoul(umask, NULL, 8) & 0777;
+	r = groups_parse(groups, &p.groups, &p.group_count);
+	if (r < 0)
+		return r;
+	*ret = p;
+	return 0;
+}
+
+int thread_identify(int proc_fd, pid_t tid, pid_t *ret_pid, pid_t *ret_inner_tid)
+{
+	char status[4096], *end;
+	const char *tgid, *inner;
+	int r = status_read(proc_fd, tid, status, sizeof(status));
+
+	if (r < 0)
+		return r;
+	tgid = status_line(status, "\nTgid:\t");
+	inner = status_line(status, "\nNSpid:\t");
+	if (!tgid || !inner)
+		return -EPROTO;
+	*ret_pid = atoi(tgid);
+	end = strchr(inner, '\n');
+	if (end)
+		*end = 0;
+	if (strrchr(inner, '\t'))
+		inner = strrchr(inner, '\t') + 1;
+	*ret_inner_tid = atoi(inner);
+	return 0;
+}
+
+pid_t process_inner_pid(int proc_fd, pid_t pid)
+{
+	pid_t process, inner;
+
+	return thread_identify(proc_fd, pid, &process, &inner) < 0 ? pid : inner;
+}
+
+void process_fini(struct process *process)
+{
+	free(process->groups);
+	process->groups = NULL;
+}
+
+void caller_init(struct caller *caller, enum door door, const char *tenant, uid_t uid, gid_t gid, pid_t pid)
+{
+	caller->call = (struct ls_call){.tenant = tenant, .cred = &caller->cred};
+	caller->cred = (struct ls_cred){.uid = uid, .gid = gid};
+	caller->door = door;
+	caller->pid = pid;
+	caller->tid = pid;
+	caller->session = NULL;
+	caller->groups_known = false;
+	caller->more_groups = NULL;
+}
+
+void caller_fini(struct caller *caller)
+{
+	free(caller->more_groups);
+	caller->more_groups = NULL;
+}
+
+bool caller_is_root(const struct caller *caller)
+{
+	return caller->cred.uid == 0;
+}
+
+static void caller_load_groups(struct caller *caller)
+{
+	struct process p = {0};
+
+	caller->groups_known = true;
+	if (caller->pid <= 0 || process_read(cred_proc_fd, caller->pid, &p) < 0)
+		return;
+	caller->more_groups = p.groups;
+	caller->cred.groups = p.groups;
+	caller->cred.group_count = p.group_count;
+}
+
+bool caller_in_group(struct caller *caller, gid_t gid)
+{
+	if (caller->cred.gid == gid)
+		return true;
+	if (!caller->groups_known)
+		caller_load_groups(caller);
+	for (size_t i = 0; i < caller->cred.group_count; i++)
+		if (caller->cred.groups[i] == gid)
+			return true;
+	return false;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A filesystem instance: a mounted stack, with the inodes of it that anybody has in hand.
+ *
+ * The inode table maps inode numbers to inodes. An inode is in it while it has references: open files,
+ * handles, requests under way (refs), or the kernel's knowledge of it through FUSE (lookups). Each inode
+ * holds exactly one reference to the layer's inode.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "libservices/libservice.h"
+#include "service/lock.h"
+
+struct instance;
+
+struct inode {
+	struct instance *fs;
+	struct inode *hash_next;
+	uint64_t ino;
+	struct ls_inode *ls;
+	uint32_t type;    /* S_IFMT bits */
+	unsigned refs;    /* under the table's lock */
+	uint64_t lookups; /* the kernel's, under the table's lock */
+	/* What the kernel may hold of this inode; see fuse/door.h. Atomic. */
+	unsigned kernel_opens; /* FUSE files open on it, mappings included */
+	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
+	bool kernel_pages;     /* it was told that it may keep pages after the last close */
+	/* Written through us since the last write-back. */
+	bool dirty;
+	struct inode *dirty_next;
+	struct lock_table locks;
+};
+
+/*
+ * How a door keeps its side's caches right. Called after a change made through another door took effect and
+ * before it is acknowledged; never with a lock held that serving a request of that door needs.
+ */
+struct door_hooks {
+	void (*attr)(void *door, struct inode *inode);
+	void (*data)(void *door, struct inode *inode, off_t offset, off_t length); /* length 0: to the end */
+	void (*entry)(void *door, struct inode *dir, const char *name);
+	void (*names)(void *door); /* any name may have changed its meaning */
+};
+
+enum { INODE_BUCKETS = 4096 };
+
+struct instance {
+	const char *path; /* where it is mounted in the pool */
+	size_t path_len;
+	const char *tenant;
+	uint64_t dev; /* as both doors show it */
+	unsigned index;
+	struct ls *stack;
+	bool shared;  /* LS_SHARED */
+	bool rdonly;
+	struct inode *root;
+	pthread_mutex_t lock;
+	struct inode *bucket[INODE_BUCKETS];
+	size_t inode_count;
+	pthread_mutex_t dirty_lock;
+	struct inode *dirty;
+	void (*became_dirty)(void); /* the first dirty inode; may be NULL */
+	const struct door_hooks *hooks; /* NULL: no other door */
+	void *door;
+};
+
+int instance_new(struct ls *stack, const char *tenant, const char *path, unsigned index, struct instance **ret);
+struct instance *instance_free(struct instance *fs);
+
+/* Turns a layer's inode, whose reference it takes over, into ours, referenced. Never fails but for memory. */
+int inode_enter(struct instance *fs, struct ls_inode *ls, const struct ls_attr *attr, struct inode **ret);
+struct inode *inode_ref(struct inode *inode);
+void inode_unref(struct inode *inode); /* takes NULL */
+/* By number, referenced; NULL if it is not in hand. */
+struct inode *inode_find(struct instance *fs, uint64_t ino);
+/* The kernel learned of the inode; forgets n of what it learned. */
+void inode_lookup_add(struct inode *inode);
+void inode_lookup_forget(struct inode *inode, uint64_t n);
+
+void inode_mark_dirty(struct inode *inode);
+/* The dirty inodes, referenced, as a list by dirty_next; each is clean from now on. */
+struct inode *instance_take_dirty(struct instance *fs);

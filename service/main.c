@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * polytropon-service: the filesystem service of one pool. The engine starts it; it is of no use alone.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fuse/door.h"
+#include "service/boot.h"
+#include "service/booting.h"
+#include "service/control.h"
+#include "service/cred.h"
+#include "service/perm.h"
+#include "service/service.h"
+
+static void limits_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int doors_open(struct boot *b, struct service *s)
+{
+	for (unsigned m = 0; m < s->mount_count; m++) {
+		int r;
+		if (b->fuse_fd[m] < 0)
+			continue;
+		r = fuse_door_open(s, s->mount[m], b->fuse_fd[m], b->fuse_live[m], &s->door[m]);
+		if (r < 0) {
+			snprintf(b->error, sizeof(b->error), "FUSE door of '%s': %s", s->mount[m]->path, strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int service_start(struct boot *b, struct service *s)
+{
+	struct back_config config = {.table = s->table, .cpus = s->cpus, .queues = s->queues};
+	int r;
+
+	cred_proc_fd = s->proc_fd;
+	perm_load_settings(s->proc_fd);
+	copy_measure(&s->copy);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	r = s->epoll_fd < 0 ? -errno : back_new(&config, &s->back);
+	if (r == 0)
+		r = flusher_start(s);
+	if (r == 0)
+		r = workers_start(s);
+	if (r < 0) {
+		snprintf(b->error, sizeof(b->error), "start of pool '%s': %s", s->pool, strerror(-r));
+		return r;
+	}
+	return doors_open(b, s);
+}
+
+/* Clients that wait for a service look at this word. */
+static void table_announce(struct service *s, unsigned generation)
+{
+	s->table->service_pid = getpid();
+	__atomic_store_n(&s->table->generation, generation, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->table->service_state, WIRE_SERVICE_UP, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &s->table->generation, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+	syscall(SYS_futex, &s->table->service_state, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static void service_stop(struct service *s)
+{
+	for (unsigned m = 0; m < s->mount_count; m++)
+		s->door[m] = fuse_door_close(s->door[m]);
+	workers_join(s);
+	flusher_stop(s);
+	for (unsigned m = 0; m < s->mount_count; m++) {
+		struct caller self;
+		caller_init(&self, DOOR_SELF, s->pool, 0, 0, 0);
+		ls_sync(s->mount[m]->stack, &self.call);
+		caller_fini(&self);
+		s->mount[m] = instance_free(s->mount[m]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct boot boot;
+	static struct service service;
+	int r;
+
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		puts("polytropon-service " POLYTROPON_VERSION);
+		return 0;
+	}
+	if (argc != 2 || strcmp(argv[1], "--boot")) {
+		fprintf(stderr, "polytropon-service is started by polytropon; see polytropon(1)\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	umask(0);
+	limits_raise();
+	pthread_mutex_init(&service.sessions_lock, NULL);
+	r = boot_receive(&boot);
+	if (r == 0)
+		r = boot_apply(&boot, &service);
+	if (r == 0)
+		r = service_start(&boot, &service);
+	if (r < 0) {
+		control_answer(BOOT_FD, control_error(boot.error));
+		return 1;
+	}
+	table_announce(&service, boot.generation);
+	control_answer(BOOT_FD, control_ok());
+	r = socket_loop(&service);
+	service_stop(&service);
+	if (service.stop_asked)
+		control_answer(BOOT_FD, control_ok());
+	return r < 0;
+}

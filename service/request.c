@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request of the preload door: from the private copy of a descriptor to its reply.
+ *
+ * The descriptor is ours, but every number in it was chosen by a client: each length is checked against the
+ * payload that it speaks of, each string is copied before it is looked at.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/request.h"
+#include "service/stats.h"
+
+static int64_t request_null(struct request *q)
+{
+	return 0;
+}
+
+static request_handler *const handlers[WIRE_OP_MAX] = {
+#define X(NAME, name) [WIRE_##NAME] = request_##name,
+	WIRE_OPS(X)
+#undef X
+};
+
+/* Which operations carry strings. */
+static bool op_has_path(unsigned op)
+{
+	switch (op) {
+	case WIRE_OPEN:
+	case WIRE_GETATTR:
+	case WIRE_SETATTR:
+	case WIRE_ACCESS:
+	case WIRE_READLINK:
+	case WIRE_MKDIR:
+	case WIRE_MKNOD:
+	case WIRE_SYMLINK:
+	case WIRE_LINK:
+	case WIRE_UNLINK:
+	case WIRE_RENAME:
+	case WIRE_STATFS:
+	case WIRE_GETXATTR:
+	case WIRE_SETXATTR:
+	case WIRE_LISTXATTR:
+	case WIRE_REMOVEXATTR:
+		return true;
+	}
+	return false;
+}
+
+static int string_take(struct request *q, size_t length, char *to)
+{
+	if (length >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (q->data_at + length + 1 > q->payload_size)
+		return -EINVAL;
+	memcpy(to, q->payload + q->data_at, length);
+	to[length] = 0;
+	q->data_at += length + 1;
+	return 0;
+}
+
+static int strings_take(struct request *q, char *path, char *path2)
+{
+	int r;
+
+	q->path = path;
+	q->path2 = path2;
+	path[0] = path2[0] = 0;
+	if (!op_has_path(q->in->op))
+		return 0;
+	r = string_take(q, q->in->path_len, path);
+	if (r == 0 && q->in->path2_len)
+		r = string_take(q, q->in->path2_len, path2);
+	return r;
+}
+
+void request_serve(struct service *s, unsigned queue, struct back_request *back)
+{
+	char path[PATH_MAX], path2[PATH_MAX];
+	struct request q = {.service = s, .session = (struct session *)back->session, .back = back,
+			    .in = &back->request};
+	int64_t result;
+
+	if (q.in->op >= WIRE_OP_MAX) {
+		result = -ENOSYS;
+	} else {
+		q.payload = back_payload(back, q.in->where == WIRE_IN_BULK ? WIRE_IN_BULK : WIRE_IN_INLINE,
+					 &q.payload_size);
+		session_caller(q.session, &q.caller, q.in->op == WIRE_ACCESS && !(q.in->flags & WIRE_EFFECTIVE));
+		q.caller.tid = q.in->tid;
+		result = strings_take(&q, path, path2);
+		if (result == 0)
+			result = handlers[q.in->op](&q);
+		caller_fini(&q.caller);
+		if (result == REQUEST_PARKED)
+			return;
+		stat_record(DOOR_PRELOAD, q.in->op, back->taken_at, result);
+	}
+	q.out.result = result;
+	back_complete(s->back, back, &q.out);
+}
+
+void wire_attr_from(const struct ls_attr *from, struct wire_attr *to)
+{
+	*to = (struct wire_attr){
+		.ino = from->ino,
+		.mode = from->mode,
+		.nlink = from->nlink,
+		.uid = from->uid,
+		.gid = from->gid,
+		.rdev_major = from->rdev_major,
+		.rdev_minor = from->rdev_minor,
+		.size = from->size,
+		.blocks = from->blocks,
+		.blksize = from->blksize,
+		.atime = from->atime.tv_sec,
+		.mtime = from->mtime.tv_sec,
+		.ctime = from->ctime.tv_sec,
+		.btime = from->btime.tv_sec,
+		.atime_ns = from->atime.tv_nsec,
+		.mtime_ns = from->mtime.tv_nsec,
+		.ctime_ns = from->ctime.tv_nsec,
+		.btime_ns = from->btime.tv_nsec,
+	};
+}
+
+int request_base(struct request *q, uint32_t base, struct inode **ret, char **ret_path)
+{
+	struct ofd *ofd;
+
+	*ret_path = NULL;
+	if (base & 0x80000000u) {
+		unsigned n = base & 0x7fffffffu;
+		if (n >= q->service->mount_count)
+			return -EINVAL;
+		*ret = inode_ref(q->service->mount[n]->root);
+		*ret_path = strdup("");
+		return 0;
+	}
+	ofd = session_handle_get(q->session, base);
+	if (!ofd)
+		return -EBADF;
+	*ret = inode_ref(ofd->inode);
+	pthread_mutex_lock(&ofd->lock);
+	if (ofd->path)
+		*ret_path = strdup(ofd->path);
+	pthread_mutex_unlock(&ofd->lock);
+	ofd_unref(ofd);
+	return 0;
+}
+
+int request_walk(struct request *q, uint32_t base, const char *path, unsigned flags, struct walk *w)
+{
+	struct inode *dir;
+	char *base_path;
+	int r;
+
+	r = request_base(q, base, &dir, &base_path);
+	if (r < 0)
+		return r;
+	/* The root itself, named by its own absolute path, comes as an empty path. */
+	if (!*path && !(base & 0x80000000u))
+		r = -ENOENT;
+	else
+		r = walk(&q->caller, dir, base_path, path, flags, w);
+	free(base_path);
+	inode_unref(dir);
+	return r;
+}
+
+int request_object(struct request *q, unsigned walk_flags, struct object *ret)
+{
+	struct walk w;
+	int r;
+
+	*ret = (struct object){0};
+	if (q->in->flags & WIRE_EMPTY) {
+		char *path;
+		if (!q->in->handle) {
+			r = request_base(q, q->in->base, &ret->inode, &path);
+			if (r == 0)
+				free(path);
+			return r;
+		}
+		ret->ofd = session_handle_get(q->session, q->in->handle);
+		if (!ret->ofd)
+			return -EBADF;
+		ret->inode = inode_ref(ret->ofd->inode);
+		return 0;
+	}
+	r = request_walk(q, q->in->base, q->path, walk_flags, &w);
+	if (r < 0)
+		return r;
+	ret->inode = inode_ref(w.inode);
+	walk_end(&w);
+	return 0;
+}
+
+void object_end(struct object *object)
+{
+	inode_unref(object->inode);
+	ofd_unref(object->ofd);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How sessions begin and end. All of it runs in the socket thread. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "service/pending.h"
+#include "service/service.h"
+#include "service/session.h"
+#include "service/socket.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+static void session_free(struct back_session *back)
+{
+	struct session *s = (struct session *)back;
+
+	process_fini(&s->process);
+	pthread_mutex_destroy(&s->lock);
+	free(s->handles);
+	free(s);
+}
+
+/* A descriptor that tells when the peer ends. */
+static int peer_pidfd(int socket, pid_t pid)
+{
+	socklen_t size = sizeof(int);
+	int fd;
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0)
+		return fd;
+	fd = syscall(SYS_pidfd_open, pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+static int peer_of(int socket, struct ucred *ret)
+{
+	socklen_t size = sizeof(*ret);
+
+	return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, ret, &size) < 0 ? -errno : 0;
+}
+
+/*
+ * Who the peer is. Ids come from the socket, where the kernel put them at connect; what the socket does not
+ * carry (real ids, umask, groups in one go) from /proc, which agrees unless the process changes at this moment.
+ */
+static int peer_process(struct service *s, const struct ucred *cred, struct process *ret)
+{
+	int r = process_read(s->proc_fd, cred->pid, ret);
+
+	if (r < 0)
+		return r;
+	ret->uid = cred->uid;
+	ret->gid = cred->gid;
+	return 0;
+}
+
+struct session *session_of_pid(struct service *s, pid_t pid)
+{
+	struct session *session;
+
+	pthread_mutex_lock(&s->sessions_lock);
+	for (session = s->sessions; session && session->pid != pid; session = session->next)
+		;
+	if (session)
+		session = (struct session *)back_session_get(s->back, session->back.number);
+	pthread_mutex_unlock(&s->sessions_lock);
+	return session;
+}
+
+/* The inodes of an instance that have locks, referenced. Returns how many; *ret is owned. */
+static size_t locked_inodes(struct instance *fs, struct inode ***ret)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&fs->lock);
+	*ret = calloc(fs->inode_count, sizeof(**ret));
+	for (unsigned i = 0; i < INODE_BUCKETS && *ret; i++)
+		for (struct inode *inode = fs->bucket[i]; inode; inode = inode->hash_next)
+			if (inode->locks.held) {
+				inode->refs++;
+				(*ret)[n++] = inode;
+			}
+	pthread_mutex_unlock(&fs->lock);
+	return n;
+}
+
+static void drop_locks_everywhere(struct service *s, struct session *session)
+{
+	for (unsigned m = 0; m < s->mount_count; m++) {
+		struct inode **inodes;
+		size_t n = locked_inodes(s->mount[m], &inodes);
+		while (n-- > 0) {
+			lock_drop(&inodes[n]->locks, session_lock_owner(session), false);
+			inode_unref(inodes[n]);
+		}
+		free(inodes);
+	}
+}
+
+/* Closes every handle, as the kernel closes descriptors: locks on those inodes go with them. */
+static void handles_end(struct session *session, bool locks)
+{
+	for (unsigned i = 0;; i++) {
+		struct ofd *ofd;
+
+		pthread_mutex_lock(&session->lock);
+		if (i >= session->handle_room) {
+			pthread_mutex_unlock(&session->lock);
+			return;
+		}
+		ofd = session->handles[i].ofd;
+		session->handles[i].ofd = NULL;
+		pthread_mutex_unlock(&session->lock);
+		if (!ofd)
+			continue;
+		/* After an exec, an open file that the kernel holds too is still open in the process. */
+		if (locks || __atomic_load_n(&ofd->refs, __ATOMIC_ACQUIRE) == 1)
+			lock_drop(&ofd->inode->locks, session_lock_owner(session), false);
+		ofd_unref(ofd);
+	}
+}
+
+static void session_finish(struct service *s, struct session *session, bool process_ended)
+{
+	struct session **p;
+
+	pthread_mutex_lock(&s->sessions_lock);
+	for (p = &s->sessions; *p && *p != session; p = &(*p)->next)
+		;
+	if (*p) {
+		*p = session->next;
+		s->session_count--;
+	}
+	pthread_mutex_unlock(&s->sessions_lock);
+	socket_forget_session(s, session);
+	pthread_mutex_lock(&session->lock);
+	session->ended = true;
+	pthread_mutex_unlock(&session->lock);
+	session_waits_end(session);
+	pending_end(session);
+	handles_end(session, process_ended);
+	if (process_ended && session->had_locks)
+		drop_locks_everywhere(s, session);
+	back_session_close(s->back, &session->back);
+}
+
+void session_end(struct service *s, struct session *session)
+{
+	session_finish(s, session, true);
+}
+
+void session_exec(struct service *s, struct session *session)
+{
+	bool current = false;
+
+	/* It may have attached anew already. */
+	pthread_mutex_lock(&s->sessions_lock);
+	for (struct session *other = s->sessions; other; other = other->next)
+		current |= other == session;
+	pthread_mutex_unlock(&s->sessions_lock);
+	if (current)
+		session_finish(s, session, false);
+}
+
+static int welcome_send(struct service *s, int socket, struct session *session, int result)
+{
+	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .result = result};
+	char control[CMSG_SPACE(2 * sizeof(int))] = "";
+	struct iovec iov = {&welcome, sizeof(welcome)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	int fds[2];
+
+	if (session) {
+		struct cmsghdr *cmsg;
+		back_describe(s->back, &welcome, &fds[1]);
+		welcome.session = session->back.number;
+		welcome.generation = s->table->generation;
+		welcome.session_size = WIRE_SESSION_SIZE;
+		fds[0] = session->back.memfd;
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
+		memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+	}
+	return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static int session_make(struct service *s, int socket, const struct ucred *cred, const struct wire_hello *hello,
+			struct session **ret)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	struct wire_session head = {0};
+	int r;
+
+	if (!session)
+		return -ENOMEM;
+	*session = (struct session){.service = s, .pid = cred->pid, .pidfd = -1, .back.free = session_free};
+	pthread_mutex_init(&session->lock, NULL);
+	r = peer_process(s, cred, &session->process);
+	if (r == 0)
+		r = session->pidfd = peer_pidfd(socket, cred->pid);
+	if (r >= 0) {
+		head.umask = session->process.umask;
+		head.uid = session->process.uid;
+		head.gid = session->process.gid;
+		head.pid = hello->pid;
+		head.smo_min = s->copy.smo_min;
+		head.cma_min = s->copy.cma_min;
+		r = back_session_open(s->back, &session->back, &head);
+	}
+	if (r < 0) {
+		if (session->pidfd >= 0)
+			close(session->pidfd);
+		session_free(&session->back);
+		return r;
+	}
+	*ret = session;
+	return 0;
+}
+
+int session_attach(struct service *s, int socket, const struct wire_hello *hello)
+{
+	struct session *session = NULL, *old;
+	struct ucred cred;
+	int r = peer_of(socket, &cred);
+
+	if (r == 0 && cred.pid <= 0)
+		r = -ESRCH;
+	if (r == 0)
+		r = session_make(s, socket, &cred, hello, &session);
+	if (r < 0) {
+		welcome_send(s, socket, NULL, r);
+		return r;
+	}
+	/* The same process attaches again: it has a new image, or lost its session. */
+	old = session_of_pid(s, cred.pid);
+	if (old) {
+		session->had_locks = old->had_locks;
+		session_finish(s, old, false);
+		back_session_put(&old->back);
+	}
+	pthread_mutex_lock(&s->sessions_lock);
+	session->next = s->sessions;
+	s->sessions = session;
+	s->session_count++;
+	pthread_mutex_unlock(&s->sessions_lock);
+	r = socket_watch_session(s, session);
+	if (r == 0)
+		r = welcome_send(s, socket, session, 0);
+	close(session->back.memfd);
+	session->back.memfd = -1;
+	if (r < 0)
+		session_finish(s, session, true);
+	return r;
+}
+
+int session_refresh(struct service *s, int socket)
+{
+	struct process process, swap;
+	struct session *session;
+	struct ucred cred;
+	int r = peer_of(socket, &cred);
+
+	if (r == 0)
+		r = peer_process(s, &cred, &process);
+	if (r < 0)
+		return r;
+	session = session_of_pid(s, cred.pid);
+	if (!session) {
+		process_fini(&process);
+		return -ESRCH;
+	}
+	pthread_mutex_lock(&session->lock);
+	swap = session->process;
+	session->process = process;
+	pthread_mutex_unlock(&session->lock);
+	process_fini(&swap);
+	back_session_put(&session->back);
+	return welcome_send(s, socket, NULL, 0);
+}
+
+int session_kick(struct service *s, int socket)
+{
+	struct session *session;
+	struct ucred cred;
+	int r = peer_of(socket, &cred);
+
+	if (r < 0)
+		return r;
+	session = session_of_pid(s, cred.pid);
+	if (!session)
+		return -ESRCH;
+	back_session_kick(s->back, &session->back);
+	back_session_put(&session->back);
+	return welcome_send(s, socket, NULL, 0);
+}

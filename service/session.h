@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session: one client process at the preload door, its identity and its handles.
+ *
+ * It ends when the process does (its pidfd becomes readable), when the process attaches anew (an exec), or
+ * when the connection that it kept for an exec closes. Then its handles and its POSIX locks go.
+ */
+#pragma once
+
+#include "ipc/back.h"
+#include "service/cred.h"
+#include "service/ofd.h"
+
+struct service;
+
+struct handle {
+	struct ofd *ofd;
+	uint16_t generation; /* of this place, 15 bits: a stale handle is -EBADF, not somebody else's file */
+};
+
+struct session {
+	struct back_session back; /* first: back's callbacks cast */
+	struct service *service;
+	pid_t pid; /* in the host's PID namespace */
+	int pidfd;
+	struct watch *watch; /* socket.c's */
+	bool had_locks; /* it may hold POSIX locks */
+	struct session *next; /* in the service's list */
+	pthread_mutex_t lock; /* of all below */
+	bool ended; /* no new handles */
+	struct process process;
+	struct handle *handles;
+	unsigned handle_room, handle_hint;
+	struct wait_entry *waits; /* lock waits of this session's slots; see request-lock.c */
+};
+
+enum { HANDLES_MAX = 65536 };
+
+/* Takes over an open file's reference, also on failure. Returns the handle, or -ENFILE or -ENOMEM as negative. */
+int64_t session_handle_new(struct session *session, struct ofd *ofd);
+/* The open file, referenced; NULL if there is no such handle. */
+struct ofd *session_handle_get(struct session *session, uint32_t handle);
+/* Takes the handle out; its reference is the caller's. NULL if there is none. */
+struct ofd *session_handle_take(struct session *session, uint32_t handle);
+
+/* Fills a caller with the session's identity. real: with the real ids, as access(2) wants. */
+void session_caller(struct session *session, struct caller *c, bool real);
+
+struct lock_owner session_lock_owner(const struct session *session);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "service/socket.h"
+
+enum { BATCH = 32, CONNECTIONS_MAX = 1024 };
+
+enum watch_kind { WATCH_LISTEN, WATCH_ENGINE, WATCH_HELLO, WATCH_SESSION, WATCH_EXEC };
+
+struct watch {
+	enum watch_kind kind;
+	int fd;
+	struct session *session; /* SESSION: not referenced (the watch ends with it). EXEC: referenced */
+	struct watch *dead_next;
+};
+
+/* The thread's own state; there is one such thread. */
+static struct {
+	struct watch *dead; /* freed when the batch of events that may name them is done */
+	unsigned connections;
+} loop;
+
+static int watch_new(struct service *s, enum watch_kind kind, int fd, struct session *session)
+{
+	struct watch *watch = malloc(sizeof(*watch));
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = watch};
+
+	if (!watch)
+		return -ENOMEM;
+	*watch = (struct watch){.kind = kind, .fd = fd, .session = session};
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		int r = -errno;
+		free(watch);
+		return r;
+	}
+	if (kind == WATCH_SESSION)
+		session->watch = watch;
+	return 0;
+}
+
+static void watch_end(struct service *s, struct watch *watch)
+{
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	close(watch->fd);
+	watch->fd = -1;
+	watch->dead_next = loop.dead;
+	loop.dead = watch;
+	if (watch->kind == WATCH_HELLO || watch->kind == WATCH_EXEC)
+		loop.connections--;
+}
+
+static void watches_reap(void)
+{
+	while (loop.dead) {
+		struct watch *next = loop.dead->dead_next;
+		free(loop.dead);
+		loop.dead = next;
+	}
+}
+
+int socket_watch_session(struct service *s, struct session *session)
+{
+	return watch_new(s, WATCH_SESSION, session->pidfd, session);
+}
+
+void socket_forget_session(struct service *s, struct session *session)
+{
+	if (session->watch)
+		watch_end(s, session->watch); /* closes pidfd */
+	else
+		close(session->pidfd);
+	session->watch = NULL;
+	session->pidfd = -1;
+}
+
+static void on_listen(struct service *s)
+{
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (loop.connections >= CONNECTIONS_MAX || watch_new(s, WATCH_HELLO, fd, NULL) < 0) {
+		close(fd);
+		return;
+	}
+	loop.connections++;
+}
+
+/* The connection stays with the process over its exec; its end is the end of the session. */
+static void exec_announced(struct service *s, struct watch *watch)
+{
+	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION};
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+
+	if (getsockopt(watch->fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0)
+		watch->session = session_of_pid(s, cred.pid);
+	if (!watch->session) {
+		watch_end(s, watch);
+		return;
+	}
+	watch->kind = WATCH_EXEC;
+	send(watch->fd, &welcome, sizeof(welcome), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void on_hello(struct service *s, struct watch *watch)
+{
+	struct wire_hello hello;
+	ssize_t n = recv(watch->fd, &hello, sizeof(hello), MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n == sizeof(hello) && hello.magic == WIRE_MAGIC && hello.version == WIRE_VERSION) {
+		switch (hello.kind) {
+		case WIRE_HELLO_ATTACH:
+			session_attach(s, watch->fd, &hello);
+			break;
+		case WIRE_HELLO_CREDENTIALS:
+			session_refresh(s, watch->fd);
+			break;
+		case WIRE_HELLO_KICK:
+			session_kick(s, watch->fd);
+			break;
+		case WIRE_HELLO_EXEC:
+			exec_announced(s, watch);
+			return;
+		}
+	}
+	watch_end(s, watch);
+}
+
+static void on_exec(struct service *s, struct watch *watch)
+{
+	char byte;
+	ssize_t n = recv(watch->fd, &byte, 1, MSG_DONTWAIT);
+	struct session *session = watch->session;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	watch_end(s, watch);
+	/* A byte: the exec failed, and the process goes on as it was. */
+	if (n == 0)
+		session_exec(s, session);
+	back_session_put(&session->back);
+}
+
+static void on_event(struct service *s, struct watch *watch)
+{
+	if (watch->fd < 0)
+		return; /* ended earlier in this batch */
+	switch (watch->kind) {
+	case WATCH_LISTEN:
+		on_listen(s);
+		break;
+	case WATCH_ENGINE:
+		s->stopping = control_message(s);
+		break;
+	case WATCH_HELLO:
+		on_hello(s, watch);
+		break;
+	case WATCH_SESSION:
+		session_end(s, watch->session);
+		break;
+	case WATCH_EXEC:
+		on_exec(s, watch);
+		break;
+	}
+}
+
+int socket_loop(struct service *s)
+{
+	struct epoll_event events[BATCH];
+	int r = watch_new(s, WATCH_LISTEN, s->listen_fd, NULL);
+
+	if (r == 0)
+		r = watch_new(s, WATCH_ENGINE, s->engine_fd, NULL);
+	if (r < 0)
+		return r;
+	while (!s->stopping) {
+		int n = epoll_wait(s->epoll_fd, events, BATCH, -1);
+		for (int i = 0; i < n && !s->stopping; i++)
+			on_event(s, events[i].data.ptr);
+		watches_reap();
+	}
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The socket thread: one epoll loop over the pool's socket, its connections, the lives of client processes,
+ * and the engine. Sessions begin and end in it, so nothing else needs to order those.
+ */
+#pragma once
+
+#include "service/service.h"
+#include "service/session.h"
+
+int socket_watch_session(struct service *s, struct session *session);
+void socket_forget_session(struct service *s, struct session *session);
+
+/* session-life.c */
+/* The process runs another program now: handles end, POSIX locks on files still open stay. */
+void session_exec(struct service *s, struct session *session);
+/* The hellos, answered on the socket they came by. 0 or -errno. */
+int session_refresh(struct service *s, int socket);
+int session_kick(struct service *s, int socket);

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One inode at a time: attributes, opening, data, locks.
+ *
+ * Data and the kernel's page cache: while a FUSE file is open on an inode, a program may have its pages mapped
+ * (a mapping keeps the file open). So a read by another door first has the kernel write back what is dirty in
+ * that range, and a write drops the range from the kernel's pages before it is acknowledged.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "service/perm.h"
+#include "service/vfs.h"
+#include "service/vfs-notify.h"
+
+static struct ls *stack_of(const struct inode *inode)
+{
+	return inode->fs->stack;
+}
+
+int vfs_getattr(struct caller *c, struct inode *inode, struct ofd *ofd, struct ls_attr *ret)
+{
+	/* Pages written through a mapping have not changed size or times yet; they may change mtime. */
+	return ls_getattr(stack_of(inode), &c->call, inode->ls, ofd ? ofd->file : NULL, ret);
+}
+
+int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const struct ls_attr *in, unsigned set,
+		struct ls_attr *ret)
+{
+	struct ls_attr old, new = *in;
+	bool by_fd = ofd && (ofd->flags & O_ACCMODE) != O_RDONLY;
+	int r;
+
+	if (inode->fs->rdonly)
+		return -EROFS;
+	if (set & LS_SET_SIZE) {
+		if (inode->type == S_IFDIR)
+			return -EISDIR;
+		if (inode->type != S_IFREG || (ofd && !by_fd))
+			return -EINVAL;
+		if ((int64_t)in->size < 0)
+			return -EINVAL;
+	}
+	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &old);
+	if (r == 0)
+		r = perm_setattr(c, &old, &new, &set, by_fd);
+	if (r == 0 && (set & LS_SET_SIZE) && new.size < old.size)
+		notify_data(c, inode, new.size, 0); /* write back first: what follows must not resurrect it */
+	if (r == 0)
+		r = ls_setattr(stack_of(inode), &c->call, inode->ls, by_fd ? ofd->file : NULL, &new, set, ret);
+	if (r < 0)
+		return r;
+	if (set & LS_SET_SIZE) {
+		notify_data(c, inode, new.size < old.size ? new.size : old.size, 0);
+		inode_mark_dirty(inode);
+	}
+	notify_attr(c, inode);
+	if (inode->type == S_IFDIR && (set & (LS_SET_MODE | LS_SET_UID | LS_SET_GID)))
+		notify_names(inode);
+	return 0;
+}
+
+int vfs_access(struct caller *c, struct inode *inode, unsigned may)
+{
+	struct ls_attr attr;
+	int r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &attr);
+
+	if (r < 0)
+		return r;
+	if ((may & MAY_WRITE) && inode->fs->rdonly &&
+	    (inode->type == S_IFREG || inode->type == S_IFDIR || inode->type == S_IFLNK))
+		return -EROFS;
+	return perm_access(c, &attr, may);
+}
+
+ssize_t vfs_readlink(struct caller *c, struct inode *inode, char *buf, size_t size)
+{
+	return inode->type == S_IFLNK ? ls_readlink(stack_of(inode), &c->call, inode->ls, buf, size) : -EINVAL;
+}
+
+static int truncate_opened(struct caller *c, struct inode *inode, const struct ls_attr *old)
+{
+	struct ls_attr in = {.size = 0}, after;
+	unsigned set = LS_SET_SIZE | LS_SET_MTIME | LS_SET_MTIME_NOW;
+	mode_t mode;
+	int r;
+
+	if (perm_write_strips(c, old, &mode)) {
+		in.mode = mode;
+		set |= LS_SET_MODE;
+	}
+	r = ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, set, &after);
+	if (r < 0)
+		return r;
+	notify_data(c, inode, 0, 0);
+	notify_attr(c, inode);
+	inode_mark_dirty(inode);
+	return 0;
+}
+
+int vfs_open(struct caller *c, struct inode *inode, int flags, const char *path, struct ofd **ret)
+{
+	int keep = flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_TRUNC | O_NOCTTY | OPEN_EXEC);
+	struct ls_attr attr;
+	struct ls_file *file;
+	int r;
+
+	if (inode->type == S_IFLNK)
+		return -ELOOP;
+	if ((flags & O_DIRECTORY) && inode->type != S_IFDIR)
+		return -ENOTDIR;
+	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &attr);
+	if (r == 0)
+		r = perm_open(c, &attr, flags);
+	if (r == 0 && inode->fs->rdonly && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
+		r = -EROFS;
+	if (r == 0)
+		r = ls_open(stack_of(inode), &c->call, inode->ls, keep, &file);
+	if (r < 0)
+		return r;
+	if ((flags & O_TRUNC) && inode->type == S_IFREG) {
+		r = truncate_opened(c, inode, &attr);
+		if (r < 0) {
+			ls_release(stack_of(inode), &c->call, file);
+			return r;
+		}
+	}
+	return ofd_new(inode_ref(inode), file, keep, path, ret);
+}
+
+ssize_t vfs_read(struct caller *c, struct ofd *ofd, const struct iovec *iov, int iovcnt, off_t offset)
+{
+	if (ofd->inode->type == S_IFDIR)
+		return -EISDIR;
+	if ((ofd->flags & O_ACCMODE) == O_WRONLY || !ofd->file)
+		return -EBADF;
+	if (offset < 0)
+		return -EINVAL;
+	if (__atomic_load_n(&ofd->inode->kernel_opens, __ATOMIC_SEQ_CST)) {
+		size_t length = 0;
+		for (int i = 0; i < iovcnt; i++)
+			length += iov[i].iov_len;
+		notify_data(c, ofd->inode, offset, length);
+	}
+	return ls_read(stack_of(ofd->inode), &c->call, ofd->file, iov, iovcnt, offset);
+}
+
+/* A write by somebody without privilege takes the set-id bits away, before the data can be run with them. */
+static int write_strip(struct caller *c, struct inode *inode)
+{
+	struct ls_attr attr, in, after;
+	mode_t mode;
+	int r;
+
+	if (caller_is_root(c))
+		return 0;
+	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &attr);
+	if (r < 0 || !perm_write_strips(c, &attr, &mode))
+		return r;
+	in.mode = mode;
+	return ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, LS_SET_MODE, &after);
+}
+
+ssize_t vfs_write(struct caller *c, struct ofd *ofd, const struct iovec *iov, int iovcnt, off_t offset,
+		  unsigned flags, off_t *ret_end)
+{
+	int of = __atomic_load_n(&ofd->flags, __ATOMIC_RELAXED);
+	off_t end = 0;
+	ssize_t n;
+
+	if ((of & O_ACCMODE) == O_RDONLY || !ofd->file)
+		return -EBADF;
+	if (offset < 0 && !((of & O_APPEND) || (flags & LS_WRITE_APPEND)))
+		return -EINVAL;
+	if (of & O_APPEND)
+		flags |= LS_WRITE_APPEND;
+	if ((of & O_SYNC) == O_SYNC)
+		flags |= LS_WRITE_SYNC;
+	else if (of & O_DSYNC)
+		flags |= LS_WRITE_DSYNC;
+	n = write_strip(c, ofd->inode);
+	if (n < 0)
+		return n;
+	if (flags & LS_WRITE_APPEND)
+		notify_data(c, ofd->inode, 0, 0); /* a mapping's dirty last page */
+	else if (kernel_may_hold_pages(ofd->inode))
+		notify_data(c, ofd->inode, offset, 0);
+	n = ls_write(stack_of(ofd->inode), &c->call, ofd->file, iov, iovcnt, offset, flags, &end);
+	if (n < 0)
+		return n;
+	if (n > 0) {
+		notify_data(c, ofd->inode, end - n, n);
+		notify_attr(c, ofd->inode);
+		inode_mark_dirty(ofd->inode);
+	}
+	*ret_end = end;
+	return n;
+}
+
+int vfs_fsync(struct caller *c, struct ofd *ofd, int datasync)
+{
+	if (!ofd->file)
+		return -EBADF;
+	if (__atomic_load_n(&ofd->inode->kernel_opens, __ATOMIC_SEQ_CST))
+		notify_data(c, ofd->inode, 0, 0);
+	return ls_fsync(stack_of(ofd->inode), &c->call, ofd->file, datasync);
+}
+
+int vfs_sync(struct caller *c, struct instance *fs)
+{
+	return ls_sync(fs->stack, &c->call);
+}
+
+int vfs_fallocate(struct caller *c, struct ofd *ofd, int mode, off_t offset, off_t length)
+{
+	int r;
+
+	if ((ofd->flags & O_ACCMODE) == O_RDONLY || !ofd->file)
+		return -EBADF;
+	if (offset < 0 || length <= 0)
+		return -EINVAL;
+	if (ofd->inode->type == S_IFDIR)
+		return -EISDIR;
+	if (ofd->inode->type != S_IFREG)
+		return -ENODEV;
+	if (offset > INT64_MAX - length)
+		return -EFBIG;
+	notify_data(c, ofd->inode, offset, 0);
+	r = write_strip(c, ofd->inode);
+	if (r == 0)
+		r = ls_fallocate(stack_of(ofd->inode), &c->call, ofd->file, mode, offset, length);
+	if (r == 0) {
+		notify_data(c, ofd->inode, offset, 0);
+		notify_attr(c, ofd->inode);
+		inode_mark_dirty(ofd->inode);
+	}
+	return r;
+}
+
+off_t vfs_seek(struct caller *c, struct ofd *ofd, off_t offset, int whence)
+{
+	if (!ofd->file)
+		return -EBADF;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	if (offset < 0)
+		return -ENXIO;
+	return ls_seek(stack_of(ofd->inode), &c->call, ofd->file, offset, whence);
+}
+
+/* By hand, where the layer has no better way. */
+static ssize_t copy_bytes(struct caller *c, struct ofd *in, off_t in_off, struct ofd *out, off_t out_off,
+			  size_t length)
+{
+	enum { CHUNK = 256 * 1024 };
+	char *buf = malloc(CHUNK);
+	ssize_t total = 0, n = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	while (length > 0) {
+		struct iovec iov = {buf, length < CHUNK ? length : CHUNK};
+		off_t end;
+		n = ls_read(stack_of(in->inode), &c->call, in->file, &iov, 1, in_off);
+		if (n <= 0)
+			break;
+		iov.iov_len = n;
+		n = ls_write(stack_of(out->inode), &c->call, out->file, &iov, 1, out_off, 0, &end);
+		if (n <= 0)
+			break;
+		total += n;
+		in_off += n;
+		out_off += n;
+		length -= n;
+	}
+	free(buf);
+	return total ? total : n;
+}
+
+ssize_t vfs_copy(struct caller *c, struct ofd *in, off_t in_off, struct ofd *out, off_t out_off, size_t length)
+{
+	ssize_t n;
+
+	if ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY ||
+	    (out->flags & O_APPEND) || !in->file || !out->file)
+		return -EBADF;
+	if (in->inode->type == S_IFDIR || out->inode->type == S_IFDIR)
+		return -EISDIR;
+	if (in->inode->type != S_IFREG || out->inode->type != S_IFREG || in_off < 0 || out_off < 0)
+		return -EINVAL;
+	if (in->inode == out->inode && in_off < out_off + (off_t)length && out_off < in_off + (off_t)length)
+		return -EINVAL;
+	n = write_strip(c, out->inode);
+	if (n < 0)
+		return n;
+	notify_data(c, in->inode, in_off, length);
+	notify_data(c, out->inode, out_off, 0);
+	n = in->inode->fs == out->inode->fs ? ls_copy(stack_of(in->inode), &c->call, in->file, in_off, out->file,
+						      out_off, length)
+					    : -EOPNOTSUPP;
+	if (n == -EOPNOTSUPP || n == -EXDEV || n == -ENOSYS)
+		n = copy_bytes(c, in, in_off, out, out_off, length);
+	if (n > 0) {
+		notify_data(c, out->inode, out_off, n);
+		notify_attr(c, out->inode);
+		inode_mark_dirty(out->inode);
+	}
+	return n;
+}
+
+int vfs_readdir(struct caller *c, struct ofd *ofd, uint64_t cookie, ls_emit *emit, void *arg)
+{
+	int r;
+
+	if (ofd->inode->type != S_IFDIR)
+		return -ENOTDIR;
+	if (!ofd->file)
+		return -EBADF;
+	pthread_mutex_lock(&ofd->lock);
+	r = ls_readdir(stack_of(ofd->inode), &c->call, ofd->file, cookie, emit, arg);
+	pthread_mutex_unlock(&ofd->lock);
+	return r;
+}
+
+int vfs_statfs(struct caller *c, struct inode *inode, struct ls_statfs *ret)
+{
+	return ls_statfs(stack_of(inode), &c->call, ret);
+}
+
+int vfs_advise(struct caller *c, struct ofd *ofd, off_t offset, off_t length, int advice)
+{
+	if (!ofd->file)
+		return -EBADF;
+	if (advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE || length < 0)
+		return -EINVAL;
+	int r = ls_advise(stack_of(ofd->inode), &c->call, ofd->file, offset, length, advice);
+	return r == -EOPNOTSUPP ? 0 : r; /* a hint */
+}
+
+static int xattr_begin(struct caller *c, struct inode *inode, const char *name, unsigned may)
+{
+	struct ls_attr attr;
+	int r;
+
+	if (!*name || strlen(name) > XATTR_NAME_MAX)
+		return -ERANGE;
+	if ((may & MAY_WRITE) && inode->fs->rdonly)
+		return -EROFS;
+	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &attr);
+	return r < 0 ? r : perm_xattr(c, &attr, name, may);
+}
+
+ssize_t vfs_getxattr(struct caller *c, struct inode *inode, const char *name, void *buf, size_t size)
+{
+	int r = xattr_begin(c, inode, name, MAY_READ);
+
+	return r < 0 ? r : ls_getxattr(stack_of(inode), &c->call, inode->ls, name, buf, size);
+}
+
+int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const void *buf, size_t size, int flags)
+{
+	int r;
+
+	if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
+		return -EINVAL;
+	if (size > XATTR_SIZE_MAX)
+		return -E2BIG;
+	r = xattr_begin(c, inode, name, MAY_WRITE);
+	if (r == 0)
+		r = ls_setxattr(stack_of(inode), &c->call, inode->ls, name, buf, size, flags);
+	if (r == 0)
+		notify_attr(c, inode);
+	return r;
+}
+
+/* Names of the trusted class are not for everybody to see. */
+static ssize_t list_filter(char *buf, ssize_t n)
+{
+	char *from = buf, *to = buf, *end = buf + n;
+
+	while (from < end) {
+		size_t length = strnlen(from, end - from) + 1;
+		if (strncmp(from, "trusted.", 8)) {
+			memmove(to, from, length);
+			to += length;
+		}
+		from += length;
+	}
+	return to - buf;
+}
+
+ssize_t vfs_listxattr(struct caller *c, struct inode *inode, char *buf, size_t size)
+{
+	char *all;
+	ssize_t n;
+
+	if (caller_is_root(c))
+		return ls_listxattr(stack_of(inode), &c->call, inode->ls, buf, size);
+	all = malloc(XATTR_LIST_MAX);
+	if (!all)
+		return -ENOMEM;
+	n = ls_listxattr(stack_of(inode), &c->call, inode->ls, all, XATTR_LIST_MAX);
+	if (n > 0)
+		n = list_filter(all, n);
+	if (n > 0 && size > 0) {
+		if ((size_t)n > size)
+			n = -ERANGE;
+		else
+			memcpy(buf, all, n);
+	}
+	free(all);
+	return n;
+}
+
+int vfs_removexattr(struct caller *c, struct inode *inode, const char *name)
+{
+	int r = xattr_begin(c, inode, name, MAY_WRITE);
+
+	if (r == 0)
+		r = ls_removexattr(stack_of(inode), &c->call, inode->ls, name);
+	if (r == 0)
+		notify_attr(c, inode);
+	return r;
+}
+
+int vfs_flock(struct caller *c, struct ofd *ofd, int operation, struct lock_wait *wait)
+{
+	struct lock_range range = {.owner = {LOCK_OWNER_OFD, ofd->id}, .flock = true, .start = 0, .end = UINT64_MAX,
+				   .pid = c->pid};
+	int r;
+
+	switch (operation & ~LOCK_NB) {
+	case LOCK_SH:
+		range.type = F_RDLCK;
+		break;
+	case LOCK_EX:
+		range.type = F_WRLCK;
+		break;
+	case LOCK_UN:
+		range.type = F_UNLCK;
+		break;
+	default:
+		return -EINVAL;
+	}
+	ofd->flocked = true;
+	r = lock_set(&ofd->inode->locks, &range);
+	if (r != -EAGAIN || !wait || (operation & LOCK_NB))
+		return r;
+	/* Two holders of a shared lock that both want the exclusive one must not wait for each other. */
+	lock_drop(&ofd->inode->locks, range.owner, true);
+	wait->range = range;
+	return lock_set_wait(&ofd->inode->locks, wait);
+}

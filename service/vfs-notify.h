@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * After a change by one door, tell the other before it is acknowledged. The FUSE door's own changes need
+ * nothing: the kernel adjusts its caches for the request that it made.
+ */
+#pragma once
+
+#include "service/cred.h"
+#include "service/instance.h"
+
+static inline bool notify_wanted(const struct caller *c, const struct inode *inode)
+{
+	return c->door != DOOR_FUSE && inode->fs->hooks;
+}
+
+/* Attributes of the inode changed. */
+static inline void notify_attr(struct caller *c, struct inode *inode)
+{
+	if (notify_wanted(c, inode) && __atomic_load_n(&inode->kernel_attr, __ATOMIC_SEQ_CST))
+		inode->fs->hooks->attr(inode->fs->door, inode);
+}
+
+/* A name came, went, or leads elsewhere. */
+static inline void notify_name(struct caller *c, struct inode *dir, const char *name)
+{
+	if (!notify_wanted(c, dir))
+		return;
+	dir->fs->hooks->entry(dir->fs->door, dir, name);
+	notify_attr(c, dir);
+}
+
+static inline bool kernel_may_hold_pages(struct inode *inode)
+{
+	return __atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST) ||
+	       __atomic_load_n(&inode->kernel_pages, __ATOMIC_SEQ_CST);
+}
+
+/* Bytes changed; or, before a read, may be newer in a page that a program has mapped for writing. */
+static inline void notify_data(struct caller *c, struct inode *inode, off_t offset, off_t length)
+{
+	if (notify_wanted(c, inode) && kernel_may_hold_pages(inode))
+		inode->fs->hooks->data(inode->fs->door, inode, offset, length);
+}
+
+/* Who may search a directory changed: names that the kernel resolves by itself must be asked for again. */
+static inline void notify_names(struct inode *inode)
+{
+	if (inode->fs->hooks)
+		inode->fs->hooks->names(inode->fs->door);
+}

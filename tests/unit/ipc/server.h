@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A filesystem service without a filesystem: the back driver with workers, and the socket that sessions are
+ * made over. It runs in the calling process; tests that let it die fork first.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <sys/types.h>
+#include "ipc/back.h"
+#include "ipc/front.h"
+
+struct server;
+
+/* Serves a request. `reply->result` is its arg, doubled, unless the function says otherwise. */
+typedef void server_serve(struct server *server, unsigned queue, struct back_request *request,
+			  struct wire_reply *reply);
+
+/* What server_serve does if it is not given: WIRE_NULL answers 2 * arg; WIRE_READ fills the payload; WIRE_FSYNC
+ * takes `length` ns; WIRE_FLOCK waits until it is cancelled or WIRE_FLUSH is called; WIRE_SYNCFS dies. */
+server_serve server_serve_default;
+
+struct server_config {
+	const char *dir; /* made by the caller; holds table and socket */
+	const int *cpus;
+	unsigned queues;
+	unsigned queue_slots;
+	unsigned workers; /* of each queue */
+	int one_core;
+	int pin;
+	server_serve *serve;
+};
+
+int server_start(const struct server_config *config, struct server **ret);
+/* The same as after a crash: the table is taken over, with the next generation. */
+struct server *server_stop(struct server *server);
+
+struct back *server_back(struct server *server);
+struct wire_table *server_table(struct server *server);
+
+/* In a process of its own. Returns its pid once it serves. */
+pid_t server_fork(const struct server_config *config);
+/* As the engine does when a service has died. */
+void server_bury(const char *dir);
+
+/* A directory for a pool, in /tmp; and its end. */
+char *server_dir_new(void);
+void server_dir_remove(char *dir);
+
+/* The cores that this process may use: how many, at most `max` of them in cpus[]. */
+unsigned server_cpus(int *cpus, unsigned max);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "preload/dispatch.h"
+
+enum { PATCH_COUNTERS = 512, FAKE_FD = 1000000, FAKE_FD_SLOW = 1000001 };
+
+struct patch_counters {
+	struct preload_status status;
+	uint64_t strange;
+	uint64_t calls[PATCH_COUNTERS];
+};
