@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "engine/cpus.h"
 #include "engine/init.h"
@@ -22,6 +23,7 @@
 #include "engine/pool-dir.h"
 #include "engine/spec.h"
 #include "engine/table.h"
+#include "engine/title.h"
 
 enum { BUILD_HOSTS_MAX = 1024 };
 
@@ -253,12 +255,19 @@ static int map_users(struct build *b)
 	return r < 0 ? error_errno(&b->error, r, "map the users of pool '%s'", b->pool) : 0;
 }
 
-/* A proc file system belongs to the PID namespace in which its mounter's children are born. */
+/* A proc file system shows its mounter's PID namespace, which only a child of ours can be in. */
 static int own_proc(struct build *b)
 {
-	if (setns(b->init_fd, CLONE_NEWPID) < 0 ||
-	    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		return error_errno(&b->error, errno, "mount '/proc' for the pool");
+	int status = 0;
+	pid_t pid;
+
+	if (setns(b->init_fd, CLONE_NEWPID) < 0)
+		return error_errno(&b->error, errno, "enter the pool's PID namespace");
+	pid = fork();
+	if (pid == 0)
+		_exit(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? errno : 0);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)
+		return error_errno(&b->error, pid < 0 ? errno : WEXITSTATUS(status), "mount '/proc' for the pool");
 	return 0;
 }
 
@@ -352,7 +361,7 @@ void build_run(int socket, const char *pool, struct json_object *spec, const str
 	int r;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "polytropon-bld");
+	title_set("polytropon builds pool %s", pool);
 	if (dup2(socket, 3) < 0)
 		_exit(1);
 	close_range(4, ~0u, 0);

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/title.h"
+
 static void loopback_up(void)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -64,7 +66,7 @@ void init_run(int hold, const char *pool, int network)
 	sigfillset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "polytropon-init");
+	title_set("init of pool %s", pool);
 	dup2(hold, 0);
 	close_range(1, ~0u, 0);
 	sethostname(pool, strlen(pool));

@@ -173,7 +173,7 @@ static int make_missing(const char *real, const char *rest, char ret[static PATH
 int mimic_directory(struct mimic *m, const char *path, char ret_real[static PATH_MAX], struct error *error)
 {
 	char real[PATH_MAX];
-	const char *rest;
+	const char *rest = "";
 	struct stat st;
 	int r = deepest(path, real, &rest, error);
 

@@ -81,7 +81,7 @@ struct pool {
 	enum pool_state state;
 	bool was_up;
 	int64_t deadline; /* now_ms() at which pool_due() is to run; 0: none */
-	unsigned stop_step;
+	unsigned stop_step, group_tries;
 	struct group group;
 	pid_t builder, locker, init; /* 0: none */
 	struct source builder_socket;

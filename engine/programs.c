@@ -8,7 +8,7 @@ static int find(const char *variable, const char *beside, const char *installed,
 		struct error *error)
 {
 	const char *given = getenv(variable);
-	char self[PATH_MAX] = "", path[PATH_MAX + 64];
+	char self[PATH_MAX] = "", path[PATH_MAX + 64]; /* room for what is beside */
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash = n > 0 ? strrchr(self, '/') : NULL;
 
@@ -25,7 +25,8 @@ static int find(const char *variable, const char *beside, const char *installed,
 		snprintf(path, sizeof(path), "%s", installed);
 	if (access(path, R_OK) < 0)
 		return error_set(error, -ENOENT, "neither '%s/%s' nor '%s' is there", self, beside, installed);
-	snprintf(ret, PATH_MAX, "%s", path);
+	if (snprintf(ret, PATH_MAX, "%s", path) >= PATH_MAX)
+		return error_errno(error, ENAMETOOLONG, "'%s'", path);
 	return 0;
 }
 

@@ -8,12 +8,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "engine/runtime-dir.h"
+#include "engine/title.h"
 
 enum {
 	REAPER_GRACE_MS = 10 * 1000, /* for services to write back */
@@ -177,6 +178,14 @@ static void keep_only(int socket, int lock)
 	close_range(l >= 0 ? 5 : 4, ~0u, 0);
 }
 
+/* Waits for every child that is left, which is the reaper alone. */
+void reaper_dismiss(int *reaper)
+{
+	close_p(reaper);
+	while (wait(NULL) > 0 || errno == EINTR)
+		;
+}
+
 int reaper_start(int lock, struct error *error)
 {
 	int pair[2];
@@ -189,7 +198,7 @@ int reaper_start(int lock, struct error *error)
 		sigset_t set;
 		sigfillset(&set);
 		sigprocmask(SIG_SETMASK, &set, NULL);
-		prctl(PR_SET_NAME, "polytropon-rpr");
+		title_set("polytropon reaper");
 		setsid();
 		keep_only(pair[1], lock);
 		if (chdir("/") == 0)

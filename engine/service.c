@@ -5,8 +5,9 @@
  * The service runs in the pool's cgroup, in the host's PID and user namespaces, in a mount namespace of its own.
  * It gets all that it may touch as descriptors. It cannot start in an empty root, where there is no loader; so
  * when it has answered the boot message, and before a client is told that the pool is up, a child enters its
- * mount namespace and puts an empty, read-only root under it (service_lock_in): pivot_root moves the root of
- * every process of a namespace.
+ * mount namespace and puts a read-only root under it with nothing but /proc (service_lock_in): pivot_root moves
+ * the root of every process of a namespace. /proc, which it has as a descriptor anyway, is how an O_PATH
+ * descriptor is opened anew on kernels without the newer calls.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +15,8 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -95,7 +96,7 @@ static int boot_send(struct pool *pool)
 	memcpy(fds + BOOT_PLACE, pool->place.fds + BUILD_FDS, place * sizeof(int));
 	json_object_object_add(json, "method", json_object_new_string("boot"));
 	json_object_object_add(json, "pool", json_object_new_string(pool->name));
-	json_object_object_add(json, "generation", json_object_new_int64(pool->table->generation));
+	json_object_object_add(json, "generation", json_object_new_int64(pool->table->generation + 1));
 	json_object_object_add(json, "listen", json_object_new_int(BOOT_LISTEN));
 	json_object_object_add(json, "table", json_object_new_int(BOOT_TABLE));
 	json_object_object_add(json, "proc", json_object_new_int(BOOT_PROC));
@@ -134,8 +135,8 @@ static void child_run(struct pool *pool, const char *program, int socket)
 	struct error error;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	/* SIGTERM, not SIGKILL: at the end of the engine there are changes to write back. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	/* No death signal: at the end of its engine the service reads the end of BOOT_FD, writes back and exits. The
+	 * reaper sees to it that it does. */
 	dup2(null, STDIN_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	if (child_prepare(pool, &error) == 0) {
@@ -298,18 +299,34 @@ static void service_ready(struct source *source, uint32_t events)
 
 /* ---- the empty root ---------------------------------------------------------------------------- */
 
+/* A mount to be the root, with the caller's /proc in it; its descriptor. /proc stands for any directory here. */
+static int make_root(struct error *error)
+{
+	_cleanup_(close_p) int root = -1, proc = open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct mount_attr rdonly = {.attr_set = MOUNT_ATTR_RDONLY};
+
+	if (proc < 0)
+		return error_errno(error, errno, "copy the mount of '/proc'");
+	root = mount_tmpfs("mode=0755,size=4k,nr_inodes=4", error);
+	if (root < 0)
+		return root;
+	if (move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 || mkdirat(root, "proc", 0555) < 0 ||
+	    move_mount(proc, "", root, "proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    mount_setattr(root, "", AT_EMPTY_PATH, &rdonly, sizeof(rdonly)) < 0)
+		return error_errno(error, errno, "make an empty root");
+	return take_fd(&root);
+}
+
 static int lock_in(int pidfd, struct error *error)
 {
 	_cleanup_(close_p) int root = -1;
 
 	if (setns(pidfd, CLONE_NEWNS) < 0)
 		return error_errno(error, errno, "enter the service's mount namespace");
-	root = mount_tmpfs("mode=0555,size=4k,nr_inodes=1,ro", error);
+	root = make_root(error);
 	if (root < 0)
 		return root;
-	/* Any directory would do for the moment in between. */
-	if (move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(root) < 0 ||
-	    syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
 		return error_errno(error, errno, "give the service an empty root");
 	return 0;
 }

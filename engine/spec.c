@@ -8,7 +8,7 @@
 #include "engine/cpus.h"
 #include "engine/spec-keys.h"
 #include "engine/spec.h"
-#include "engine/yaml.h"
+#include "engine/poolfile.h"
 #include "ipc/wire.h"
 #include "libservices/libservice.h"
 
@@ -286,6 +286,19 @@ static int check_name(const struct check *c, struct json_object *at)
 	return 0;
 }
 
+/* The order of the tables: what `dump` prints does not depend on how it was written. */
+static void order_keys(struct json_object *spec)
+{
+	for (const struct spec_key *k = spec_pool_keys; k->name; k++) {
+		struct json_object *value;
+		if (!json_object_object_get_ex(spec, k->name, &value))
+			continue;
+		json_object_get(value);
+		json_object_object_del(spec, k->name);
+		json_object_object_add(spec, k->name, value);
+	}
+}
+
 int spec_check(const char *name, struct json_object *spec, const struct origin *origin, struct error *error)
 {
 	struct check c = {origin, error, name};
@@ -306,7 +319,11 @@ int spec_check(const char *name, struct json_object *spec, const struct origin *
 	for (const struct spec_key *k = spec_pool_keys; k->name && e == 0; k++)
 		if (k->kind == SPEC_SECTION)
 			e = check_section(&c, spec, k);
-	return e < 0 ? e : check_mounts(&c, spec);
+	if (e == 0)
+		e = check_mounts(&c, spec);
+	if (e == 0)
+		order_keys(spec);
+	return e;
 }
 
 int spec_check_file(struct json_object *file, const struct origin *origin, struct error *error)

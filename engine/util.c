@@ -5,7 +5,7 @@
 
 #include "engine/util.h"
 
-static bool stamped;
+static bool is_daemon;
 
 int error_set(struct error *error, int code, const char *format, ...)
 {
@@ -31,24 +31,40 @@ int error_errno(struct error *error, int err, const char *format, ...)
 	return -err;
 }
 
-void log_stamped(void)
+void log_to_daemon(void)
 {
-	stamped = true;
+	is_daemon = true;
 }
 
-void log_line(const char *format, ...)
+static void log_write(const char *format, va_list ap)
 {
 	char line[1024], when[40] = "";
 	struct tm tm;
 	time_t now = time(NULL);
+
+	vsnprintf(line, sizeof(line), format, ap);
+	if (is_daemon && localtime_r(&now, &tm))
+		strftime(when, sizeof(when), "%F %T ", &tm);
+	dprintf(STDERR_FILENO, "%spolytropon: %s\n", when, line);
+}
+
+void log_line(const char *format, ...)
+{
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
+	log_write(format, ap);
 	va_end(ap);
-	if (stamped && localtime_r(&now, &tm))
-		strftime(when, sizeof(when), "%F %T ", &tm);
-	dprintf(STDERR_FILENO, "%spolytropon: %s\n", when, line);
+}
+
+void log_note(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (is_daemon)
+		log_write(format, ap);
+	va_end(ap);
 }
 
 int64_t now_ms(void)

@@ -55,10 +55,11 @@ int error_set(struct error *error, int code, const char *format, ...) _printf_(3
 /* The same with ": " and the reason of `err` (errno or -errno) after it; returns -err. */
 int error_errno(struct error *error, int err, const char *format, ...) _printf_(3, 4);
 
-/* Logs one line: `polytropon: ...` to stderr. */
+/* Logs one line: `polytropon: ...` to stderr. A note, which says that all is well, only in a daemon's log. */
 void log_line(const char *format, ...) _printf_(1, 2);
-/* From now on with the time, for a log that is a file. */
-void log_stamped(void);
+void log_note(const char *format, ...) _printf_(1, 2);
+/* From now on the log is a daemon's: with the time, and with notes. */
+void log_to_daemon(void);
 
 int64_t now_ms(void); /* CLOCK_MONOTONIC */
 

@@ -13,18 +13,38 @@ enum {
 	BACK_NUMBER_MASK = (1 << 24) - 1,
 };
 
-/* A place in the table of sessions. It never moves, so a reference can be tried without any lock. */
+/*
+ * A place in the table of sessions. It never moves, so it can be looked at without any lock. Its session stays
+ * as long as it is open, or referenced, or a request is under way (`taken`).
+ */
 struct back_place {
-	uint32_t refs; /* references, and BACK_OPEN while new ones may be taken; 0: the place is free */
-	uint32_t uses;
-	struct back_session *session;
-};
+	uint32_t refs;   /* references, and BACK_OPEN while new ones and requests may be taken */
+	uint32_t number; /* of its session */
+	struct back_session *session; /* NULL: the place is free */
+	char *memory;                 /* the session's */
+	struct back *back;
+	uint8_t taken[WIRE_SLOTS]; /* enum back_taken: slots being served */
+} __attribute__((aligned(64)));
 #define BACK_OPEN 0x80000000u
+
+enum back_taken {
+	BACK_TAKEN = 1,
+	BACK_WANTED = 2, /* it was found submitted again meanwhile: look when it is done */
+};
+
+/* CLOCK_MONOTONIC by the time stamp counter: a third of clock_gettime's time. The leader's. */
+struct back_clock {
+	uint64_t cycles; /* at `ns` */
+	int64_t ns;
+	uint64_t rate;   /* ns in 2^32 cycles */
+	uint64_t valid;  /* for so many cycles from then on */
+};
 
 struct back_queue {
 	struct rcqb_consumer ring; /* of the leader */
 	struct wire_worker *worker; /* in the table; `leading` is the leaders' lock */
 	struct back_counters counters;
+	struct back_clock clock;
 	int64_t last_remote; /* when the last request from another core came */
 	int64_t gap;         /* mean time between them, recent ones weighing more */
 	int64_t rest_until;  /* others want this core: no spinning until then */
@@ -54,12 +74,17 @@ struct back {
 /* Reports to all workers that `stopping` or `kicked` has changed. */
 void back_alarm(struct back *back);
 
-/* Takes the request of a slot, if one is submitted there, and references the session for it. */
-bool back_session_take(struct back_session *session, unsigned slot, struct back_request *ret);
+/* Takes the request of a slot, if one is submitted there. */
+bool back_place_take(struct back_place *place, uint32_t number, unsigned slot, struct back_request *ret);
 /* The next request of the sessions that were kicked. */
 bool back_kick_take(struct back *back, struct back_request *ret);
 
 int64_t back_now(void);
+
+static inline struct wire_slot *back_slot(char *memory, unsigned slot)
+{
+	return (struct wire_slot *)(memory + WIRE_PAGE + (size_t)slot * WIRE_SLOT_STRIDE);
+}
 
 static inline void back_count(uint64_t *counter, uint64_t n)
 {

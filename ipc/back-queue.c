@@ -24,9 +24,13 @@ enum {
 	SPIN_MAX_NS = 50 * 1000,
 	SPIN_MIN_NS = 10 * 1000,
 	GAP_MAX_NS = 60 * 1000,     /* requests further apart are not worth spinning for */
+	GAP_CAP_NS = 200 * 1000,    /* so that one long gap is soon forgotten */
+	GAP_ASKED_NS = 15 * 1000,
 	YIELD_NS = 5 * 1000,        /* of spinning, and others may run */
-	CROWDED_NS = 30 * 1000,     /* they did, for so long */
-	REST_NS = 2 * 1000 * 1000,  /* then the core is theirs */
+	CROWDED_NS = 50 * 1000,     /* they did, for so long */
+	REST_NS = 1000 * 1000,      /* then the core is theirs */
+	CLOCK_MIN_NS = 1000 * 1000,       /* to measure the time stamp counter by */
+	CLOCK_VALID_NS = 100 * 1000 * 1000, /* then it is compared again */
 	LOOKS = 64,                 /* at the queue between two looks at anything else */
 };
 
@@ -67,42 +71,57 @@ static bool queue_announce_sleep(struct back_queue *q)
 	return some;
 }
 
+/* ---- the clock --------------------------------------------------------------------------------- */
+
+static int64_t clock_renew(struct back_clock *c)
+{
+	struct back_clock old = *c;
+
+	c->ns = back_now();
+	c->cycles = sys_cycles();
+	if (old.ns && c->ns - old.ns > CLOCK_MIN_NS && c->cycles > old.cycles) {
+		uint64_t cycles = c->cycles - old.cycles;
+
+		c->rate = (uint64_t)(((unsigned __int128)(c->ns - old.ns) << 32) / cycles);
+		c->valid = ((unsigned __int128)CLOCK_VALID_NS << 32) / c->rate;
+	} else if (!old.rate && old.ns) {
+		c->ns = old.ns; /* too early to tell how fast it is */
+		c->cycles = old.cycles;
+		return back_now();
+	}
+	return c->ns;
+}
+
+static int64_t clock_now(struct back_clock *c)
+{
+	uint64_t cycles = sys_cycles() - c->cycles;
+
+	return cycles < c->valid ? c->ns + (int64_t)(cycles * c->rate >> 32) : clock_renew(c);
+}
+
 /* ---- taking ------------------------------------------------------------------------------------ */
 
-static void queue_learn(struct back_queue *q, uint32_t from, int64_t now)
+/* What the slot says of itself is a hint, too. */
+static void queue_learn(struct back_queue *q, const struct wire_slot *slot, int64_t now)
 {
 	int64_t gap = now - q->last_remote;
 
-	if ((int)from == q->cpu)
+	if ((int)__atomic_load_n(&slot->cpu, __ATOMIC_RELAXED) == q->cpu)
 		return;
 	q->last_remote = now;
-	/* One long gap is forgotten after two short ones. */
-	q->gap = gap < GAP_MAX_NS && q->gap > GAP_MAX_NS ? GAP_MAX_NS : (q->gap + gap) / 2;
+	if (__atomic_load_n(&slot->ask, __ATOMIC_RELAXED))
+		q->gap = GAP_ASKED_NS;
+	else
+		q->gap = (q->gap + (gap < GAP_CAP_NS ? gap : GAP_CAP_NS)) / 2;
 }
 
 /* The item is a hint: anything in it may be wrong. */
-static bool queue_resolve(struct back *back, struct back_queue *q, uint64_t item, struct back_request *ret)
+static bool queue_resolve(struct back *back, uint64_t item, struct back_request *ret)
 {
+	uint32_t number = WIRE_ITEM_SESSION(item);
 	unsigned slot = WIRE_ITEM_SLOT(item);
-	struct back_session *session;
 
-	if (slot >= WIRE_SLOTS)
-		return false;
-	session = back_session_get(back, WIRE_ITEM_SESSION(item));
-	if (!session)
-		return false;
-	if (!back_session_take(session, slot, ret)) {
-		back_session_put(session);
-		return false;
-	}
-	return true;
-}
-
-static uint32_t request_cpu(const struct back_request *request)
-{
-	const char *memory = request->session->memory + WIRE_PAGE + (size_t)request->slot * WIRE_SLOT_STRIDE;
-
-	return __atomic_load_n(&((const struct wire_slot *)memory)->cpu, __ATOMIC_RELAXED);
+	return slot < WIRE_SLOTS && back_place_take(&back->places[number & BACK_PLACE_MASK], number, slot, ret);
 }
 
 static bool queue_take(struct back *back, struct back_queue *q, struct back_request *ret)
@@ -111,13 +130,14 @@ static bool queue_take(struct back *back, struct back_queue *q, struct back_requ
 
 	if (!rcqb_dequeue(&q->ring, &item))
 		return false;
-	if (!queue_resolve(back, q, item, ret)) {
+	if (!queue_resolve(back, item, ret)) {
 		back_count(&q->counters.invalid, 1);
 		return false;
 	}
-	ret->taken_at = back_now();
-	queue_learn(q, request_cpu(ret), ret->taken_at);
-	back_count(&q->counters.requests, 1);
+	ret->taken_at = clock_now(&q->clock);
+	queue_learn(q, back_slot(ret->session->memory, ret->slot), ret->taken_at);
+	/* The leader's alone, so no locked instruction. */
+	__atomic_store_n(&q->counters.requests, q->counters.requests + 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -222,7 +242,6 @@ int back_next(struct back *back, unsigned queue, struct back_request *ret)
 			return 0;
 		if (__atomic_load_n(&back->kicked, __ATOMIC_RELAXED) && back_kick_take(back, ret)) {
 			ret->taken_at = back_now();
-			back_count(&q->counters.requests, 1);
 			return 1;
 		}
 		if (queue_lead(q)) {

@@ -7,7 +7,9 @@
  * a slot, no two requests of one slot are served at once.
  *
  * A session is looked up by a number that comes from a hostile queue, by several workers at once, while it
- * may be closing: its place in the table counts references, and refuses new ones once it is closed.
+ * may be closing. A request takes its slot (a full barrier) and then sees whether the session is open;
+ * closing ends the openness (a full barrier) and then sees whether slots are taken. So either the request
+ * sees that it comes too late, or the session waits for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +32,16 @@ static bool place_get(struct back_place *place)
 	return false;
 }
 
+static bool place_is_idle(struct back_place *place)
+{
+	if (__atomic_load_n(&place->refs, __ATOMIC_SEQ_CST))
+		return false;
+	for (unsigned i = 0; i < WIRE_SLOTS; i++)
+		if (__atomic_load_n(&place->taken[i], __ATOMIC_SEQ_CST))
+			return false;
+	return true;
+}
+
 static void session_end(struct back_session *session)
 {
 	munmap(session->memory, WIRE_SESSION_SIZE);
@@ -41,16 +53,29 @@ static void session_end(struct back_session *session)
 		session->free(session);
 }
 
-/* Ends one reference, and with BACK_OPEN in `what` the openness. The last one frees the place. */
+/* Ends a closed session, if it is time. */
+static void place_end(struct back_place *place)
+{
+	struct back_session *session = NULL;
+	struct back *back = place->back;
+
+	if (!back)
+		return; /* nobody ever had it: a hostile queue named it */
+	pthread_mutex_lock(&back->lock);
+	if (place->session && place_is_idle(place)) {
+		session = place->session;
+		place->session = NULL;
+	}
+	pthread_mutex_unlock(&back->lock);
+	if (session)
+		session_end(session);
+}
+
+/* Ends one reference; with BACK_OPEN in `what` the openness, too. */
 static void place_put(struct back_place *place, uint32_t what)
 {
-	struct back_session *session = place->session;
-
-	if (__atomic_sub_fetch(&place->refs, what, __ATOMIC_ACQ_REL) == 0) {
-		/* Nobody can come in between: the place has no session, so it is not free yet. */
-		session_end(session);
-		__atomic_store_n(&place->session, NULL, __ATOMIC_RELEASE);
-	}
+	if (__atomic_sub_fetch(&place->refs, what, __ATOMIC_SEQ_CST) == 0)
+		place_end(place);
 }
 
 void back_session_put(struct back_session *session)
@@ -61,13 +86,11 @@ void back_session_put(struct back_session *session)
 struct back_session *back_session_get(struct back *back, uint32_t number)
 {
 	struct back_place *place = &back->places[number & BACK_PLACE_MASK];
-	struct back_session *session;
 
 	if (!place_get(place))
 		return NULL;
-	session = place->session;
-	if (session->number == number)
-		return session;
+	if (place->number == number)
+		return place->session;
 	place_put(place, 1);
 	return NULL;
 }
@@ -105,8 +128,8 @@ static struct back_place *place_find(struct back *back)
 
 		/* Place 0 is not used: no session has the number 0. */
 		back->place_hint = back->place_hint % BACK_PLACE_MASK + 1;
-		if (!__atomic_load_n(&place->refs, __ATOMIC_ACQUIRE) &&
-		    !__atomic_load_n(&place->session, __ATOMIC_ACQUIRE))
+		/* A late request may still be finding out that it is too late. */
+		if (!place->session && place_is_idle(place))
 			return place;
 	}
 	return NULL;
@@ -120,11 +143,14 @@ static int place_open(struct back *back, struct back_session *session, struct wi
 	place = place_find(back);
 	if (place) {
 		session->place = place;
-		session->number = (uint32_t)(place - back->places) | (place->uses++ << 16 & BACK_NUMBER_MASK);
+		session->number = (uint32_t)(place - back->places) | (((place->number >> 16) + 1) & 0xff) << 16;
 		head->session = session->number;
 		memcpy(session->memory, head, sizeof(*head));
+		place->back = back;
+		place->number = session->number;
+		place->memory = session->memory;
 		place->session = session;
-		__atomic_store_n(&place->refs, BACK_OPEN | 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&place->refs, BACK_OPEN | 1, __ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_unlock(&back->lock);
 	return place ? 0 : -ENFILE;
@@ -135,7 +161,6 @@ int back_session_open(struct back *back, struct back_session *session, const str
 	struct wire_session full = *head;
 	int r;
 
-	session->taken = 0;
 	session->kick_next = NULL;
 	session->kick_slot = WIRE_SLOTS;
 	r = session_map(session);
@@ -163,11 +188,6 @@ void back_session_close(struct back *back, struct back_session *session)
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
-static struct wire_slot *session_slot(const struct back_session *session, unsigned slot)
-{
-	return (struct wire_slot *)(session->memory + WIRE_PAGE + (size_t)slot * WIRE_SLOT_STRIDE);
-}
-
 /* SUBMITTED becomes TAKEN, with the waiter's bit kept. */
 static bool slot_take(struct wire_slot *slot)
 {
@@ -182,50 +202,83 @@ static bool slot_take(struct wire_slot *slot)
 	return false;
 }
 
-bool back_session_take(struct back_session *session, unsigned index, struct back_request *ret)
+/* True if the slot is ours to serve. */
+static bool taken_set(uint8_t *taken)
 {
-	struct wire_slot *slot = session_slot(session, index);
-	const uint64_t bit = 1ull << index;
+	uint8_t none = 0;
 
-	/* The reply's lines come to this core while the request is served. */
+	if (__atomic_compare_exchange_n(taken, &none, BACK_TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return true;
+	/* The one who serves it may be done but for clearing this. He will have a look. */
+	return __atomic_fetch_or(taken, BACK_WANTED, __ATOMIC_SEQ_CST) == 0;
+}
+
+static void taken_clear(struct back_place *place, unsigned slot)
+{
+	uint8_t old = __atomic_exchange_n(&place->taken[slot], 0, __ATOMIC_SEQ_CST);
+
+	if (__builtin_expect(!(__atomic_load_n(&place->refs, __ATOMIC_SEQ_CST) & BACK_OPEN), 0)) {
+		place_end(place);
+	} else if (__builtin_expect(old & BACK_WANTED, 0) && place_get(place)) {
+		back_session_kick(place->back, place->session);
+		place_put(place, 1);
+	}
+}
+
+static void request_prefetch(const struct wire_slot *slot)
+{
+	__builtin_prefetch(&slot->state, 1);
 	__builtin_prefetch(&slot->request, 0);
-	__builtin_prefetch((char *)&slot->request + RCQB_LINE, 0);
+	__builtin_prefetch((const char *)&slot->request + RCQB_LINE, 0);
+	/* The reply's lines come to this core while the request is served. */
 	__builtin_prefetch(&slot->reply, 1);
-	if (__atomic_fetch_or(&session->taken, bit, __ATOMIC_ACQUIRE) & bit)
+	__builtin_prefetch((const char *)&slot->reply + RCQB_LINE, 1);
+}
+
+bool back_place_take(struct back_place *place, uint32_t number, unsigned index, struct back_request *ret)
+{
+	char *memory = place->memory; /* perhaps a closed session's, or nothing: a prefetch may miss */
+	struct wire_slot *slot;
+
+	if (!memory)
 		return false;
-	if (!slot_take(slot)) {
-		__atomic_fetch_and(&session->taken, ~bit, __ATOMIC_RELEASE);
+	request_prefetch(back_slot(memory, index));
+	if (!taken_set(&place->taken[index]))
+		return false;
+	/* Now the session stays, if it is one, and that one. */
+	if (!(__atomic_load_n(&place->refs, __ATOMIC_SEQ_CST) & BACK_OPEN) || place->number != number ||
+	    !slot_take(slot = back_slot(place->memory, index))) {
+		taken_clear(place, index);
 		return false;
 	}
 	memcpy(&ret->request, &slot->request, sizeof(ret->request));
 	/* From here on the compiler may not go back to the shared original. */
 	__asm__ volatile("" : : : "memory");
-	ret->session = session;
+	ret->session = place->session;
 	ret->slot = index;
 	return true;
 }
 
 void back_complete(struct back *back, struct back_request *request, const struct wire_reply *reply)
 {
-	struct back_session *session = request->session;
-	struct wire_slot *slot = session_slot(session, request->slot);
+	struct back_place *place = request->session->place;
+	struct wire_slot *slot = back_slot(place->memory, request->slot);
 	uint32_t old;
 
 	memcpy(&slot->reply, reply, sizeof(*reply));
-	/* Before DONE, for then the client may submit the slot's next request. */
-	__atomic_fetch_and(&session->taken, ~(1ull << request->slot), __ATOMIC_RELEASE);
 	/* Releases the reply to the client's acquiring look at the state. */
 	old = __atomic_exchange_n(&slot->state, WIRE_SLOT_DONE, __ATOMIC_ACQ_REL);
 	if (old & WIRE_SLOT_WAITER) {
 		back_count(&back->queue[0].counters.wakes, 1);
 		sys_futex_wake(&slot->state, 1);
 	}
-	back_session_put(session);
+	/* Last, for it lets the session go. */
+	taken_clear(place, request->slot);
 }
 
 void *back_payload(const struct back_request *request, enum wire_where where, size_t *ret_size)
 {
-	struct wire_slot *slot = session_slot(request->session, request->slot);
+	struct wire_slot *slot = back_slot(request->session->memory, request->slot);
 
 	*ret_size = where == WIRE_IN_BULK ? WIRE_BULK : WIRE_INLINE;
 	return where == WIRE_IN_BULK ? (void *)((char *)slot + WIRE_PAGE) : (void *)slot->inline_;
@@ -249,16 +302,21 @@ void back_session_kick(struct back *back, struct back_session *session)
 	back_alarm(back);
 }
 
+/* A look, before anything is done that would report a slot that is being served as wanted. */
+static bool slot_is_submitted(const struct back_session *session, unsigned index)
+{
+	uint32_t state = __atomic_load_n(&back_slot(session->memory, index)->state, __ATOMIC_RELAXED);
+
+	return (state & WIRE_SLOT_STATE_MASK) == WIRE_SLOT_SUBMITTED;
+}
+
 /* The lock is held. False: there is nothing more to take from the session. */
 static bool kick_take_from(struct back *back, struct back_session *session, struct back_request *ret)
 {
-	while (session->kick_slot < WIRE_SLOTS) {
-		if (!place_get(session->place))
-			return false;
-		if (back_session_take(session, session->kick_slot++, ret))
+	while (session->kick_slot < WIRE_SLOTS)
+		if (slot_is_submitted(session, session->kick_slot++) &&
+		    back_place_take(session->place, session->number, session->kick_slot - 1, ret))
 			return true;
-		back_session_put(session); /* not the last: the list has one */
-	}
 	return false;
 }
 

@@ -52,7 +52,7 @@ static void queue_init(struct back *back, unsigned i, int cpu)
 	q->ring.shift = back->shift;
 	q->worker = &back->table->worker[i];
 	q->cpu = cpu;
-	q->gap = INT64_MAX / 2;
+	q->gap = INT32_MAX; /* long */
 	*q->worker = (struct wire_worker){.state = WIRE_WORKER_ASLEEP, .cpu = (uint32_t)cpu};
 }
 
@@ -70,9 +70,13 @@ static int back_init(struct back *back, const struct back_config *config)
 		r = queues_map(back);
 	if (r < 0)
 		return r;
-	back->places = calloc(BACK_PLACES, sizeof(*back->places));
-	if (!back->places)
-		return -ENOMEM;
+	/* Of zeros, and touched only where used. */
+	back->places = mmap(NULL, BACK_PLACES * sizeof(*back->places), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (back->places == MAP_FAILED) {
+		back->places = NULL;
+		return -errno;
+	}
 	for (unsigned i = 0; i < back->queues; i++)
 		queue_init(back, i, config->cpus[i]);
 	__atomic_store_n(&back->table->queue_count, back->queues, __ATOMIC_RELEASE);
@@ -108,7 +112,8 @@ struct back *back_free(struct back *back)
 	if (back->fd >= 0)
 		close(back->fd);
 	pthread_mutex_destroy(&back->lock);
-	free(back->places);
+	if (back->places)
+		munmap(back->places, BACK_PLACES * sizeof(*back->places));
 	free(back);
 	return NULL;
 }

@@ -20,8 +20,7 @@ struct back_session {
 	uint32_t number; /* set by back_session_open */
 	int memfd;       /* to hand to the client; the service may close it then and set -1, else back does */
 	char *memory;    /* WIRE_SESSION_SIZE bytes, shared with the client; back unmaps it before `free` */
-	uint64_t taken;  /* atomic bitmap: slots being served */
-	struct back_place *place; /* in the table of sessions; it counts the references */
+	struct back_place *place; /* in the table of sessions; it counts references and requests under way */
 	struct back_session *kick_next; /* in the list of sessions to look at */
 	unsigned kick_slot;             /* where to go on looking; WIRE_SLOTS: not in the list */
 	void (*free)(struct back_session *); /* called when the last reference ends */
@@ -29,10 +28,10 @@ struct back_session {
 
 /* A request taken from a client. */
 struct back_request {
-	struct back_session *session; /* referenced until back_complete */
+	struct back_session *session; /* stays until back_complete */
 	unsigned slot;
 	struct wire_request request; /* the private copy */
-	int64_t taken_at;            /* CLOCK_MONOTONIC ns */
+	int64_t taken_at;            /* CLOCK_MONOTONIC ns, from the time stamp counter */
 };
 
 struct back_config {

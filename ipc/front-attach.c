@@ -311,10 +311,11 @@ static void session_replace(struct front *f, struct front_session *s)
 	f->generation = s->generation;
 	/* A full barrier before the old one's claims are looked at. Partner: front_claim. */
 	__atomic_store_n(&f->attached, 1 + (uint32_t)(s - f->sessions), __ATOMIC_SEQ_CST);
-	if (old) {
+	if (old)
 		__atomic_store_n(&old->retired, 1, __ATOMIC_SEQ_CST);
-		front_session_reap(f, old);
-	}
+	for (old = f->sessions; old < f->sessions + FRONT_SESSIONS; old++)
+		if (old != s)
+			front_session_reap(f, old);
 }
 
 /* ---- attaching -------------------------------------------------------------------------------- */

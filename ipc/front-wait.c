@@ -25,12 +25,15 @@
 enum {
 	STREAK_GAP_US = 20,  /* calls closer than this follow each other */
 	STREAK_MIN = 8,      /* so many, and we ask another core's worker to spin */
-	SPIN_MIN_US = 4,
+	SPIN_MIN_US = 15,    /* less than sleeping and being woken costs */
 	SPIN_MAX_US = 60,
 	SPIN_ASK_US = 150,   /* for the first reply of a worker that we woke on another core */
-	REFUSED_MIN = 64,    /* calls */
+	MISSES_MAX = 3,      /* in a row: the worker's core is busy */
+	REFUSED_MIN = 32,    /* calls */
 	REFUSED_MAX = 8192,
-	LOOKS = 16,          /* at the slot between two looks at the clock */
+	LOOKS = 16,          /* at the slot between two looks at the clock, which costs as much as one */
+	LOOKS_QUICK = 32,    /* at the slot before the first look at the clock */
+	QUICK_CALLS = 32,    /* for which we believe that we are still on the same core */
 	FIRST_SLEEP_MS = 1,
 	PATIENCE_MS = 20,    /* until a request that is not taken is reported */
 	PATIENCE_MAX_MS = 1000,
@@ -38,10 +41,9 @@ enum {
 
 struct route {
 	unsigned queue;
-	uint32_t cpu;
-	uint64_t start; /* cycles */
-	uint64_t spin;  /* cycles; 0: sleep at once */
-	int ask;        /* the worker is asked to spin: a reply says nothing about the next one's time */
+	int spin; /* else sleep at once */
+	int ask;  /* the worker is asked to spin: a reply says nothing about the next one's time */
+	int quick;
 };
 
 /* ---- the queue -------------------------------------------------------------------------------- */
@@ -89,9 +91,9 @@ static int route_remote(const struct front *f, const struct front_session *s, ui
 	return -1;
 }
 
-static void pace_begin(const struct front *f, struct front_pace *pace, uint64_t now)
+static void pace_begin(const struct front *f, struct front_pace *pace)
 {
-	uint64_t gap = now - pace->end;
+	uint64_t gap = sys_cycles_cpu(&pace->cpu) - pace->end;
 
 	if (gap > (uint64_t)STREAK_GAP_US * f->cycles_us)
 		pace->streak = 0;
@@ -101,32 +103,38 @@ static void pace_begin(const struct front *f, struct front_pace *pace, uint64_t 
 		pace->refused--;
 }
 
-static uint64_t pace_spin(const struct front *f, const struct front_pace *pace)
-{
-	const uint32_t min = SPIN_MIN_US * f->cycles_us;
-
-	return pace->spin < min ? min : pace->spin;
-}
-
 static struct route route_choose(const struct front *f, const struct front_session *s, struct front_pace *pace)
 {
 	struct route route = {0};
 	int queue;
 
-	route.start = sys_cycles_cpu(&route.cpu);
-	pace_begin(f, pace, route.start);
-	route.queue = route_local(f, s, route.cpu);
+	pace_begin(f, pace);
+	route.queue = route_local(f, s, pace->cpu);
 	if (f->table->one_core || pace->refused)
 		return route;
-	queue = route_spinning(f, s, pace, route.cpu);
-	if (queue >= 0) {
-		route.spin = pace_spin(f, pace);
-	} else if (pace->streak >= STREAK_MIN && (queue = route_remote(f, s, route.cpu)) >= 0) {
-		route.spin = (uint64_t)SPIN_ASK_US * f->cycles_us;
-		route.ask = 1;
-	}
+	queue = route_spinning(f, s, pace, pace->cpu);
 	if (queue >= 0)
-		route.queue = pace->queue = (unsigned)queue;
+		pace->quick = QUICK_CALLS;
+	else if (pace->streak >= STREAK_MIN && (queue = route_remote(f, s, pace->cpu)) >= 0)
+		route.ask = 1;
+	if (queue < 0)
+		return route;
+	route.spin = 1;
+	route.queue = pace->queue = (unsigned)queue;
+	return route;
+}
+
+/* The way of the last call, if nothing seems to have changed; it costs no look at the clock. */
+static struct route route_quick(const struct front *f, const struct front_session *s, struct front_pace *pace)
+{
+	struct route route = {.queue = pace->queue, .spin = 1, .quick = 1};
+
+	if (pace->quick == 0 || pace->queue >= s->queue_count ||
+	    !worker_spins(&f->table->worker[pace->queue], pace->cpu)) {
+		pace->quick = 0;
+		return route_choose(f, s, pace);
+	}
+	pace->quick--;
 	return route;
 }
 
@@ -135,18 +143,20 @@ static void pace_answered(const struct front *f, struct front_pace *pace, uint64
 {
 	int64_t want = 3 * (int64_t)took;
 
+	pace->missed = pace->backoff = 0;
 	if (want > (int64_t)SPIN_MAX_US * f->cycles_us)
 		want = (int64_t)SPIN_MAX_US * f->cycles_us;
 	pace->spin += (want - (int64_t)pace->spin) / 8;
-	pace->backoff = 0;
 }
 
 /* A worker that has not even taken the request does not run; one that has may just have much to do. */
 static void pace_missed(struct front_pace *pace, int taken)
 {
 	pace->spin -= pace->spin / 8;
-	if (taken)
+	pace->quick = 0;
+	if (taken || ++pace->missed < MISSES_MAX)
 		return;
+	pace->missed = 0;
 	pace->backoff = pace->backoff ? 2 * pace->backoff : REFUSED_MIN;
 	if (pace->backoff > REFUSED_MAX)
 		pace->backoff = REFUSED_MAX;
@@ -161,21 +171,51 @@ static void queue_ring(struct rcqb *queue)
 	sys_futex_wake(&queue->bell, 1);
 }
 
-/* True when the reply is there. */
-static int wait_spin(const struct wire_slot *slot, const struct route *route, uint64_t *ret_took)
+/* How long to spin, in cycles. */
+static uint64_t pace_spin(const struct front *f, const struct front_pace *pace, const struct route *route)
 {
-	uint64_t took = 0;
+	const uint32_t min = SPIN_MIN_US * f->cycles_us;
 
+	if (route->ask)
+		return (uint64_t)SPIN_ASK_US * f->cycles_us;
+	return pace->spin < min ? min : pace->spin;
+}
+
+/* True if the reply comes within so many looks. */
+static int wait_looks(const struct wire_slot *slot, unsigned looks)
+{
+	for (; looks; looks--) {
+		if (front_slot_state(slot) == WIRE_SLOT_DONE)
+			return 1;
+		sys_pause();
+	}
+	return 0;
+}
+
+/* True when the reply is there. */
+static int wait_spin(const struct front *f, struct front_pace *pace, const struct route *route,
+		     const struct wire_slot *slot)
+{
+	uint64_t start, took, spin;
+
+	if (wait_looks(slot, LOOKS_QUICK)) {
+		if (pace->missed | pace->backoff)
+			pace->missed = pace->backoff = 0;
+		return 1;
+	}
+	start = sys_cycles();
+	spin = pace_spin(f, pace, route);
 	do {
-		for (unsigned i = 0; i < LOOKS; i++) {
-			if (front_slot_state(slot) == WIRE_SLOT_DONE) {
-				*ret_took = took;
-				return 1;
-			}
-			sys_pause();
+		int answered = wait_looks(slot, LOOKS);
+
+		took = sys_cycles() - start;
+		if (answered) {
+			if (!route->ask)
+				pace_answered(f, pace, took);
+			return 1;
 		}
-		took = sys_cycles() - route->start;
-	} while (took < route->spin);
+	} while (took < spin);
+	pace_missed(pace, front_slot_state(slot) != WIRE_SLOT_SUBMITTED);
 	return 0;
 }
 
@@ -265,30 +305,27 @@ int front_wait_send(struct front *f, struct front_session *s, unsigned index, in
 {
 	struct front_pace *pace = &f->pace[front_hash(sys_thread_pointer()) % FRONT_PACES];
 	struct wire_slot *slot = front_slot(s, index);
-	struct route route = route_choose(f, s, pace);
+	struct route route = route_quick(f, s, pace);
 	struct rcqb *queue = front_queue(s, route.queue);
-	uint64_t took = 0;
-	int r = 0;
+	int r;
 
 	slot->queue = route.queue;
-	slot->cpu = route.cpu;
+	slot->cpu = pace->cpu;
+	slot->ask = (uint32_t)route.ask;
 	/* Releases the request to the worker, which acquires it with its compare-and-swap to TAKEN. */
 	__atomic_store_n(&slot->state, WIRE_SLOT_SUBMITTED, __ATOMIC_RELEASE);
 	if (rcqb_enqueue(queue, s->queue_shift, WIRE_ITEM(s->number, index)) < 0)
 		front_hello(f, WIRE_HELLO_KICK);
-	/* The enqueue is a full barrier. Partner: queue_sleep in back-queue.c sets ASLEEP, then looks at the
-	 * ring. Either it sees our item, or we see that it sleeps. */
+	/* The enqueue is a full barrier. Partner: queue_announce_sleep in back-queue.c sets ASLEEP, then looks
+	 * at the ring. Either it sees our item, or we see that it sleeps. */
 	if (worker_state(&f->table->worker[route.queue]) == WIRE_WORKER_ASLEEP)
 		queue_ring(queue);
-	if (route.spin && wait_spin(slot, &route, &took)) {
-		if (!route.ask)
-			pace_answered(f, pace, took);
-	} else {
-		if (route.spin)
-			pace_missed(pace, front_slot_state(slot) != WIRE_SLOT_SUBMITTED);
+	if (route.spin && wait_spin(f, pace, &route, slot))
+		r = 0;
+	else
 		r = front_wait_sleep(f, s, index, interruptible);
-	}
-	pace->end = sys_cycles();
+	if (!route.quick)
+		pace->end = sys_cycles();
 	return r;
 }
 

@@ -20,7 +20,8 @@
 
 static int claim_take(struct front_claim *c)
 {
-	/* Acquires what the last owner did to the slot; partner: the exchange in claim_drop. */
+	/* Acquires what the last owner did to the slot; partner: the release in claim_drop. A full barrier
+	 * before front_claim looks whether the session is still current. */
 	return !__atomic_load_n(&c->claimed, __ATOMIC_RELAXED) &&
 	       !__atomic_exchange_n(&c->claimed, 1, __ATOMIC_SEQ_CST);
 }
@@ -29,9 +30,10 @@ static void claim_drop(struct front *f, struct front_session *s, struct front_cl
 {
 	c->owner = c->patient = 0;
 	__atomic_store_n(&c->thread, 0, __ATOMIC_RELAXED);
-	/* A full barrier before the two looks. Partners: front_wait_for_slot announces itself and then
-	 * scans the claims; session_replace (front-attach.c) retires the session and then scans them. */
-	__atomic_exchange_n(&c->claimed, 0, __ATOMIC_SEQ_CST);
+	/* No full barrier before the two looks, which are about things that can wait: a thread that we do
+	 * not see waiting looks again after a while, and a session that we do not see retired is reaped
+	 * when the next one is. */
+	__atomic_store_n(&c->claimed, 0, __ATOMIC_RELEASE);
 	if (__builtin_expect(__atomic_load_n(&s->waiters, __ATOMIC_RELAXED) != 0, 0)) {
 		__atomic_fetch_add(&s->released, 1, __ATOMIC_RELEASE);
 		sys_futex_wake(&s->released, 1);
@@ -130,7 +132,6 @@ static void session_wait_for_slot(struct front_session *s)
 	uint32_t released = __atomic_load_n(&s->released, __ATOMIC_ACQUIRE);
 	unsigned busy = 0;
 
-	/* A full barrier between the announcement and the scan; partner: the exchange in claim_drop. */
 	__atomic_fetch_add(&s->waiters, 1, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < WIRE_SLOTS; i++)
 		busy += __atomic_load_n(&s->claim[i].claimed, __ATOMIC_RELAXED);

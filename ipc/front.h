@@ -20,7 +20,7 @@
 
 enum {
 	FRONT_SESSIONS = 3, /* the current one, and older ones that interrupted calls still hold slots of */
-	FRONT_PACES = 8,
+	FRONT_PACES = 32,
 };
 
 /* Who has a slot. In the process's own memory: it outlives the session's. */
@@ -49,13 +49,16 @@ struct front_session {
 
 /* How calls follow each other, and how waiting for them went; shared by the threads of one hash. */
 struct front_pace {
-	uint64_t end;     /* when the last call ended, in cycles */
+	uint64_t end;     /* when the last call ended, or one of the last few, in cycles */
 	uint32_t streak;  /* calls that followed close on another */
 	uint32_t spin;    /* cycles to spin for a reply */
-	uint32_t queue;   /* whose worker spun for us the last time */
+	uint32_t queue;   /* whose worker spins for us */
+	uint32_t cpu;     /* our core, the last time that we looked */
+	uint32_t quick;   /* calls to go before we look again */
 	uint32_t refused; /* calls to go before we ask another core's worker to spin again */
 	uint32_t backoff;
-	uint8_t pad[36];
+	uint32_t missed;  /* requests in a row that spinning workers did not take in time */
+	uint8_t pad[20];
 };
 
 /* In memory of zeros, aligned to 64, that a fork's child finds zeroed (but for `table`, which it inherits). */

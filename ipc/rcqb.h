@@ -20,8 +20,8 @@
  *    uniqueness of tickets unnecessary: the tail may be set back while producers hold tickets; of two
  *    with the same ticket one finds its slot taken and draws again.
  *    A producer that dies between its fetch-and-add and its fill leaves a hole. The consumer steps over
- *    a hole as soon as a later slot is full ("poisons" it: the slot goes to the next lap), so a late
- *    producer's compare-and-swap fails and it draws a new ticket.
+ *    holes now and then ("poisons" them: the slot goes to the next lap), so a late producer's
+ *    compare-and-swap fails and it draws a new ticket.
  *
  * 2. Plain, both ends trusted, many consumers (rcqb_put and rcqb_take): the queue of the paper, with blocking. A
  *    consumer that waits for its slot sleeps on the slot's own word.
@@ -164,8 +164,8 @@ static inline void rcqb_mend(struct rcqb_slot *slot, uint64_t word, uint64_t emp
  * 1 and an item, or 0: nothing at the head. Looks at the head's slot alone, so that polling costs the
  * producers nothing; rcqb_recover finds what a hole hides.
  *
- * The load acquires what the producer wrote before rcqb_fill. The compare-and-swap needs no release: the
- * item was copied with the word, nothing else of the slot is read.
+ * The load acquires what the producer wrote before rcqb_fill. A store is enough to unlock: nobody else moves a
+ * slot that is full. It releases nothing; the item was copied with the word.
  */
 static inline int rcqb_dequeue(struct rcqb_consumer *c, uint64_t *ret_item)
 {
@@ -179,10 +179,7 @@ static inline int rcqb_dequeue(struct rcqb_consumer *c, uint64_t *ret_item)
 		rcqb_mend(slot, word, empty);
 		return 0;
 	}
-	/* Only a scribbler can make it fail; then what stands there now is looked at the next time. */
-	if (!__atomic_compare_exchange_n(&slot->word, &word, rcqb_next_lap(c->shift, c->head), 0,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return 0;
+	__atomic_store_n(&slot->word, rcqb_next_lap(c->shift, c->head), __ATOMIC_RELAXED);
 	c->head++;
 	*ret_item = word & RCQB_ITEM_MASK;
 	return 1;
@@ -200,30 +197,30 @@ static inline uint64_t rcqb_outstanding(struct rcqb_consumer *c)
 	return slots;
 }
 
-/*
- * How many holes there are before the first full slot. If no slot is full: as many as it takes to let the
- * producers, who wait for a slot of the next lap, go on; 0 if none wait.
- */
+/* How many slots from the head on are holes: those before the first full one, or all. */
 static inline uint64_t rcqb_holes(struct rcqb_consumer *c, int *ret_full)
 {
 	const uint64_t slots = 1ull << c->shift;
-	uint64_t outstanding = rcqb_outstanding(c);
+	uint64_t i, outstanding = rcqb_outstanding(c);
 
-	*ret_full = 1;
-	for (uint64_t i = 0; i < outstanding && i < slots; i++) {
+	for (i = 0; i < outstanding && i < slots; i++) {
 		struct rcqb_slot *slot = rcqb_slot(c->ring, c->shift, c->head + i);
 
-		if (rcqb_is_full(__atomic_load_n(&slot->word, __ATOMIC_ACQUIRE), c->shift, c->head + i))
+		*ret_full = rcqb_is_full(__atomic_load_n(&slot->word, __ATOMIC_ACQUIRE), c->shift, c->head + i);
+		if (*ret_full)
 			return i;
 	}
 	*ret_full = 0;
-	return outstanding > slots ? outstanding - slots : 0;
+	return i;
 }
 
 /*
  * Looks at all slots between head and tail, and steps over the holes before the first full one. True if
  * rcqb_dequeue has something now. To be called before sleeping, and now and then while polling: the
  * interval is the time that a live producer has to fill its slot without having to draw again.
+ *
+ * If nothing is full, all tickets are given up: those of producers who found the queue full, too, which would
+ * else keep it full for ever.
  */
 static inline int rcqb_recover(struct rcqb_consumer *c)
 {

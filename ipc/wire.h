@@ -205,7 +205,8 @@ struct wire_slot {
 	uint32_t owner; /* tid of the thread that claimed it; 0: not known (to find out is a system call) */
 	uint32_t queue; /* the queue it was submitted to */
 	uint32_t cpu;   /* the core that it was submitted from: a hint, whether to spin for the next */
-	uint32_t pad[12];
+	uint32_t ask;   /* 1: more will follow closely; please spin for them */
+	uint32_t pad[11];
 	struct wire_request request; /* at 64 */
 	struct wire_reply reply;
 	uint8_t pad2[4096 - 3584 - 64 - sizeof(struct wire_request) - sizeof(struct wire_reply)];

@@ -80,7 +80,7 @@ static void cursor_copy(struct cursor *c, char *payload, uint64_t n, int in)
 static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f, struct cursor *c, int *ret_direct)
 {
 	uint64_t n = c->left < WIRE_BULK ? c->left : WIRE_BULK;
-	int64_t r = fs_op_begin(op, code, f->generation, n);
+	int64_t r = fs_op_begin(op, code, f->session, n);
 	char *p = 0;
 
 	if (r < 0)
@@ -184,7 +184,7 @@ int64_t fs_getdents(struct fs_file *f, void *buf, uint64_t size, uint64_t cookie
 {
 	uint64_t room = size < WIRE_BULK ? size : WIRE_BULK;
 	struct fs_op op;
-	int64_t r = fs_op_begin(&op, WIRE_GETDENTS, f->generation, room);
+	int64_t r = fs_op_begin(&op, WIRE_GETDENTS, f->session, room);
 
 	if (r < 0)
 		return r;
@@ -207,9 +207,9 @@ int64_t fs_copy(struct fs_file *in, uint64_t in_off, struct fs_file *out, uint64
 	struct fs_op op;
 	int64_t r;
 
-	if (in->generation != out->generation)
+	if (in->session != out->session)
 		return -EIO;
-	r = fs_op_begin(&op, WIRE_COPY, in->generation, 0);
+	r = fs_op_begin(&op, WIRE_COPY, in->session, 0);
 	if (r < 0)
 		return r;
 	op.q->handle = in->handle;

@@ -37,13 +37,13 @@ struct fs_file *fs_file_new(uint32_t mount, uint32_t handle, uint32_t flags, con
 			continue;
 		__atomic_store_n(&files.hint, i + 1, __ATOMIC_RELAXED);
 		f->handle = handle;
-		f->generation = fs_front()->generation;
+		f->session = fs_session();
 		f->flags = flags;
 		f->offset = 0;
 		f->ino = attr->ino;
 		f->mount = mount;
 		f->type = attr->mode & 0170000;
-		f->marks = 0;
+		f->api = 0;
 		return f;
 	}
 	return NULL;
@@ -83,9 +83,10 @@ static int file_unref(struct fs_file *f)
 
 int64_t fs_file_put(struct fs_file *f)
 {
-	uint32_t handle = f->handle, generation = f->generation;
+	uint32_t handle = f->handle;
+	uint64_t session = f->session;
 
-	return file_unref(f) ? fs_close(handle, generation) : 0;
+	return file_unref(f) ? fs_close(handle, session) : 0;
 }
 
 void fs_file_drop(struct fs_file *f)
@@ -95,17 +96,18 @@ void fs_file_drop(struct fs_file *f)
 
 int fs_file_stale(const struct fs_file *f)
 {
-	return f->generation != __atomic_load_n(&fs_table()->generation, __ATOMIC_ACQUIRE);
+	return f->session != fs_session() ||
+	       f->session >> 32 != __atomic_load_n(&fs_table()->generation, __ATOMIC_ACQUIRE);
 }
 
 void fs_object_file(const struct fs_file *f, struct fs_object *ret)
 {
 	*ret = (struct fs_object){
-		.handle = f->handle, .generation = f->generation, .mount = f->mount, .flags = WIRE_EMPTY, .path = ""};
+		.handle = f->handle, .session = f->session, .mount = f->mount, .flags = WIRE_EMPTY, .path = ""};
 }
 
 void fs_object_below(const struct fs_file *dir, const char *path, uint32_t len, struct fs_object *ret)
 {
 	*ret = (struct fs_object){
-		.base = dir->handle, .generation = dir->generation, .mount = dir->mount, .len = len, .path = path};
+		.base = dir->handle, .session = dir->session, .mount = dir->mount, .len = len, .path = path};
 }

@@ -91,6 +91,11 @@ int fs_attached(void)
 	return fs.front.attached != 0;
 }
 
+uint64_t fs_session(void)
+{
+	return (uint64_t)fs.front.generation << 32 | fs.front.session;
+}
+
 void fs_credentials_changed(void)
 {
 	/* A session that is made later takes the credentials of then. */
@@ -106,8 +111,14 @@ void fs_umask_set(uint32_t mask)
 
 uint32_t fs_umask(void)
 {
-	if (!__atomic_load_n(&fs.umask_known, __ATOMIC_ACQUIRE) && fs_ready() == 0)
-		fs_umask_set(fs.front.segment->umask);
+	const struct wire_session *head;
+	uint32_t attached;
+
+	if (!__atomic_load_n(&fs.umask_known, __ATOMIC_ACQUIRE) && fs_ready() == 0) {
+		attached = __atomic_load_n(&fs.front.attached, __ATOMIC_ACQUIRE);
+		head = (const struct wire_session *)fs.front.sessions[attached - 1].segment;
+		fs_umask_set(head->umask);
+	}
 	return fs.umask;
 }
 

@@ -29,32 +29,27 @@ enum {
 /* In place of an offset: the open file has a descriptor of the kernel's, and that keeps the offset. */
 #define FS_MOVED UINT64_MAX
 
-enum fs_marks {
-	FS_POSIX_LOCKED = 1 << 0, /* this process took a POSIX lock through it */
-};
-
 struct fs_file {
 	uint32_t refs; /* 0: free */
 	uint32_t handle;
-	uint32_t generation; /* of the service that knows the handle */
-	uint32_t flags;      /* open(2) flags */
-	uint64_t offset;     /* or FS_MOVED; of a directory, the cookie */
+	uint64_t session; /* that knows the handle: fs_session() of then */
+	uint64_t offset;  /* or FS_MOVED; of a directory, the cookie */
 	uint64_t ino;
+	uint32_t flags; /* open(2) flags */
 	uint32_t mount; /* index in the mount table */
 	uint32_t type;  /* S_IFMT bits */
-	uint32_t marks; /* enum fs_marks */
-	uint32_t pad[3];
+	uint32_t api;   /* it is a file of polytropon.h */
+	uint32_t pad[4];
 };
 
 /* What an operation is about: base + path (empty: the root of a mount), or with WIRE_EMPTY an open file. */
 struct fs_object {
 	uint32_t base;
 	uint32_t handle;
-	uint32_t generation; /* of the handle or base; 0: there is neither */
+	uint64_t session; /* of the handle or base; 0: there is neither */
 	uint32_t mount;
 	uint32_t len;
 	uint16_t flags; /* WIRE_NOFOLLOW | WIRE_EMPTY | WIRE_EFFECTIVE ... */
-	uint16_t pad;
 	const char *path;
 };
 
@@ -73,6 +68,8 @@ uint32_t fs_umask(void);
 /* Before an exec: see WIRE_HELLO_EXEC. A descriptor, or -errno. */
 int fs_hello_exec(void);
 int fs_attached(void);
+/* Names the session for ever: the service's generation << 32 | its number. 0: none. */
+uint64_t fs_session(void);
 /* Lets the child of a fork find `memory` (whole pages) zeroed. 0 or -errno. */
 int fs_wipe_on_fork(void *memory, size_t size);
 
@@ -100,7 +97,7 @@ int fs_file_get(struct fs_file *f);
 int64_t fs_file_put(struct fs_file *f);
 /* Ends a reference without telling the service, for handles that it has forgotten or will. */
 void fs_file_drop(struct fs_file *f);
-/* Its service has died since. */
+/* Its session has ended since. */
 int fs_file_stale(const struct fs_file *f);
 void fs_object_file(const struct fs_file *f, struct fs_object *ret);
 /* A path below an open directory. */
@@ -117,16 +114,15 @@ struct fs_op {
 };
 
 /*
- * Claims a slot for a request of at most `room` bytes of payload, in or out. `generation`: of the handles
- * that it will name, or 0. 0: call fs_op_end later. Else -EIO (stale handle) or FS_KERNEL.
+ * Claims a slot for a request of at most `room` bytes of payload, in or out. `session`: of the handles that
+ * it will name, or 0. 0: call fs_op_end later. Else -EIO (stale handle) or FS_KERNEL.
  */
-int64_t fs_op_begin(struct fs_op *op, enum wire_op code, uint32_t generation, uint64_t room);
+int64_t fs_op_begin(struct fs_op *op, enum wire_op code, uint64_t session, uint64_t room);
 /* fs_op_begin, and the object with its path put in; `extra` bytes of room after it. */
 int64_t fs_op_object(struct fs_op *op, enum wire_op code, const struct fs_object *o, uint64_t extra);
 /* The second string. */
 void fs_op_string(struct fs_op *op, const char *text, uint32_t len);
 int64_t fs_op_call(struct fs_op *op);
-int64_t fs_op_call_interruptible(struct fs_op *op);
 void fs_op_end(struct fs_op *op);
 /* fs_op_call and fs_op_end. */
 int64_t fs_op_finish(struct fs_op *op);
@@ -184,7 +180,7 @@ int64_t fs_lseek(struct fs_file *f, int64_t offset, int whence);
 
 /* ---- open files (handle.c) ------------------------------------------------------------------- */
 
-int64_t fs_close(uint32_t handle, uint32_t generation);
+int64_t fs_close(uint32_t handle, uint64_t session);
 int64_t fs_flush(struct fs_file *f);
 int64_t fs_fsync(struct fs_file *f, int datasync);
 int64_t fs_syncfs(uint32_t mount);

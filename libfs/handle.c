@@ -6,20 +6,19 @@
 
 static int64_t handle_begin(struct fs_op *op, enum wire_op code, const struct fs_file *f)
 {
-	int64_t r = fs_op_begin(op, code, f->generation, 0);
+	int64_t r = fs_op_begin(op, code, f->session, 0);
 
 	if (r >= 0)
 		op->q->handle = f->handle;
 	return r;
 }
 
-int64_t fs_close(uint32_t handle, uint32_t generation)
+int64_t fs_close(uint32_t handle, uint64_t session)
 {
 	struct fs_op op;
 
-	/* A service that died has closed it already. */
-	if (generation != __atomic_load_n(&fs_table()->generation, __ATOMIC_ACQUIRE) ||
-	    fs_op_begin(&op, WIRE_CLOSE, generation, 0) < 0)
+	/* With a session that ended, it is closed. */
+	if (session != fs_session() || fs_op_begin(&op, WIRE_CLOSE, session, 0) < 0)
 		return 0;
 	op.q->handle = handle;
 	return fs_op_finish(&op);
@@ -108,31 +107,56 @@ int64_t fs_setfl(struct fs_file *f, uint32_t flags)
 	return fs_op_finish(&op);
 }
 
+/*
+ * Sends a request that may wait for long. -EAGAIN: it was not sent; the slot is released, try again with another
+ * after a pause. Else the slot stays the caller's.
+ */
+static int64_t handle_wait(struct fs_op *op)
+{
+	int r = front_call(fs_front(), op->slot, 1);
+
+	if (r != -EAGAIN)
+		return r < 0 ? r : op->a->result;
+	fs_op_end(op);
+	op->slot = NULL;
+	r = front_pause(fs_front());
+	return r < 0 ? r : -EAGAIN;
+}
+
 int64_t fs_flock(struct fs_file *f, int how)
 {
 	struct fs_op op;
-	int64_t r = handle_begin(&op, WIRE_FLOCK, f);
+	int64_t r;
 
-	if (r < 0)
-		return r;
-	op.q->arg = (uint64_t)(uint32_t)how;
-	r = fs_op_call_interruptible(&op);
-	fs_op_end(&op);
+	do {
+		r = handle_begin(&op, WIRE_FLOCK, f);
+		if (r < 0)
+			return r;
+		op.q->arg = (uint64_t)(uint32_t)how;
+		r = handle_wait(&op);
+	} while (!op.slot && r == -EAGAIN);
+	if (op.slot)
+		fs_op_end(&op);
 	return r;
 }
 
 int64_t fs_lock(struct fs_file *f, struct fs_lock *lock)
 {
 	struct fs_op op;
-	int64_t r = handle_begin(&op, WIRE_LOCK, f);
+	int64_t r;
 
-	if (r < 0)
+	do {
+		r = handle_begin(&op, WIRE_LOCK, f);
+		if (r < 0)
+			return r;
+		op.q->arg = lock->command;
+		op.q->mode = lock->type;
+		op.q->offset = lock->start;
+		op.q->length = lock->length;
+		r = handle_wait(&op);
+	} while (!op.slot && r == -EAGAIN);
+	if (!op.slot)
 		return r;
-	op.q->arg = lock->command;
-	op.q->mode = lock->type;
-	op.q->offset = lock->start;
-	op.q->length = lock->length;
-	r = fs_op_call_interruptible(&op);
 	if (r >= 0) {
 		lock->type = (uint32_t)op.a->arg;
 		lock->start = op.a->offset;
@@ -191,10 +215,11 @@ static void handle_absolute(struct fs_op *op, const struct wire_mount *m, uint64
 int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char *path, void *arg), void *arg)
 {
 	struct fs_op op;
-	int64_t r = fs_op_begin(&op, WIRE_MATERIALISE, f->generation, WIRE_BULK);
+	int64_t r = fs_op_begin(&op, WIRE_MATERIALISE, f->session, WIRE_BULK);
 
 	if (r < 0)
 		return r;
+	op.q->tid = (uint32_t)sys_gettid(); /* the one request whose thread matters */
 	op.q->handle = f->handle;
 	op.q->arg = always ? 1 : 0;
 	op.q->out_max = FS_PATH_MAX;
@@ -211,7 +236,7 @@ int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
 {
 	const struct wire_mount *m = &fs_table()->mount[f->mount];
 	struct fs_op op;
-	int64_t r = fs_op_begin(&op, WIRE_GETPATH, f->generation, WIRE_BULK);
+	int64_t r = fs_op_begin(&op, WIRE_GETPATH, f->session, WIRE_BULK);
 	uint64_t n = 0;
 
 	if (r < 0)

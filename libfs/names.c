@@ -60,7 +60,7 @@ int64_t fs_symlink(const struct fs_object *o, const char *target, uint32_t len)
 /* Two handles in one request must be of one session. */
 static int names_mixed(const struct fs_object *o, const struct fs_object *to)
 {
-	return o->generation && to->generation && o->generation != to->generation;
+	return o->session && to->session && o->session != to->session;
 }
 
 static int64_t names_two(enum wire_op code, const struct fs_object *o, const struct fs_object *to, uint64_t arg)
@@ -71,8 +71,8 @@ static int64_t names_two(enum wire_op code, const struct fs_object *o, const str
 
 	if (names_mixed(o, to))
 		return -EIO;
-	if (!from.generation)
-		from.generation = to->generation;
+	if (!from.session)
+		from.session = to->session;
 	r = fs_op_object(&op, code, &from, to->len + 1);
 	if (r < 0)
 		return r;

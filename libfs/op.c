@@ -7,17 +7,17 @@
 #include "ipc/sys.h"
 #include "libfs/internal.h"
 
-int64_t fs_op_begin(struct fs_op *op, enum wire_op code, uint32_t generation, uint64_t room)
+int64_t fs_op_begin(struct fs_op *op, enum wire_op code, uint64_t session, uint64_t room)
 {
 	struct front *f = fs_front();
 	int where = room <= WIRE_INLINE ? WIRE_IN_INLINE : WIRE_IN_BULK;
 
 	do {
 		if (__builtin_expect(fs_ready() < 0, 0))
-			return generation ? -EIO : FS_KERNEL;
+			return session ? -EIO : FS_KERNEL;
 		op->slot = front_claim(f);
 	} while (__builtin_expect(!op->slot, 0));
-	if (__builtin_expect(generation && generation != f->generation, 0)) {
+	if (__builtin_expect(session && session != fs_session(), 0)) {
 		front_release(f, op->slot);
 		return -EIO;
 	}
@@ -25,7 +25,7 @@ int64_t fs_op_begin(struct fs_op *op, enum wire_op code, uint32_t generation, ui
 	op->a = &op->slot->reply;
 	op->payload = front_payload(op->slot, where);
 	op->filled = 0;
-	*op->q = (struct wire_request){.op = (uint16_t)code, .tid = op->slot->owner, .where = (uint16_t)where};
+	*op->q = (struct wire_request){.op = (uint16_t)code, .where = (uint16_t)where};
 	return 0;
 }
 
@@ -43,7 +43,7 @@ static uint32_t op_put(struct fs_op *op, const char *text, uint32_t len)
 
 int64_t fs_op_object(struct fs_op *op, enum wire_op code, const struct fs_object *o, uint64_t extra)
 {
-	int64_t r = fs_op_begin(op, code, o->generation, o->len + 1 + extra);
+	int64_t r = fs_op_begin(op, code, o->session, o->len + 1 + extra);
 
 	if (r < 0)
 		return r;
@@ -59,21 +59,11 @@ void fs_op_string(struct fs_op *op, const char *text, uint32_t len)
 	op->q->path2_len = op_put(op, text, len);
 }
 
-static int64_t op_call(struct fs_op *op, int interruptible)
-{
-	int r = front_call(fs_front(), op->slot, interruptible);
-
-	return r < 0 ? r : op->a->result;
-}
-
 int64_t fs_op_call(struct fs_op *op)
 {
-	return op_call(op, 0);
-}
+	int r = front_call(fs_front(), op->slot, 0);
 
-int64_t fs_op_call_interruptible(struct fs_op *op)
-{
-	return op_call(op, 1);
+	return r < 0 ? r : op->a->result;
 }
 
 void fs_op_end(struct fs_op *op)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <utime.h>
 #include "ipc/sys.h"
+#include "libfs/stat.h"
 #include "preload/calls.h"
 
 #define CWD ((uint64_t)AT_FDCWD)
@@ -67,8 +68,7 @@ int call_fchmodat2(struct preload_regs *r)
 /* 0: neither is given; a change of nothing, with the effects that the kernel gives it. */
 static int with_owner(uint64_t uid, uint64_t gid, struct fs_setattr *in)
 {
-	*in = (struct fs_setattr){.owner = (uint32_t)uid | gid << 32};
-	in->set = ((uint32_t)uid != ~0u ? WIRE_SET_UID : 0) | ((uint32_t)gid != ~0u ? WIRE_SET_GID : 0);
+	stat_owner((uint32_t)uid, (uint32_t)gid, in);
 	return in->set != 0;
 }
 
@@ -133,37 +133,17 @@ int call_ftruncate(struct preload_regs *r)
 
 /* ---- times ----------------------------------------------------------------------------------- */
 
-enum { NSEC_MAX = 999999999 };
-
 static void with_now(struct fs_setattr *in)
 {
 	*in = (struct fs_setattr){.set = WIRE_SET_ATIME | WIRE_SET_MTIME | WIRE_SET_ATIME_NOW | WIRE_SET_MTIME_NOW};
 }
 
-static uint32_t with_time(const struct timespec *t, uint32_t set, uint32_t now, int64_t *ret, uint32_t *ret_ns)
-{
-	if (t->tv_nsec == UTIME_OMIT)
-		return 0;
-	if (t->tv_nsec == UTIME_NOW)
-		return set | now;
-	*ret = t->tv_sec;
-	*ret_ns = (uint32_t)t->tv_nsec;
-	return set;
-}
-
-static int time_valid(const struct timespec *t)
-{
-	return t->tv_nsec == UTIME_OMIT || t->tv_nsec == UTIME_NOW || (t->tv_nsec >= 0 && t->tv_nsec <= NSEC_MAX);
-}
-
 /* 1: *in is to be set. 0: the kernel knows what to say. */
 static int with_times(const struct timespec *times, struct fs_setattr *in)
 {
-	if (!time_valid(&times[0]) || !time_valid(&times[1]))
+	if (!stat_time_valid(&times[0]) || !stat_time_valid(&times[1]))
 		return 0;
-	*in = (struct fs_setattr){0};
-	in->set = with_time(&times[0], WIRE_SET_ATIME, WIRE_SET_ATIME_NOW, &in->times.atime, &in->times.atime_ns) |
-		  with_time(&times[1], WIRE_SET_MTIME, WIRE_SET_MTIME_NOW, &in->times.mtime, &in->times.mtime_ns);
+	stat_times(times, in);
 	return in->set != 0;
 }
 

@@ -19,7 +19,7 @@ static int64_t open_descriptor(const struct fs_opened *opened, uint32_t mount, u
 	struct fs_file *f = fs_file_new(mount, opened->handle, flags & ~(uint32_t)O_CLOEXEC, &opened->attr);
 
 	if (!f) {
-		fs_close(opened->handle, fs_table()->generation);
+		fs_close(opened->handle, fs_session());
 		return -ENFILE;
 	}
 	return fd_open(f, (flags & O_CLOEXEC) != 0);
@@ -31,8 +31,12 @@ static int open_path(struct preload_regs *regs, uint64_t dirfd, uint64_t path, u
 	struct target t;
 	int64_t r;
 
-	if (process_limited(NO_PLACEHOLDERS) || open_is_kernels(flags) || !path_resolve(dirfd, path, &t))
+	if (process_limited(NO_PLACEHOLDERS) || !path_resolve(dirfd, path, &t))
 		return 0;
+	if (open_is_kernels(flags)) {
+		path_end(&t);
+		return 0;
+	}
 	if (flags & O_CREAT)
 		mode = (mode & 07777) & ~fs_umask();
 	r = fs_open(&t.o, flags & ~(uint32_t)O_CLOEXEC, flags & O_CREAT ? mode : 0, &opened);
@@ -68,36 +72,19 @@ int call_openat2(struct preload_regs *r)
 	return open_path(r, r->a[0], r->a[1], (uint32_t)how->flags, (uint32_t)how->mode);
 }
 
-/*
- * A descriptor that the kernel opened, of a file on which this process may hold POSIX locks: closing it must drop
- * them, and only the service knows of them.
- */
-static void close_adopt(uint64_t fd)
-{
-	struct fs_file *f = process.posix_locked ? fd_adopt(fd) : NULL;
-
-	if (f)
-		fs_file_put(f);
-}
-
 int call_close(struct preload_regs *r)
 {
 	uint64_t fd = r->a[0];
-	uint32_t state = FD_STATE(fd_entry(fd));
 
-	if (state < FD_PLACEHOLDER) {
-		if ((uint32_t)fd >= FD_MAX || state == FD_FOREIGN) {
-			if (state == FD_FOREIGN)
-				fd_take((uint32_t)fd);
-			return 0;
-		}
-		close_adopt(fd);
-		if (FD_STATE(fd_entry(fd)) < FD_PLACEHOLDER) {
-			fd_take((uint32_t)fd);
-			return 0;
-		}
-	}
-	return call_done(r, fd_close((uint32_t)fd));
+	if ((uint32_t)fd >= FD_MAX)
+		return 0;
+	if (process.posix_locked && !fd_is(fd, FD_FOREIGN))
+		fd_adopt_locked(fd);
+	if (FD_STATE(fd_entry(fd)) >= FD_PLACEHOLDER)
+		return call_done(r, fd_close((uint32_t)fd));
+	if (!fd_is(fd, FD_UNKNOWN))
+		fd_take((uint32_t)fd);
+	return 0;
 }
 
 /* Ours are closed one by one; the kernel then closes what is left. */
@@ -114,7 +101,7 @@ int call_close_range(struct preload_regs *r)
 	for (fd = (uint32_t)r->a[0]; fd <= last && fd < process.fd_top; fd++) {
 		if (!process.posix_locked && FD_STATE(fd_entry(fd)) == FD_UNKNOWN)
 			continue;
-		close_adopt(fd);
+		fd_adopt_locked(fd);
 		if (FD_STATE(fd_entry(fd)) < FD_PLACEHOLDER)
 			fd_take((uint32_t)fd);
 		else

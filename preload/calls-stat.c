@@ -5,53 +5,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "ipc/sys.h"
+#include "libfs/stat.h"
 #include "preload/calls.h"
-
-#define STAT_DEV(major, minor)                                                                              \
-	(((uint64_t)(minor)&0xff) | ((uint64_t)(major)&0xfff) << 8 | ((uint64_t)(minor) & ~0xffull) << 12 | \
-	 ((uint64_t)(major) & ~0xfffull) << 32)
-
-static void stat_fill(struct stat *to, const struct wire_attr *a, uint64_t dev)
-{
-	*to = (struct stat){
-		.st_dev = dev,
-		.st_ino = a->ino,
-		.st_nlink = a->nlink,
-		.st_mode = a->mode,
-		.st_uid = a->uid,
-		.st_gid = a->gid,
-		.st_rdev = STAT_DEV(a->rdev_major, a->rdev_minor),
-		.st_size = (int64_t)a->size,
-		.st_blksize = a->blksize,
-		.st_blocks = (int64_t)a->blocks,
-		.st_atim = {a->atime, a->atime_ns},
-		.st_mtim = {a->mtime, a->mtime_ns},
-		.st_ctim = {a->ctime, a->ctime_ns},
-	};
-}
-
-static void statx_fill(struct statx *to, const struct wire_attr *a, uint64_t dev)
-{
-	*to = (struct statx){
-		.stx_mask = STATX_BASIC_STATS | STATX_BTIME,
-		.stx_blksize = a->blksize,
-		.stx_nlink = a->nlink,
-		.stx_uid = a->uid,
-		.stx_gid = a->gid,
-		.stx_mode = (uint16_t)a->mode,
-		.stx_ino = a->ino,
-		.stx_size = a->size,
-		.stx_blocks = a->blocks,
-		.stx_atime = {a->atime, a->atime_ns, {0}},
-		.stx_mtime = {a->mtime, a->mtime_ns, {0}},
-		.stx_ctime = {a->ctime, a->ctime_ns, {0}},
-		.stx_btime = {a->btime, a->btime_ns, {0}},
-		.stx_rdev_major = a->rdev_major,
-		.stx_rdev_minor = a->rdev_minor,
-		.stx_dev_major = (uint32_t)(dev >> 8) & 0xfff,
-		.stx_dev_minor = (uint32_t)((dev & 0xff) | (dev >> 12 & 0xfff00)),
-	};
-}
 
 /* Ends t; fills a struct stat, or a struct statx if `extended`. */
 static int stat_target(struct preload_regs *r, struct target *t, uint64_t buf, int extended)

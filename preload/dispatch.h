@@ -24,8 +24,8 @@ _Static_assert(sizeof(struct preload_regs) == 80, "entry.S");
  * here, and so does the kernel; leave them alone.
  *
  * Runs on the program's stack, below its red zone, on any thread, in signal handlers, between vfork and exec,
- * and possibly not to its end: a signal handler may siglongjmp away. A call may be 0 handled and then made by
- * the kernel more than once (SA_RESTART); this is not seen here again.
+ * and possibly not to its end: a signal handler may siglongjmp away. A call that the kernel restarts after a
+ * signal does not come here again.
  */
 int preload_dispatch(struct preload_regs *regs);
 
@@ -35,10 +35,11 @@ int preload_init(char **envp);
 /* How much of the process's file activity comes to the dispatcher. Known before its first call. */
 enum preload_coverage {
 	PRELOAD_NONE = 0,
-	/* Some calls do not come: symbols of a library that could not be patched, or a libc that nobody made a
-	 * table for and whose scan left calls unplaced. Descriptors must be real; see libfs. */
+	/* Some calls do not come: only some functions are redirected (preload/got.c), or it is a libc that nobody
+	 * made a table for, and the scan has left calls unplaced. Then a close may be missed, so nothing may be
+	 * remembered of a descriptor, and every descriptor must be real. Calls that name a path are safe. */
 	PRELOAD_PARTIAL = 1,
-	/* Every call of interest that libc and the dynamic linker make. */
+	/* Every call of interest that libc makes. */
 	PRELOAD_FULL = 2,
 };
 
@@ -52,3 +53,11 @@ struct preload_status {
 };
 
 extern struct preload_status preload_status;
+
+/*
+ * glibc's dynamic linker makes system calls of its own: 0.4 % of all, nearly all of them before main, and then for
+ * dlopen. It opens, maps and closes; no descriptor of its goes elsewhere. Redirecting it costs 30 us, so that is left
+ * to the dispatcher: call this when the process begins to use our files, or never, and the FUSE mount serves
+ * dlopen. Any thread, any number of times.
+ */
+void preload_patch_linker(void);

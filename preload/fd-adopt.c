@@ -19,6 +19,7 @@ int fd_identify(int fd, const char *path, struct fd_identity *ret)
 	long r = sys5(__NR_statx, fd, (long)path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
 		      STATX_TYPE | STATX_INO, (long)&st);
 
+	*ret = (struct fd_identity){0};
 	if (r < 0)
 		return (int)r;
 	ret->dev = (st.stx_dev_minor & 0xff) | (uint64_t)st.stx_dev_major << 8 |
@@ -77,7 +78,7 @@ static struct fs_file *adopt_file(uint32_t mount, int64_t handle, uint32_t flags
 	if (f)
 		f->offset = FS_MOVED; /* it is the kernel's */
 	else
-		fs_close((uint32_t)handle, fs_table()->generation);
+		fs_close((uint32_t)handle, fs_session());
 	process.counters.adopted++;
 	return f;
 }
@@ -101,9 +102,9 @@ static void adopt(uint32_t fd)
 	f = adopt_file(FD_INDEX(entry), handle, flags, &id);
 	if (!f)
 		return;
-	/* fd_set makes it visible and counts it; another thread that adopted it too is put in its place. */
+	/* fd_enter makes it visible and counts it; another thread that adopted it too is put in its place. */
 	if (fd_entry(fd) == entry)
-		fd_set(fd, FD_REAL, f);
+		fd_enter(fd, FD_REAL, f);
 	else
 		fs_file_put(f);
 }
@@ -116,6 +117,14 @@ struct fs_file *fd_adopt(uint64_t fd)
 		return f;
 	adopt((uint32_t)fd);
 	return fd_file(fd);
+}
+
+void fd_adopt_locked(uint64_t fd)
+{
+	struct fs_file *f = process.posix_locked ? fd_adopt(fd) : NULL;
+
+	if (f)
+		fs_file_put(f);
 }
 
 /* process.cwd is an entry word like a descriptor's: UNKNOWN, FOREIGN or REAL. */

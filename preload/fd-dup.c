@@ -16,7 +16,7 @@ int64_t fd_close(uint32_t fd)
 /* Enters a duplicate that the kernel made of a descriptor in `state`. Takes over the reference. */
 static void dup_enter(uint32_t fd, enum fd_state state, struct fs_file *f)
 {
-	fd_set(fd, state, f);
+	fd_enter(fd, state, f);
 	if (state == FD_PLACEHOLDER && __atomic_load_n(&f->offset, __ATOMIC_ACQUIRE) == FS_MOVED)
 		fd_settle(fd, f);
 }
@@ -59,6 +59,7 @@ int64_t fd_dup_onto(uint32_t fd, uint32_t onto, int cloexec)
 	/* Others write to the standard descriptors in ways that we do not see. Without FUSE they have to cope. */
 	if (onto <= 2 || onto >= FD_MAX)
 		fd_materialise(fd, onto <= 2 ? WHY_STANDARD : WHY_NUMBER);
+	fd_adopt_locked(onto);
 	f = dup_source(fd, &state);
 	entry = onto < FD_MAX ? fd_take(onto) : FD_UNKNOWN;
 	r = sys3(__NR_dup3, fd, onto, cloexec ? O_CLOEXEC : 0);

@@ -146,7 +146,7 @@ int64_t fd_materialise(uint64_t fd, enum reason why)
 	moving_unlock();
 	signals_restore(mask);
 	fs_file_put(f);
-	if (r < 0)
+	if (r < 0 && r != -EMFILE)
 		process_broken("cannot make a descriptor real:", r);
 	return r;
 }

@@ -44,7 +44,7 @@ int64_t fd_open(struct fs_file *f, int cloexec)
 		fs_file_put(f);
 		return fd < 0 ? fd : -EMFILE;
 	}
-	fd_set((uint32_t)fd, FD_PLACEHOLDER, f);
+	fd_enter((uint32_t)fd, FD_PLACEHOLDER, f);
 	/* Another thread may just have lost us the right to placeholders. */
 	if (process_limited(NO_PLACEHOLDERS))
 		r = fd_materialise((uint64_t)fd, WHY_CLASS);

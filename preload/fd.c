@@ -74,7 +74,7 @@ static void fd_count(uint32_t entry, uint32_t by)
 		__atomic_add_fetch(&process.placeholders, by, __ATOMIC_RELAXED);
 }
 
-void fd_set(uint32_t fd, enum fd_state state, struct fs_file *f)
+void fd_enter(uint32_t fd, enum fd_state state, struct fs_file *f)
 {
 	uint32_t old, entry = FD_ENTRY(state, fs_file_index(f));
 

@@ -51,7 +51,7 @@ struct fs_file *fd_placeholder(uint64_t fd);
 /* Of a placeholder or a real descriptor whose handle is good. */
 struct fs_file *fd_file(uint64_t fd);
 /* Enters a descriptor that the kernel has just made, taking over a reference to its file. */
-void fd_set(uint32_t fd, enum fd_state state, struct fs_file *f);
+void fd_enter(uint32_t fd, enum fd_state state, struct fs_file *f);
 /* Takes the entry out, before the kernel closes or replaces the descriptor. */
 uint32_t fd_take(uint32_t fd);
 /* Puts it back: the kernel refused. */
@@ -98,6 +98,11 @@ int fd_identify(int fd, const char *path, struct fd_identity *ret);
 enum fd_state fd_probe(uint32_t fd);
 /* As fd_file, but takes over descriptors of our mounts that the kernel opened. NULL: not ours. */
 struct fs_file *fd_adopt(uint64_t fd);
+/*
+ * A descriptor is about to be closed. If the kernel opened it and this process may hold POSIX locks on its file,
+ * closing must drop them, and only the service knows of them: takes it over.
+ */
+void fd_adopt_locked(uint64_t fd);
 /* The working directory if it is ours, referenced; else NULL. */
 struct fs_file *fd_cwd(void);
 void fd_cwd_changed(void);

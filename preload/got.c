@@ -180,14 +180,14 @@ static void object_redirect(const struct link_object *object, uintptr_t header)
 uint32_t got_redirect(const struct start_info *info)
 {
 	for (const struct link_object *object = info->objects; object; object = object->next)
-		if (image_is_libc(object->name))
+		if (image_part(object->name) == IMAGE_LIBC)
 			originals_find(object);
 	if (!errno_location)
 		return PRELOAD_NONE;
 	/* The main program is the first, and may be linked to a fixed address, with base 0. */
 	object_redirect(info->objects, info->phdr & -4096ul);
 	for (const struct link_object *object = info->objects->next; object; object = object->next)
-		if (!image_is_part(object->name))
+		if (image_part(object->name) == IMAGE_OTHER)
 			object_redirect(object, object->base);
 	return preload_status.slots ? PRELOAD_PARTIAL : PRELOAD_NONE;
 }

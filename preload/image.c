@@ -114,29 +114,21 @@ static int starts_with(const char *s, const char *prefix)
 	return !*prefix;
 }
 
-static int name_matches(const char *name, const char *const prefixes, size_t size)
+enum image_part image_part(const char *name)
 {
-	const char *base = name ? str_last(name, '/') : NULL;
+	const char *slash = name ? str_last(name, '/') : NULL, *base = slash ? slash + 1 : name;
 
-	base = base ? base + 1 : name;
-	for (const char *prefix = prefixes; base && prefix < prefixes + size - 1; prefix += str_length(prefix) + 1)
-		if (starts_with(base, prefix))
-			return 1;
-	return 0;
-}
-
-int image_is_libc(const char *name)
-{
-	static const char prefixes[] = "libc.so\0libc-2.\0libc.musl-\0ld-musl-";
-
-	return name_matches(name, prefixes, sizeof(prefixes));
-}
-
-int image_is_part(const char *name)
-{
-	static const char prefixes[] = "ld-linux-x86-64\0ld-2.\0libpthread.so\0libpthread-2.\0librt.so\0librt-2.";
-
-	return image_is_libc(name) || name_matches(name, prefixes, sizeof(prefixes));
+	if (!base)
+		return IMAGE_OTHER;
+	if (starts_with(base, "libc.so") || starts_with(base, "libc-2.") || starts_with(base, "libc.musl-") ||
+	    starts_with(base, "ld-musl-"))
+		return IMAGE_LIBC;
+	if (starts_with(base, "ld-linux-x86-64") || starts_with(base, "ld-2."))
+		return IMAGE_LINKER;
+	if (starts_with(base, "libpthread.so") || starts_with(base, "libpthread-2.") ||
+	    starts_with(base, "librt.so") || starts_with(base, "librt-2."))
+		return IMAGE_COMPANION;
+	return IMAGE_OTHER;
 }
 
 static void image_build_id(struct image *image, const Elf64_Phdr *phdr, uint64_t count)
@@ -176,9 +168,10 @@ uint32_t images_find(struct image *ret_images, const struct start_info *info)
 	uint32_t found = 0;
 
 	for (const struct link_object *object = info->objects; object && found < IMAGES_MAX; object = object->next) {
-		if (!image_is_part(object->name) || image_read(&ret_images[found], object) < 0)
-			continue;
-		ret_images[found++].is_libc = (uint32_t)image_is_libc(object->name);
+		enum image_part part = image_part(object->name);
+
+		if (part != IMAGE_OTHER && image_read(&ret_images[found], object) == 0)
+			ret_images[found++].part = part;
 	}
 	return found;
 }

@@ -24,6 +24,13 @@ struct start_info {
 	const struct link_object *objects;
 };
 
+enum image_part {
+	IMAGE_OTHER = 0,
+	IMAGE_LIBC,      /* in musl it is the dynamic linker too */
+	IMAGE_LINKER,    /* glibc's ld.so */
+	IMAGE_COMPANION, /* libpthread and librt of glibc before 2.34 */
+};
+
 enum { IMAGE_BUILD_ID_MAX = 32, IMAGES_MAX = 6 };
 
 struct image {
@@ -31,7 +38,7 @@ struct image {
 	uint32_t text_at, text_size; /* of its executable segment, from the base; text_size not rounded */
 	uint32_t build_id_size;      /* 0: none */
 	uint8_t build_id[IMAGE_BUILD_ID_MAX];
-	uint32_t is_libc; /* libc itself, not ld.so or one of its companions */
+	uint32_t part; /* enum image_part */
 };
 
 /* `envp` as the constructor got it, where it gets one (glibc). 0 or -errno. */
@@ -40,9 +47,8 @@ int start_info_find(struct start_info *ret_info, char **envp);
 /* The C library, the dynamic linker, and the pieces of older C libraries. Returns how many. */
 uint32_t images_find(struct image *ret_images, const struct start_info *info);
 
-/* By an object's name: is it the C library; is it that, the dynamic linker or one of their companions? */
-int image_is_libc(const char *name);
-int image_is_part(const char *name);
+/* By an object's name. */
+enum image_part image_part(const char *name);
 
 /* The first PT_NOTE entry with that owner and type, or NULL; `bias` is added to p_vaddr. */
 const Elf64_Nhdr *image_note(const Elf64_Phdr *phdr, uint64_t count, uintptr_t bias, const char *owner,

@@ -136,13 +136,16 @@
 	X(122, setfsuid) \
 	X(123, setfsgid) \
 	X(155, pivot_root) \
+	X(126, capset) \
 	X(157, prctl) \
+	X(160, setrlimit) \
 	X(161, chroot) \
 	X(165, mount) \
 	X(166, umount2) \
 	X(270, pselect6) \
 	X(271, ppoll) \
 	X(272, unshare) \
+	X(302, prlimit64) \
 	X(308, setns) \
 	X(317, seccomp) \
 	X(435, clone3) \

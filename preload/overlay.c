@@ -46,6 +46,11 @@ static int fail(char *error, size_t error_size, int err, const char *format, ...
 	return -err;
 }
 
+static size_t page_round(size_t size)
+{
+	return (size + PATCH_PAGE - 1) & -(size_t)PATCH_PAGE;
+}
+
 static int inside(const struct library *library, uint64_t offset, uint64_t size)
 {
 	return offset <= library->size && size <= library->size - offset;
@@ -113,7 +118,8 @@ static int library_read(struct library *library, int fd)
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > INT32_MAX)
 		return -ENOTSUP;
-	library->file = malloc((size_t)st.st_size);
+	/* A loader maps whole pages of the file, so what follows the text is there too. */
+	library->file = calloc(1, page_round((size_t)st.st_size));
 	if (!library->file)
 		return -ENOMEM;
 	while (library->size < (size_t)st.st_size) {
@@ -141,36 +147,26 @@ static int library_open(struct library *library, int root, const char *path)
 	return err;
 }
 
-static size_t page_round(size_t size)
-{
-	return (size + PATCH_PAGE - 1) & -(size_t)PATCH_PAGE;
-}
-
 /* Header, stubs and text, as the file will be. */
 static uint8_t *overlay_make(const struct library *library, size_t *ret_size)
 {
 	size_t text_pages = page_round(library->text->p_memsz);
-	uint64_t rest = library->size - library->text->p_offset;
-	struct patch_header header = {
-		.magic = PATCH_MAGIC, .version = PATCH_VERSION, .text_at = (uint32_t)library->text->p_vaddr,
-		.text_size = (uint32_t)library->text->p_memsz, .text_offset = PATCH_STUBS,
-		.build_id_size = library->build_id_size};
 	uint8_t *image = calloc(1, PATCH_STUBS + text_pages);
+	struct patch_header *header = (struct patch_header *)image;
 	struct stub_job job = {
-		.text = image + PATCH_STUBS, .text_at = header.text_at, .text_size = header.text_size,
-		.stubs = image + sizeof(header), .room = PATCH_STUBS - sizeof(header), .slots_at = -PATCH_DISTANCE,
-		.stubs_at = -PATCH_DISTANCE + PATCH_PAGE + (int64_t)sizeof(header)};
+		.text = image + PATCH_STUBS, .text_at = (uint32_t)library->text->p_vaddr,
+		.text_size = (uint32_t)library->text->p_memsz, .stubs = image + PATCH_PAGE,
+		.room = PATCH_STUBS - PATCH_PAGE, .slots_at = -PATCH_DISTANCE, .stubs_at = -PATCH_DISTANCE + PATCH_PAGE};
 
 	if (!image)
 		return NULL;
-	/* A loader maps whole pages of the file, so what follows the text is there too. */
-	memcpy(job.text, library->file + library->text->p_offset, rest < text_pages ? rest : text_pages);
+	memcpy(job.text, library->file + library->text->p_offset, text_pages);
 	stub_library(&job, library->build_id, library->build_id_size);
-	header.sites = job.sites;
-	header.skipped = job.skipped;
-	header.coverage = job.coverage;
-	memcpy(header.build_id, library->build_id, sizeof(header.build_id));
-	memcpy(image, &header, sizeof(header));
+	*header = (struct patch_header){
+		.magic = PATCH_MAGIC, .version = PATCH_VERSION, .text_at = job.text_at, .text_size = job.text_size,
+		.sites = job.sites, .skipped = job.skipped, .coverage = job.coverage,
+		.build_id_size = library->build_id_size};
+	memcpy(header->build_id, library->build_id, sizeof(header->build_id));
 	*ret_size = PATCH_STUBS + text_pages;
 	return image;
 }
@@ -188,7 +184,7 @@ static int file_write(int fd, const uint8_t *data, size_t size)
 	return 0;
 }
 
-static int file_replace(int dir, const char *name, const uint8_t *data, size_t size)
+static int file_replace(int dir, const char *name, const uint8_t *image, size_t size)
 {
 	char temporary[2 * IMAGE_BUILD_ID_MAX + 8];
 	int fd, err;
@@ -197,7 +193,7 @@ static int file_replace(int dir, const char *name, const uint8_t *data, size_t s
 	fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0444);
 	if (fd < 0)
 		return -errno;
-	err = file_write(fd, data, size);
+	err = file_write(fd, image, size);
 	close(fd);
 	if (err == 0 && renameat(dir, temporary, dir, name) < 0)
 		err = -errno;

@@ -3,7 +3,7 @@
  * Two ways to the same result.
  *
  * The overlay: the pool keeps, per build of a library, a copy of its text that is patched already, and the stubs
- * for it. Mapping them is three calls of mmap whatever the number of sites; the pages are shared by all
+ * for it. Mapping them is a few calls of mmap whatever the number of sites; the pages are shared by all
  * processes of the pool. The new text differs from the old only in the bytes of the windows, so a function that
  * is running, ld.so's own included, goes on undisturbed. Nothing here is ever writable and executable.
  *
@@ -17,6 +17,7 @@
 #include "ipc/sys.h"
 #include "ipc/wire.h"
 #include "preload/dispatch.h"
+#include "preload/sites/sites.h"
 #include "preload/stub.h"
 
 #include <errno.h>
@@ -27,30 +28,28 @@
 extern const char preload_entry_plain[], preload_entry_dynamic[], preload_entry_cancel[], preload_entry_call[];
 #pragma GCC visibility pop
 
-static size_t page_round(size_t size)
+static struct patch_header *header_of(const struct image *image)
 {
-	return (size + PATCH_PAGE - 1) & -(size_t)PATCH_PAGE;
+	return (struct patch_header *)(image->base - PATCH_DISTANCE);
 }
 
-static uint8_t *slots_of(const struct image *image)
+static size_t text_pages(const struct image *image)
 {
-	return image->base - PATCH_DISTANCE;
+	return ((size_t)image->text_size + PATCH_PAGE - 1) & -(size_t)PATCH_PAGE;
 }
 
-static void slots_fill(uint8_t *at)
+static void slots_fill(struct patch_header *header)
 {
-	const void **slots = (const void **)at;
-
-	slots[0] = preload_entry_plain; /* enum site_kind */
-	slots[1] = preload_entry_dynamic;
-	slots[2] = preload_entry_cancel;
-	slots[3] = preload_entry_call;
+	header->slots[SITE_PLAIN] = (uintptr_t)preload_entry_plain;
+	header->slots[SITE_DYNAMIC] = (uintptr_t)preload_entry_dynamic;
+	header->slots[SITE_CANCEL] = (uintptr_t)preload_entry_cancel;
+	header->slots[SITE_CALL] = (uintptr_t)preload_entry_call;
 }
 
 /* Maps exactly there or fails. A kernel that does not know MAP_FIXED_NOREPLACE takes the address for a hint. */
-static int map_at(uint8_t *at, size_t size, int prot, int flags, int fd)
+static int map_at(void *at, size_t size, int prot, int flags, int fd, long offset)
 {
-	uint8_t *got = sys_mmap(at, size, prot, MAP_PRIVATE | MAP_FIXED_NOREPLACE | flags, fd, 0);
+	void *got = sys_mmap(at, size, prot, MAP_PRIVATE | MAP_FIXED_NOREPLACE | flags, fd, offset);
 
 	if (sys_failed((long)got))
 		return (int)(long)got;
@@ -86,44 +85,51 @@ static int header_fits(const struct patch_header *header, const struct image *im
 	       mem_compare(header->build_id, image->build_id, image->build_id_size) == 0;
 }
 
-static int overlay_text(const struct image *image, const struct patch_header *header, int fd)
+/* Header and stubs. The header is written to before it is read: that is one page fault, not two. */
+static int stubs_attach(const struct image *image, int fd)
 {
-	void *text = sys_mmap(image->base + image->text_at, page_round(image->text_size), PROT_READ | PROT_EXEC,
-			      MAP_PRIVATE | MAP_FIXED, fd, header->text_offset);
-
-	return sys_failed((long)text) ? (int)(long)text : 0;
-}
-
-static int overlay_map(const struct image *image, int fd)
-{
-	uint8_t *slots = slots_of(image), *stubs = slots + PATCH_PAGE;
-	const struct patch_header *header = (const struct patch_header *)stubs;
-	int err = map_at(stubs, PATCH_STUBS, PROT_READ | PROT_EXEC, 0, fd);
+	struct patch_header *header = header_of(image);
+	int err = map_at(header, PATCH_PAGE, PROT_READ | PROT_WRITE, 0, fd, 0);
 
 	if (err < 0)
 		return err;
+	slots_fill(header);
 	err = header_fits(header, image) ? 0 : -EPROTO;
 	if (err == 0)
-		err = map_at(slots, PATCH_PAGE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS, -1);
-	if (err < 0) {
-		sys_munmap(stubs, PATCH_STUBS);
-		return err;
-	}
-	slots_fill(slots);
-	err = overlay_text(image, header, fd);
+		err = map_at(header + 1, PATCH_STUBS - PATCH_PAGE, PROT_READ | PROT_EXEC, 0, fd, PATCH_PAGE);
 	if (err < 0)
-		sys_munmap(slots, PATCH_PAGE + PATCH_STUBS);
+		sys_munmap(header, PATCH_PAGE);
 	return err;
 }
 
-static int overlay_attach(const struct image *image)
+static int text_attach(const struct image *image, int fd)
 {
-	const struct patch_header *header = (const struct patch_header *)(slots_of(image) + PATCH_PAGE);
+	void *at = sys_mmap(image->base + image->text_at, text_pages(image), PROT_READ | PROT_EXEC,
+			    MAP_PRIVATE | MAP_FIXED, fd, PATCH_STUBS);
+
+	return sys_failed((long)at) ? (int)(long)at : 0;
+}
+
+static int overlay_attach(const struct image *image, int fd)
+{
+	int err = stubs_attach(image, fd);
+
+	if (err < 0)
+		return err;
+	err = text_attach(image, fd);
+	if (err < 0)
+		sys_munmap(header_of(image), PATCH_STUBS);
+	return err;
+}
+
+int patch_overlay(const struct image *image)
+{
+	const struct patch_header *header = header_of(image);
 	int fd = overlay_open(image), err;
 
 	if (fd < 0)
 		return fd;
-	err = overlay_map(image, fd);
+	err = overlay_attach(image, fd);
 	sys_close(fd);
 	if (err < 0)
 		return err;
@@ -136,48 +142,43 @@ static int overlay_attach(const struct image *image)
 /* ---- in place --------------------------------------------------------------------------------- */
 
 /* Somewhere within the reach of a 32-bit distance; the first place is nearly always free. */
-static uint8_t *stubs_map(const struct image *image)
+static struct patch_header *stubs_map(const struct image *image)
 {
 	for (long n = 0; n < 12; n++) {
-		uint8_t *at = slots_of(image) + n * (PATCH_DISTANCE / 16);
+		uint8_t *at = (uint8_t *)header_of(image) + n * (PATCH_DISTANCE / 16);
 
-		if (map_at(at, PATCH_PAGE + PATCH_STUBS, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_ANONYMOUS, -1) == 0)
-			return at;
+		if (map_at(at, PATCH_STUBS, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_ANONYMOUS, -1, 0) == 0)
+			return (struct patch_header *)at;
 	}
 	return NULL;
 }
 
-static long protect(uint8_t *at, size_t size, int prot)
+static long protect(void *at, size_t size, int prot)
 {
 	return sys3(__NR_mprotect, (long)at, (long)size, prot);
 }
 
-static int patch_in_place(const struct image *image)
+int patch_in_place(const struct image *image)
 {
-	uint8_t *text = image->base + image->text_at, *slots = stubs_map(image);
+	struct patch_header *header = stubs_map(image);
+	uint8_t *text = image->base + image->text_at;
 	struct stub_job job = {.text = text, .text_at = image->text_at, .text_size = image->text_size,
-			       .stubs = slots + PATCH_PAGE, .slots_at = slots - image->base, .room = PATCH_STUBS};
+			       .stubs = (uint8_t *)(header + 1), .room = PATCH_STUBS - PATCH_PAGE,
+			       .slots_at = (uint8_t *)header - image->base};
 
-	if (!slots)
+	if (!header)
 		return -EACCES;
-	if (protect(text, page_round(image->text_size), PROT_READ | PROT_WRITE | PROT_EXEC) < 0) {
-		sys_munmap(slots, PATCH_PAGE + PATCH_STUBS);
+	if (protect(text, text_pages(image), PROT_READ | PROT_WRITE | PROT_EXEC) < 0) {
+		sys_munmap(header, PATCH_STUBS);
 		return -EACCES;
 	}
 	job.stubs_at = job.slots_at + PATCH_PAGE;
-	slots_fill(slots);
+	slots_fill(header);
 	stub_library(&job, image->build_id, image->build_id_size);
-	protect(text, page_round(image->text_size), PROT_READ | PROT_EXEC);
-	protect(slots + PATCH_PAGE, PATCH_STUBS, PROT_READ | PROT_EXEC);
-	protect(slots, PATCH_PAGE, PROT_READ | PROT_WRITE);
+	protect(text, text_pages(image), PROT_READ | PROT_EXEC);
+	protect(header + 1, PATCH_STUBS - PATCH_PAGE, PROT_READ | PROT_EXEC);
+	protect(header, PATCH_PAGE, PROT_READ | PROT_WRITE);
 	preload_status.sites += job.sites;
 	preload_status.skipped += job.skipped;
 	return (int)job.coverage;
-}
-
-int patch_image(const struct image *image)
-{
-	int coverage = overlay_attach(image);
-
-	return coverage >= 0 ? coverage : patch_in_place(image);
 }

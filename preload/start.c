@@ -13,23 +13,40 @@
 #include "preload/patch.h"
 
 struct preload_status preload_status;
+static struct image linker; /* ld.so, for later */
 
-/* The least of them; no library found means none. */
+static int patch_image(const struct image *image)
+{
+	int coverage = patch_overlay(image);
+
+	return coverage >= 0 ? coverage : patch_in_place(image);
+}
+
+/* The least of what libc and its companions got: a descriptor must not be known to one and unknown to another. */
 static uint32_t patch_all(const struct image *images, uint32_t count)
 {
-	uint32_t coverage = PRELOAD_NONE, libc = 0;
+	int least = PRELOAD_NONE;
 
 	for (uint32_t n = 0; n < count; n++) {
-		int got = patch_image(&images[n]);
+		int got;
 
-		if (images[n].is_libc)
-			libc = got > PRELOAD_NONE;
-		if (n == 0 || got < (int)coverage)
-			coverage = got > PRELOAD_NONE ? (uint32_t)got : PRELOAD_NONE;
+		if (images[n].part == IMAGE_LINKER) {
+			linker = images[n];
+			continue;
+		}
+		got = patch_image(&images[n]);
+		if (images[n].part == IMAGE_LIBC && got <= PRELOAD_NONE)
+			return PRELOAD_NONE;
+		got = got <= PRELOAD_NONE ? PRELOAD_PARTIAL : got;
+		least = least == PRELOAD_NONE || got < least ? got : least;
 	}
-	if (coverage == PRELOAD_NONE && libc)
-		coverage = PRELOAD_PARTIAL; /* only ld.so's or a companion's calls are missing */
-	return libc ? coverage : PRELOAD_NONE;
+	return (uint32_t)least;
+}
+
+void preload_patch_linker(void)
+{
+	if (__atomic_exchange_n(&linker.part, IMAGE_OTHER, __ATOMIC_ACQ_REL) == IMAGE_LINKER)
+		patch_overlay(&linker);
 }
 
 __attribute__((used)) void preload_start(int argc, char **argv, char **envp)
@@ -40,7 +57,7 @@ __attribute__((used)) void preload_start(int argc, char **argv, char **envp)
 	if (start_info_find(&info, envp) < 0)
 		return;
 	preload_status.class_ = class_of(&info);
-	if (preload_status.class_ != PRELOAD_CLASS_ACCELERATED || preload_init(info.envp) != 0)
+	if (preload_status.class_ != PRELOAD_CLASS_ACCELERATED || !preload_init(info.envp))
 		return;
 	preload_status.coverage = patch_all(images, images_find(images, &info));
 	if (preload_status.coverage == PRELOAD_NONE)

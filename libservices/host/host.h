@@ -15,7 +15,7 @@
 
 #include "libservices/libservice.h"
 
-enum { HOST_STRIPES = 64, HOST_MOUNTS = 64, HOST_READAHEAD = 32768 };
+enum { HOST_STRIPES = 64, HOST_MOUNTS = 64, HOST_LISTING = 32768 };
 
 /* Where a file handle can be opened again: some directory of each mount that we met. */
 struct host_mount {
@@ -41,7 +41,6 @@ struct host_inode {
 };
 
 struct host {
-	char *path;       /* for messages */
 	int root_fd;      /* O_PATH */
 	int sync_fd;      /* the root too, opened for reading */
 	int self_fd;      /* /proc/self/fd */
@@ -63,10 +62,12 @@ struct host {
 
 struct host_file {
 	int fd;
+	bool writable;
 	struct host_inode *inode;
 	pthread_mutex_t lock; /* the descriptor's offset, and what follows */
 	char *listing;        /* entries as getdents64 gave them */
 	size_t listing_size;
+	uint64_t listing_end; /* the cookie after them, where the descriptor stands */
 };
 
 static inline struct host *host_of(struct ls *ls)
@@ -111,6 +112,11 @@ struct host_fd_name {
 	char text[16];
 };
 struct host_fd_name host_fd_name(int fd);
+
+/* file.c */
+int host_open_flags(int flags);
+/* Takes the descriptor over, and a reference to the inode of its own. */
+int host_file_new(struct host *h, struct host_inode *inode, int fd, int flags, struct ls_file **ret);
 
 /* The operations, host_<op>, in table.c, attr.c, xattr.c, name.c, file.c and host.c. */
 #define X(ret, name, params, ...) ret host_##name params;

@@ -215,12 +215,15 @@ static size_t listing_dots(struct mem_inode *inode, uint64_t cookie, char *buf)
 	return used;
 }
 
-static size_t listing_fill(struct mem_inode *inode, uint64_t cookie, char *buf)
+/* How much of buf it filled, or -ENOENT if the directory has been removed. */
+static ssize_t listing_fill(struct mem_inode *inode, uint64_t cookie, char *buf)
 {
 	const struct mem_dir *dir = &inode->dir;
 	size_t used = listing_dots(inode, cookie, buf);
+	bool dead;
 
 	pthread_rwlock_rdlock(&inode->content);
+	dead = dir->dead;
 	for (size_t i = mem_dir_after(dir, cookie); i < dir->place_count; i++) {
 		const struct mem_entry *e = dir->place[i].entry;
 		if (!e)
@@ -230,7 +233,7 @@ static size_t listing_fill(struct mem_inode *inode, uint64_t cookie, char *buf)
 		used = listing_add(buf, used, e->name, e->len, e->inode, e->cookie);
 	}
 	pthread_rwlock_unlock(&inode->content);
-	return used;
+	return dead ? -ENOENT : (ssize_t)used;
 }
 
 int mem_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie, ls_emit *emit,
@@ -238,12 +241,15 @@ int mem_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, ui
 {
 	struct mem_inode *inode = mem_file_of(f)->inode;
 	_Alignas(struct listed) char buf[LISTING];
-	bool go_on = inode->type == S_IFDIR;
+	ssize_t used;
+	bool go_on = true;
 
-	while (go_on) {
-		size_t used = listing_fill(inode, cookie, buf), at = 0;
-		go_on = used > 0;
-		while (go_on && at < used) {
+	if (inode->type != S_IFDIR)
+		return -ENOTDIR;
+	while (go_on && (used = listing_fill(inode, cookie, buf)) != 0) {
+		if (used < 0)
+			return used;
+		for (ssize_t at = 0; go_on && at < used;) {
 			const struct listed *l = (const struct listed *)(buf + at);
 			go_on = emit(arg, l->name, l->len, l->ino, l->type, l->next) == 0;
 			cookie = l->next;
@@ -251,5 +257,5 @@ int mem_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, ui
 		}
 	}
 	file_accessed(mem_file_of(f));
-	return inode->type == S_IFDIR ? 0 : -ENOTDIR;
+	return 0;
 }

@@ -95,6 +95,8 @@ static const struct site other_93ac61ec[] = {
 	{0xfd399, 16, SITE_PLAIN, 7, 0, 0, 0x8e0fd165}, /* tcsetattr+0xa9 */
 	{0xfd3c4, 16, SITE_PLAIN, 7, 0, 0, 0x8836d30c}, /* tcsetattr+0xd4 */
 	{0xfd61b, 16, SITE_CANCEL, 5, 0, 27, 0x7e8a5767}, /* tcdrain+0x4b */
+	{0xfd7ee, 302, SITE_PLAIN, 7, 0, 0, 0x4bc9b69a}, /* __getrlimit+0xe */
+	{0xfd82f, 302, SITE_PLAIN, 7, 0, 0, 0x4bc9b69a}, /* setrlimit+0xf */
 	{0xfddfb, 19, SITE_CANCEL, 5, 0, 26, 0x6b974acc}, /* readv+0x4b */
 	{0xfde9b, 20, SITE_CANCEL, 5, 0, 26, 0xb5463e33}, /* writev+0x4b */
 	{0xfdf46, 295, SITE_CANCEL, 5, 0, 33, 0x6c23770b}, /* preadv+0x56 */

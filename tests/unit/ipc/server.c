@@ -110,12 +110,28 @@ static void flock_end(struct server *server, struct back_session *session, unsig
 	}
 }
 
-static void take_time(struct server *server, unsigned queue, uint64_t ns)
+unsigned server_waits(struct server *server)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&server->lock);
+	for (struct waiting *w = server->waiting; w; w = w->next)
+		n++;
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+void server_end_waits(struct server *server)
+{
+	flock_end(server, NULL, 0);
+}
+
+static void take_time(uint64_t ns)
 {
 	struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 
-	back_yield(server->back, queue);
-	nanosleep(&t, NULL);
+	if (t.tv_sec < 2)
+		nanosleep(&t, NULL);
 }
 
 void server_serve_default(struct server *server, unsigned queue, struct back_request *request,
@@ -128,14 +144,14 @@ void server_serve_default(struct server *server, unsigned queue, struct back_req
 	reply->result = (int64_t)(2 * q->arg);
 	if (q->op == WIRE_READ)
 		memset(payload, (int)q->arg, q->length < size ? q->length : size);
-	else if (q->op == WIRE_FSYNC)
-		take_time(server, queue, q->length < 1000000000 ? q->length : 0);
-	else if (q->op == WIRE_FLUSH)
+	if (q->op == WIRE_FSYNC)
+		back_yield(server->back, queue);
+	if (q->op == WIRE_FSYNC || q->op == WIRE_SYNCFS)
+		take_time(q->length);
+	if (q->op == WIRE_FLUSH)
 		flock_end(server, NULL, 0);
-	else if (q->op == WIRE_CANCEL)
+	if (q->op == WIRE_CANCEL)
 		flock_end(server, request->session, (unsigned)q->arg);
-	else if (q->op == WIRE_SYNCFS && q->arg == 666)
-		raise(SIGKILL);
 }
 
 static void worker_serve(struct worker *w, struct back_request *request)

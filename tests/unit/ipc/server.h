@@ -16,8 +16,8 @@ struct server;
 typedef void server_serve(struct server *server, unsigned queue, struct back_request *request,
 			  struct wire_reply *reply);
 
-/* What server_serve does if it is not given: WIRE_NULL answers 2 * arg; WIRE_READ fills the payload; WIRE_FSYNC
- * takes `length` ns; WIRE_FLOCK waits until it is cancelled or WIRE_FLUSH is called; WIRE_SYNCFS dies. */
+/* What is done if it is not given: WIRE_READ fills the payload with arg; WIRE_FSYNC takes `length` ns and WIRE_SYNCFS,
+ * too, without telling the back driver; WIRE_FLUSH lets all WIRE_FLOCK requests succeed, which wait till then. */
 server_serve server_serve_default;
 
 struct server_config {
@@ -37,6 +37,9 @@ struct server *server_stop(struct server *server);
 
 struct back *server_back(struct server *server);
 struct wire_table *server_table(struct server *server);
+/* How many WIRE_FLOCK requests wait; and lets them all succeed. */
+unsigned server_waits(struct server *server);
+void server_end_waits(struct server *server);
 
 /* In a process of its own. Returns its pid once it serves. */
 pid_t server_fork(const struct server_config *config);

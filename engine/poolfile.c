@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
-#include "engine/yaml.h"
+#include "engine/poolfile.h"
 
 enum { YAML_DEPTH_MAX = 40, YAML_FILE_MAX = 4 << 20 };
 
@@ -225,7 +225,7 @@ int yaml_read(const char *path, struct json_object **ret, struct origin *origin,
 	struct reader r = {.origin = origin, .error = error};
 	_cleanup_(free_p) char *text = NULL;
 	yaml_parser_t parser;
-	size_t len;
+	size_t len = 0;
 	int e = read_text(path, &text, &len, error);
 
 	if (e < 0)

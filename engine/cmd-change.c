@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `set`, `dump` and `down`. */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/command.h"
+#include "engine/conversation.h"
+#include "engine/poolfile.h"
+
+static int no_option(const struct command *command, const struct option_row *option, const char *value, void *arg)
+{
+	return 0;
+}
+
+/* A call whose answer is wanted; -ENOENT: no engine runs. Otherwise an exit status. */
+static int call(const char *method, struct json_object *parameters, struct json_object **ret)
+{
+	_cleanup_(close_p) int connection = command_connect();
+	struct error error;
+	int r;
+
+	if (connection < 0) {
+		json_object_put(parameters);
+		return connection == -ENOENT ? -ENOENT : EXIT_OURS;
+	}
+	r = engine_call(connection, method, parameters, ret, NULL, &error);
+	if (r == CALL_ENDING)
+		return -ENOENT;
+	if (r != CALL_OK)
+		return complain("%s", error.text) && r == CALL_REFUSED ? EXIT_USAGE : EXIT_OURS;
+	return 0;
+}
+
+static struct json_object *pool_list(char **argv)
+{
+	struct json_object *parameters = json_object_new_object(), *pools = json_object_new_array();
+
+	for (; *argv; argv++)
+		json_object_array_add(pools, json_object_new_string(*argv));
+	json_object_object_add(parameters, "pools", pools);
+	return parameters;
+}
+
+int cmd_set(const struct command *command, char **argv)
+{
+	struct json_object *parameters, *settings;
+	const char *pool;
+	int r = options_take(command, &argv, no_option, NULL);
+
+	if (r != 0)
+		return r;
+	pool = argv[0];
+	if (!pool || !argv[1])
+		return misuse(command, "it takes a pool and one or more KEY=VALUE");
+	parameters = json_object_new_object();
+	settings = json_object_new_object();
+	json_set(parameters, "pool", "%s", pool);
+	json_object_object_add(parameters, "settings", settings);
+	while (*++argv && r == 0) {
+		char *equals = strchr(*argv, '=');
+		if (!equals) {
+			r = misuse(command, "'%s' is not KEY=VALUE", *argv);
+			break;
+		}
+		*equals = '\0';
+		json_object_object_add(settings, *argv, json_object_new_string(equals + 1));
+	}
+	if (r == 0)
+		r = command_needs_root(command);
+	if (r != 0) {
+		json_object_put(parameters);
+		return r;
+	}
+	r = call("Set", parameters, NULL);
+	return r == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) : r;
+}
+
+int cmd_dump(const struct command *command, char **argv)
+{
+	_cleanup_(json_put_p) struct json_object *reply = NULL;
+	int r = options_take(command, &argv, no_option, NULL);
+
+	if (r == 0)
+		r = command_needs_root(command);
+	if (r != 0)
+		return r;
+	r = call("Dump", pool_list(argv), &reply);
+	if (r == -ENOENT && argv[0])
+		return complain("no pool '%s' runs, nor any other", argv[0]);
+	if (r == -ENOENT)
+		return complain("no pools run");
+	if (r != 0)
+		return r;
+	return yaml_print(reply, stdout) < 0 ? complain("the pools cannot be printed") : 0;
+}
+
+int cmd_down(const struct command *command, char **argv)
+{
+	_cleanup_(json_put_p) struct json_object *reply = NULL;
+	int r = options_take(command, &argv, no_option, NULL);
+
+	if (r == 0)
+		r = command_needs_root(command);
+	if (r != 0)
+		return r;
+	r = call("Down", pool_list(argv), &reply);
+	if (r == -ENOENT)
+		return argv[0] ? complain("no pool '%s' runs, nor any other", argv[0]) : 0;
+	return r;
+}

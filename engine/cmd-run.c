@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `run` and `exec`. Without a pool's name `run` makes a throw-away pool: a private engine, child of the command,
+ * is asked for it over a socket pair in the words in which the daemon is asked, and ends with the connection.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "engine/command.h"
+#include "engine/conversation.h"
+#include "engine/enter.h"
+#include "engine/spec.h"
+
+const struct option_row run_options[] = {
+	{"host", "DIR", "a throw-away pool on this directory of the host"},
+	{"mem", NULL, "a throw-away pool in memory"},
+	{"at", "PATH", "where the pool sees it"},
+	{"size", "SIZE", "the size of --mem"},
+	{"cpus", "LIST", "the throw-away pool's cores, such as 0-1"},
+	{"cpu-weight", "N", "its share of busy cores; 100 is everybody's"},
+	{"memory", "SIZE", "the most memory it uses"},
+	{"user", NULL, "its own user namespace"},
+	{"network", NULL, "its own network namespace"},
+	{"set", "KEY=VALUE", "a setting of it, as `polytropon set` takes it"},
+	{},
+};
+
+enum { SETS_MAX = 64 };
+
+struct wish {
+	struct json_object *spec, *mounts;
+	struct json_object *layer; /* given and not yet placed by --at */
+	const char *sets[SETS_MAX];
+	size_t set_count;
+	bool throw_away;
+};
+
+static int take_layer(const struct command *command, struct wish *w, const char *type, const char *path)
+{
+	struct json_object *config = json_object_new_object();
+	char real[PATH_MAX];
+
+	if (w->layer)
+		return misuse(command, "each --host and --mem needs its own --at");
+	/* On a command line, unlike in a file, a relative path has a meaning. */
+	if (path)
+		json_set(config, "path", "%s", realpath(path, real) ? real : path);
+	w->layer = json_object_new_object();
+	json_object_object_add(w->layer, type, config);
+	return 0;
+}
+
+static int take_at(const struct command *command, struct wish *w, const char *path)
+{
+	if (!w->layer)
+		return misuse(command, "--at %s follows the --host or --mem that it places", path);
+	if (json_object_object_get_ex(w->mounts, path, NULL))
+		return misuse(command, "--at %s is there twice", path);
+	json_object_object_add(w->mounts, path, w->layer);
+	w->layer = NULL;
+	return 0;
+}
+
+static int take_size(const struct command *command, struct wish *w, const char *size)
+{
+	struct json_object *mem = json_child(w->layer, "mem", json_type_object);
+
+	if (!mem)
+		return misuse(command, "--size follows --mem and comes before --at");
+	json_object_object_add(mem, "size", json_object_new_string(size));
+	return 0;
+}
+
+static int take_option(const struct command *command, const struct option_row *o, const char *value, void *arg)
+{
+	struct wish *w = arg;
+	char key[32];
+
+	w->throw_away = true;
+	if (!strcmp(o->name, "host"))
+		return take_layer(command, w, "host", value);
+	if (!strcmp(o->name, "mem"))
+		return take_layer(command, w, "mem", NULL);
+	if (!strcmp(o->name, "at"))
+		return take_at(command, w, value);
+	if (!strcmp(o->name, "size"))
+		return take_size(command, w, value);
+	if (!strcmp(o->name, "set")) {
+		if (w->set_count == SETS_MAX)
+			return misuse(command, "more than %d times --set", SETS_MAX);
+		w->sets[w->set_count++] = value;
+		return 0;
+	}
+	/* The others are keys of the pool file, with a dash where those have an underscore. */
+	snprintf(key, sizeof(key), "%s", o->name);
+	for (char *p = key; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	json_set(w->spec, key, "%s", o->value ? value : "true");
+	return 0;
+}
+
+static int apply_sets(const struct command *command, struct wish *w)
+{
+	struct change change;
+	struct error error;
+	char key[256];
+
+	for (size_t i = 0; i < w->set_count; i++) {
+		const char *equals = strchr(w->sets[i], '=');
+		if (!equals || equals - w->sets[i] >= (ptrdiff_t)sizeof(key))
+			return misuse(command, "--set '%s' is not KEY=VALUE", w->sets[i]);
+		snprintf(key, sizeof(key), "%.*s", (int)(equals - w->sets[i]), w->sets[i]);
+		if (change_resolve(w->spec, key, equals + 1, &change, &error) < 0)
+			return misuse(command, "%s", error.text);
+		change_apply(w->spec, &change);
+	}
+	return 0;
+}
+
+/* ---- a private engine -------------------------------------------------------------------------- */
+
+static int engine_spawn(pid_t *ret_pid)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		engine_become(-1, pair[1], -1);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return -EAGAIN;
+	}
+	*ret_pid = pid;
+	return pair[0];
+}
+
+static int pool_up(int connection, const char *name, struct json_object *spec)
+{
+	struct json_object *parameters = json_object_new_object(), *pools = json_object_new_object(), *result, *warnings;
+	_cleanup_(json_put_p) struct json_object *reply = NULL;
+	struct error error;
+	int call;
+
+	json_object_object_add(pools, name, json_object_get(spec));
+	json_object_object_add(parameters, "pools", pools);
+	call = engine_call(connection, "Up", parameters, &reply, NULL, &error);
+	if (call != CALL_OK)
+		return complain("%s", error.text) && call == CALL_REFUSED ? EXIT_USAGE : EXIT_OURS;
+	result = json_object_array_get_idx(json_child(reply, "results", json_type_array), 0);
+	warnings = json_child(result, "warnings", json_type_array);
+	for (size_t i = 0; warnings && i < json_object_array_length(warnings); i++)
+		complain("%s", json_object_get_string(json_object_array_get_idx(warnings, i)));
+	return json_true(result, "ok") ? 0 : complain("the pool did not start: %s", json_string(result, "error"));
+}
+
+static int run_throw_away(struct wish *w, char **argv)
+{
+	char name[32];
+	pid_t engine = -1;
+	int r, connection;
+
+	snprintf(name, sizeof(name), "run-%d", getpid());
+	connection = engine_spawn(&engine);
+	if (connection < 0)
+		return complain("start an engine: %s", strerror(-connection));
+	r = pool_up(connection, name, w->spec);
+	if (r == 0)
+		r = enter_run(connection, name, true, argv);
+	/* The end of the connection is the end of the pool; it is over when everything is written back. */
+	close(connection);
+	while (waitpid(engine, NULL, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+static int check_wish(const struct command *command, struct wish *w, char **argv)
+{
+	struct error error;
+	char name[32];
+
+	snprintf(name, sizeof(name), "run-%d", getpid());
+	if (w->layer)
+		return misuse(command, "say with --at where the pool is to see it");
+	if (!json_object_object_length(w->mounts))
+		return misuse(command, "a throw-away pool needs --host DIR or --mem, and --at PATH");
+	if (spec_check(name, w->spec, NULL, &error) < 0)
+		return misuse(command, "%s", error.text);
+	if (!argv[0])
+		return misuse(command, "no program is given");
+	return apply_sets(command, w);
+}
+
+/* ---- a pool that runs -------------------------------------------------------------------------- */
+
+static int run_in(const struct command *command, char **argv, bool listed)
+{
+	const char *pool = argv[0];
+	int r = -1, connection;
+
+	if (!pool)
+		return misuse(command, "no pool is given");
+	argv++;
+	if (argv[0] && !strcmp(argv[0], "--"))
+		argv++;
+	if (!argv[0])
+		return misuse(command, "no program is given");
+	r = command_needs_root(command);
+	if (r != 0)
+		return r;
+	connection = command_connect();
+	if (connection == -ENOENT)
+		return complain("no pool '%s' runs, nor any other", pool);
+	if (connection < 0)
+		return EXIT_OURS;
+	r = enter_run(connection, pool, listed, argv);
+	close(connection);
+	return r;
+}
+
+int cmd_run(const struct command *command, char **argv)
+{
+	struct wish w = {.spec = json_object_new_object(), .mounts = json_object_new_object()};
+	int r;
+
+	json_object_object_add(w.spec, "mounts", w.mounts);
+	r = options_take(command, &argv, take_option, &w);
+	if (r == 0 && !w.throw_away) {
+		r = run_in(command, argv, true);
+	} else if (r == 0) {
+		r = check_wish(command, &w, argv);
+		if (r == 0)
+			r = command_needs_root(command);
+		if (r == 0)
+			r = run_throw_away(&w, argv);
+	}
+	json_object_put(w.layer);
+	json_object_put(w.spec);
+	return r;
+}
+
+static int no_option(const struct command *command, const struct option_row *option, const char *value, void *arg)
+{
+	return 0;
+}
+
+int cmd_exec(const struct command *command, char **argv)
+{
+	int r = options_take(command, &argv, no_option, NULL);
+
+	return r != 0 ? r : run_in(command, argv, false);
+}

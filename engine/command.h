@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the command line share. */
+#pragma once
+
+#include "engine/util.h"
+
+enum {
+	EXIT_USAGE = 2, /* a wrong command line or pool file */
+	EXIT_OURS = 125,
+	EXIT_NOT_EXECUTABLE = 126,
+	EXIT_NOT_FOUND = 127,
+};
+
+struct option_row {
+	const char *name;
+	const char *value; /* what it takes, for the help; NULL: nothing */
+	const char *help;
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the help */
+	const char *help;      /* one line */
+	int (*run)(const struct command *command, char **argv); /* argv without the command's name */
+	const struct option_row *options;                        /* ends with an empty row; NULL: none */
+	const char *more;                                        /* further lines of its help */
+};
+
+extern const struct command commands[];
+
+/* Says a sentence to stderr; returns EXIT_OURS, EXIT_USAGE. */
+int complain(const char *format, ...) _printf_(1, 2);
+int misuse(const struct command *command, const char *format, ...) _printf_(2, 3);
+
+/* Takes the value of an option, "" if it has none. 0 or an exit status. */
+typedef int option_fn(const struct command *command, const struct option_row *option, const char *value, void *arg);
+/*
+ * Takes options off the front of *argv up to "--", which it takes too, or the first other word. 0, or an exit
+ * status after a sentence. `--help` prints the help and exits.
+ */
+int options_take(const struct command *command, char ***argv, option_fn *fn, void *arg);
+
+/* A connection to the running engine: -ENOENT if none runs (nothing said), or -errno after a sentence. */
+int command_connect(void);
+/* Root is needed for nearly everything. 0, or EXIT_OURS after a sentence. */
+int command_needs_root(const struct command *command);
+
+int cmd_up(const struct command *command, char **argv);
+int cmd_run(const struct command *command, char **argv);
+int cmd_exec(const struct command *command, char **argv);
+int cmd_ps(const struct command *command, char **argv);
+int cmd_stats(const struct command *command, char **argv);
+int cmd_set(const struct command *command, char **argv);
+int cmd_dump(const struct command *command, char **argv);
+int cmd_down(const struct command *command, char **argv);
+
+extern const struct option_row run_options[], json_options[];
+
+/* Makes the caller, a fresh child, an engine; never returns. Descriptors as engine_run's. */
+void engine_become(int listen_fd, int client_fd, int lock) __attribute__((noreturn));

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* polytropon: the command. Each subcommand is a row of a table and a function in a cmd-*.c. */
+#include <string.h>
+
+#include "engine/command.h"
+#include "engine/title.h"
+#include "libservices/libservice.h"
+
+static int cmd_version(const struct command *command, char **argv)
+{
+	puts("polytropon " POLYTROPON_VERSION);
+	return 0;
+}
+
+static int cmd_help(const struct command *command, char **argv);
+
+const struct command commands[] = {
+	{"up", "FILE", "start the pools of a pool file", cmd_up, NULL,
+	 "Starts an engine if none runs. Prints a line for each pool when it is up.\n"
+	 "The file is described in polytropon-pools(5)."},
+	{"ps", "", "list the pools and what runs in them", cmd_ps, json_options, NULL},
+	{"run", "POOL -- CMD...", "run a program in a pool", cmd_run, run_options,
+	 "Or without POOL, with --host or --mem and --at, in a throw-away pool that ends with the program:\n"
+	 "  polytropon run --host DIR --at /data -- CMD...\n"
+	 "  polytropon run --mem --at /data -- CMD...\n"
+	 "The exit status is the program's; 126, 127 if it cannot be run; 125 for a failure of ours."},
+	{"exec", "POOL -- CMD...", "the same, without being one of the pool's containers", cmd_exec, NULL, NULL},
+	{"set", "POOL KEY=VALUE...", "change settings of a running pool", cmd_set, NULL,
+	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio,\n"
+	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
+	{"stats", "POOL", "show what the pool's service counted", cmd_stats, json_options, NULL},
+	{"dump", "[POOL...]", "print the pool file that recreates the running pools", cmd_dump, NULL, NULL},
+	{"down", "[POOL...]", "end pools, or all of them", cmd_down, NULL, NULL},
+	{"version", "", "print the version", cmd_version, NULL, NULL},
+	{"help", "[COMMAND]", "say more about a command", cmd_help, NULL, NULL},
+	{},
+};
+
+static void usage(FILE *out)
+{
+	fputs("Usage: polytropon COMMAND [OPTION...] ...\n\n", out);
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(out, "  %-8s %-18s %s\n", c->name, c->arguments, c->help);
+	fputs("\n`polytropon COMMAND --help` says more. See polytropon(1).\n", out);
+}
+
+static const struct command *command_find(const char *name)
+{
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c;
+	return NULL;
+}
+
+static int unknown(const char *name)
+{
+	const char *names[32] = {}, *near;
+
+	for (size_t i = 0; commands[i].name; i++)
+		names[i] = commands[i].name;
+	near = ls_nearest(name, names);
+	fprintf(stderr, near ? "polytropon: unknown command '%s'; did you mean '%s'?\n" :
+			       "polytropon: unknown command '%s'; see polytropon --help\n", name, near);
+	return EXIT_USAGE;
+}
+
+static int cmd_help(const struct command *command, char **argv)
+{
+	const struct command *about = argv[0] ? command_find(argv[0]) : NULL;
+	char *help[] = {"--help", NULL}, **arg = help;
+
+	if (argv[0] && !about)
+		return unknown(argv[0]);
+	if (about)
+		return options_take(about, &arg, NULL, NULL);
+	usage(stdout);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+
+	title_init(argv);
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return cmd_help(NULL, argv + argc);
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version(NULL, NULL);
+	c = command_find(argv[1]);
+	return c ? c->run(c, argv + 2) : unknown(argv[1]);
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names in the host's directories. Every step goes by a directory's descriptor and a name without a slash;
+ * no symbolic link is ever followed.
+ *
+ * The kernel makes an object for us, root, and we give it to its owner in a second step. The directory's
+ * stripe is held for writing meanwhile, and for reading by everybody who looks names up or moves them: no
+ * tenant sees the object before it has its owner, and no tenant can put another file under the name so that
+ * we would give that one away. Processes of the host are trusted not to.
+ *
+ * The process's umask must be 0: the mode has been decided by the service.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "libservices/host/host.h"
+
+static int name_check(const char *name)
+{
+	if (!*name)
+		return -ENOENT;
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') ? -EINVAL : 0;
+}
+
+static pthread_rwlock_t *stripe_of(struct host *h, const struct host_inode *dir)
+{
+	return &h->stripe[(uintptr_t)dir / sizeof(*dir) % HOST_STRIPES];
+}
+
+/* A directory in use by a call: held, and its stripe locked. */
+struct dir_use {
+	struct host *h;
+	struct host_inode *dir;
+	pthread_rwlock_t *stripe;
+	int fd;
+};
+
+static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name, bool making)
+{
+	int r = name_check(name);
+
+	*use = (struct dir_use){.h = host_of(ls), .dir = host_inode_of(dir)};
+	if (r < 0)
+		return r;
+	if (use->dir->type != S_IFDIR)
+		return -ENOTDIR;
+	use->fd = host_hold(use->h, use->dir);
+	if (use->fd < 0)
+		return use->fd;
+	use->stripe = stripe_of(use->h, use->dir);
+	if (making)
+		pthread_rwlock_wrlock(use->stripe);
+	else
+		pthread_rwlock_rdlock(use->stripe);
+	return 0;
+}
+
+static void dir_done(struct dir_use *use)
+{
+	pthread_rwlock_unlock(use->stripe);
+	host_let_go(use->h, use->dir);
+}
+
+/* ---- looking up ---------------------------------------------------------------------------------- */
+
+/* Takes the O_PATH descriptor over. */
+static int fd_enter(struct host *h, int fd, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	struct host_inode *inode;
+	struct statx sx;
+	int r = host_statx(fd, "", &sx);
+
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = host_inode_enter(h, fd, &sx, &inode);
+	if (r < 0)
+		return r;
+	host_attr(inode, &sx, ret_attr);
+	*ret_inode = (struct ls_inode *)inode;
+	return 0;
+}
+
+static int name_enter(struct host *h, int dirfd, const char *name, struct ls_inode **ret_inode,
+		      struct ls_attr *ret_attr)
+{
+	struct host_inode *inode;
+	struct statx sx;
+	int fd, r = host_statx(dirfd, name, &sx);
+
+	if (r < 0)
+		return r;
+	/* An inode that we have open cannot have changed its number: this is the one. */
+	inode = host_inode_known(h, &sx);
+	if (inode) {
+		host_attr(inode, &sx, ret_attr);
+		*ret_inode = (struct ls_inode *)inode;
+		return 0;
+	}
+	fd = host_openat(h, dirfd, name, O_PATH | O_NOFOLLOW, 0);
+	return fd < 0 ? fd : fd_enter(h, fd, ret_inode, ret_attr);
+}
+
+int host_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+		struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	struct dir_use use;
+	int r = dir_use(&use, ls, dir, name, false);
+
+	if (r < 0)
+		return r;
+	r = name_enter(use.h, use.fd, name, ret_inode, ret_attr);
+	dir_done(&use);
+	return r;
+}
+
+/*
+ * Is the directory our root or below it? Somebody on the host may have moved it out, or its descriptor may
+ * reach it on another mount than we came by; from there ".." would lead out of the tenant's tree.
+ */
+static int below_root(const struct host *h, int fd)
+{
+	struct statx sx, last = {0};
+	int r, up, at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	for (;;) {
+		r = at < 0 ? -errno : host_statx(at, "", &sx);
+		if (r == 0 && host_dev(&sx) == h->root->dev && sx.stx_ino == h->root->ino)
+			break;
+		if (r == 0 && host_dev(&sx) == host_dev(&last) && sx.stx_ino == last.stx_ino)
+			r = -ESTALE;
+		if (r < 0)
+			break;
+		last = sx;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+	}
+	if (at >= 0)
+		close(at);
+	return r;
+}
+
+int host_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, struct ls_inode **ret_inode,
+		struct ls_attr *ret_attr)
+{
+	struct host_inode *dir = host_inode_of(ls_dir);
+	struct host *h = host_of(ls);
+	int r, up, fd;
+
+	if (dir->type != S_IFDIR)
+		return -ENOTDIR;
+	fd = host_hold(h, dir);
+	if (fd < 0)
+		return fd;
+	up = host_openat(h, fd, dir == h->root ? "." : "..", O_PATH | O_DIRECTORY, 0);
+	host_let_go(h, dir);
+	if (up < 0)
+		return up;
+	r = below_root(h, up);
+	if (r < 0) {
+		close(up);
+		return r;
+	}
+	return fd_enter(h, up, ret_inode, ret_attr);
+}
+
+/* ---- making -------------------------------------------------------------------------------------- */
+
+/* Gives what we just made to its owner. The kernel may have taken set-id bits away, or added one. */
+static int fd_own(struct host *h, const struct ls_call *call, int fd, mode_t mode)
+{
+	const struct ls_cred *cred = call->cred;
+	struct statx sx;
+	int r = host_statx(fd, "", &sx);
+
+	if (r == 0 && (sx.stx_uid != cred->uid || sx.stx_gid != cred->gid)) {
+		r = fchownat(fd, "", cred->uid, cred->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+		if (r == 0)
+			r = host_statx(fd, "", &sx);
+	}
+	if (r < 0 || S_ISLNK(sx.stx_mode) || !((sx.stx_mode ^ mode) & 07000))
+		return r;
+	mode = (sx.stx_mode & 0777) | (mode & 07000);
+	return fchmodat(h->self_fd, host_fd_name(fd).text, mode, 0) < 0 ? -errno : 0;
+}
+
+/* The second step, for a name that the first step made: r is what that returned. */
+static int made(struct dir_use *use, const struct ls_call *call, const char *name, mode_t mode, int r,
+		struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	int fd;
+
+	if (r < 0)
+		return -errno;
+	fd = host_openat(use->h, use->fd, name, O_PATH | O_NOFOLLOW, 0);
+	r = fd < 0 ? fd : fd_own(use->h, call, fd, mode);
+	if (r < 0) {
+		if (fd >= 0)
+			close(fd);
+		unlinkat(use->fd, name, S_ISDIR(mode) ? AT_REMOVEDIR : 0);
+		return r;
+	}
+	return fd_enter(use->h, fd, ret_inode, ret_attr);
+}
+
+int host_mknod(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
+	       unsigned major, unsigned minor, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	struct dir_use use;
+	int r = dir_use(&use, ls, dir, name, true);
+
+	if (r < 0)
+		return r;
+	r = mknodat(use.fd, name, mode, makedev(major, minor));
+	r = made(&use, call, name, mode, r, ret_inode, ret_attr);
+	dir_done(&use);
+	return r;
+}
+
+int host_mkdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
+	       struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	struct dir_use use;
+	int r = dir_use(&use, ls, dir, name, true);
+
+	if (r < 0)
+		return r;
+	r = mkdirat(use.fd, name, mode);
+	r = made(&use, call, name, S_IFDIR | mode, r, ret_inode, ret_attr);
+	dir_done(&use);
+	return r;
+}
+
+int host_symlink(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+		 const char *target, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	struct dir_use use;
+	int r = dir_use(&use, ls, dir, name, true);
+
+	if (r < 0)
+		return r;
+	r = symlinkat(target, use.fd, name);
+	r = made(&use, call, name, S_IFLNK, r, ret_inode, ret_attr);
+	dir_done(&use);
+	return r;
+}
+
+/* ---- links, removals, moves ---------------------------------------------------------------------- */
+
+int host_link(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_inode *dir,
+	      const char *name, struct ls_attr *ret_attr)
+{
+	struct dir_use use;
+	int fd, r = dir_use(&use, ls, dir, name, false);
+
+	if (r < 0)
+		return r;
+	fd = host_hold(use.h, host_inode_of(inode));
+	r = fd < 0 ? fd : linkat(fd, "", use.fd, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	if (fd >= 0)
+		host_let_go(use.h, host_inode_of(inode));
+	dir_done(&use);
+	return r < 0 ? r : host_getattr(ls, call, inode, NULL, ret_attr);
+}
+
+static int name_remove(struct ls *ls, struct ls_inode *dir, const char *name, int flags)
+{
+	struct host_inode *victim;
+	struct dir_use use;
+	int r = dir_use(&use, ls, dir, name, false);
+
+	if (r < 0)
+		return r;
+	victim = host_hold_victim(use.h, use.fd, name);
+	r = unlinkat(use.fd, name, flags) < 0 ? -errno : 0;
+	if (victim)
+		host_let_go(use.h, victim);
+	dir_done(&use);
+	return r;
+}
+
+int host_unlink(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name)
+{
+	return name_remove(ls, dir, name, 0);
+}
+
+int host_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name)
+{
+	return name_remove(ls, dir, name, AT_REMOVEDIR);
+}
+
+/* Two directories, their stripes in one order for everybody; one stripe once. */
+static int dirs_use(struct dir_use *a, struct dir_use *b, struct ls *ls, struct ls_inode *dir, const char *name,
+		    struct ls_inode *dir2, const char *name2)
+{
+	struct host *h = host_of(ls);
+	bool a_first = stripe_of(h, host_inode_of(dir)) < stripe_of(h, host_inode_of(dir2));
+	int r;
+
+	if (stripe_of(h, host_inode_of(dir)) == stripe_of(h, host_inode_of(dir2))) {
+		r = name_check(name2);
+		if (r == 0 && host_inode_of(dir2)->type != S_IFDIR)
+			r = -ENOTDIR;
+		if (r == 0)
+			r = dir_use(a, ls, dir, name, false);
+		if (r < 0)
+			return r;
+		*b = (struct dir_use){.h = h, .dir = host_inode_of(dir2), .fd = host_hold(h, host_inode_of(dir2))};
+		if (b->fd < 0)
+			dir_done(a);
+		return b->fd < 0 ? b->fd : 0;
+	}
+	r = a_first ? dir_use(a, ls, dir, name, false) : dir_use(b, ls, dir2, name2, false);
+	if (r < 0)
+		return r;
+	r = a_first ? dir_use(b, ls, dir2, name2, false) : dir_use(a, ls, dir, name, false);
+	if (r < 0)
+		dir_done(a_first ? a : b);
+	return r;
+}
+
+int host_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+		struct ls_inode *dir2, const char *name2, unsigned flags)
+{
+	struct dir_use a, b;
+	struct host_inode *victim;
+	int r = dirs_use(&a, &b, ls, dir, name, dir2, name2);
+
+	if (r < 0)
+		return r;
+	victim = host_hold_victim(b.h, b.fd, name2);
+	r = renameat2(a.fd, name, b.fd, name2, flags) < 0 ? -errno : 0;
+	if (victim)
+		host_let_go(b.h, victim);
+	dir_done(&a);
+	if (b.stripe)
+		dir_done(&b);
+	else
+		host_let_go(b.h, b.dir);
+	return r;
+}
+
+/* ---- files that are open from birth -------------------------------------------------------------- */
+
+/* The descriptor of a file that we just made becomes its inode and its open file, or is closed. */
+static int file_made(struct host *h, const struct ls_call *call, int fd, mode_t mode, int flags,
+		     struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
+{
+	struct ls_inode *inode;
+	struct ls_file *file;
+	int path, r = fd_own(h, call, fd, mode);
+
+	if (r == 0) {
+		path = host_openat(h, h->self_fd, host_fd_name(fd).text, O_PATH, 0);
+		r = path < 0 ? path : fd_enter(h, path, &inode, ret_attr);
+	}
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = host_file_new(h, host_inode_of(inode), fd, flags, &file);
+	if (r < 0) {
+		host_inode_unref(h, host_inode_of(inode), 1);
+		return r;
+	}
+	*ret_inode = inode;
+	*ret_file = file;
+	return 0;
+}
+
+int host_create(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
+		int flags, struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
+{
+	struct dir_use use;
+	int fd, r = dir_use(&use, ls, dir, name, true);
+
+	if (r < 0)
+		return r;
+	fd = host_openat(use.h, use.fd, name, host_open_flags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 07777);
+	r = fd < 0 ? fd : file_made(use.h, call, fd, mode, flags, ret_inode, ret_attr, ret_file);
+	if (fd >= 0 && r < 0)
+		unlinkat(use.fd, name, 0);
+	dir_done(&use);
+	return r;
+}
+
+int host_tmpfile(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, mode_t mode, int flags,
+		 struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
+{
+	struct host_inode *dir = host_inode_of(ls_dir);
+	struct host *h = host_of(ls);
+	int fd, dirfd;
+
+	if (dir->type != S_IFDIR)
+		return -ENOTDIR;
+	dirfd = host_hold(h, dir);
+	if (dirfd < 0)
+		return dirfd;
+	fd = host_openat(h, dirfd, ".", host_open_flags(flags) | O_TMPFILE | (flags & O_EXCL), mode & 07777);
+	host_let_go(h, dir);
+	return fd < 0 ? fd : file_made(h, call, fd, mode, flags, ret_inode, ret_attr, ret_file);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Forks, execs, and what changes the rules for good.
+ *
+ * Whatever leaves this process, by fork or over an exec, leaves as the kernel's: descriptors are made real first.
+ * What our process keeps to itself, close-on-exec placeholders and locks, must end when an exec succeeds and stay
+ * when it fails. The service sees that by itself: a connection to it is close-on-exec, and its end ends the
+ * session.
+ */
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include "ipc/sys.h"
+#include "preload/calls.h"
+
+#define NO_MORE (NO_PLACEHOLDERS | NO_PATHS | NO_SERVICE)
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+static void clone_prepare(uint64_t flags)
+{
+	if (flags & CLONE_VM) {
+		if ((flags & CLONE_THREAD) && (flags & (CLONE_FILES | CLONE_FS)) == (CLONE_FILES | CLONE_FS))
+			return;
+		fd_materialise_all(WHY_FORK);
+		if (flags & CLONE_THREAD)
+			process_limit(NO_MORE); /* a thread with descriptors or paths of its own */
+		else
+			process_vfork(!(flags & CLONE_VFORK));
+		return;
+	}
+	fd_materialise_all(WHY_FORK);
+	if (flags & CLONE_FILES)
+		process_limit(NO_MORE); /* two processes change one descriptor table */
+	if (flags & CLONE_FS)
+		process_limit(NO_PATHS);
+}
+
+int call_fork(struct preload_regs *r)
+{
+	clone_prepare(0);
+	return 0;
+}
+
+int call_vfork(struct preload_regs *r)
+{
+	clone_prepare(CLONE_VM | CLONE_VFORK);
+	return 0;
+}
+
+int call_clone(struct preload_regs *r)
+{
+	clone_prepare(r->a[0]);
+	return 0;
+}
+
+int call_clone3(struct preload_regs *r)
+{
+	if (address_good(r->a[0], sizeof(uint64_t)))
+		clone_prepare(*(const uint64_t *)r->a[0]);
+	return 0;
+}
+
+/* ---- exec ------------------------------------------------------------------------------------ */
+
+/* Lets go of all handles whose files have descriptors of the kernel's. If the exec fails they are adopted again. */
+static void exec_forget(void)
+{
+	struct fs_file *f;
+	uint32_t fd, entry;
+
+	for (fd = 0; fd < process.fd_top; fd++) {
+		if (!fd_is(fd, FD_REAL))
+			continue;
+		entry = fd_take(fd);
+		f = fs_file_at(FD_INDEX(entry));
+		fs_file_put(f);
+	}
+}
+
+static int exec_knows_files(void)
+{
+	uint32_t fd;
+
+	for (fd = 0; fd < process.fd_top; fd++)
+		if (FD_STATE(fd_entry(fd)) >= FD_PLACEHOLDER)
+			return 1;
+	return 0;
+}
+
+static int exec_with_session(struct preload_regs *r, int connection)
+{
+	r->ret = sys5((long)r->nr, (long)r->a[0], (long)r->a[1], (long)r->a[2], (long)r->a[3], (long)r->a[4]);
+	/* It failed: the session lives on. */
+	sys_sendto(connection, "", 1, 0x4000 /* MSG_NOSIGNAL */);
+	sys_close(connection);
+	return 1;
+}
+
+static int exec_call(struct preload_regs *r, uint64_t dirfd, uint64_t path, uint64_t flags)
+{
+	int remain, connection;
+
+	if (!fs_attached() || !exec_knows_files())
+		return 0;
+	/* Shells try one directory of PATH after the other: most fail, and need nothing done. */
+	if (!(flags & AT_EMPTY_PATH) && sys3(__NR_faccessat, (long)dirfd, (long)path, 1) < 0)
+		return 0;
+	remain = fd_materialise_inherited();
+	if (!remain && !process.posix_locked) {
+		exec_forget();
+		return 0;
+	}
+	connection = fs_hello_exec();
+	return connection < 0 ? 0 : exec_with_session(r, connection);
+}
+
+int call_execve(struct preload_regs *r)
+{
+	return exec_call(r, (uint64_t)AT_FDCWD, r->a[0], 0);
+}
+
+int call_execveat(struct preload_regs *r)
+{
+	if (fd_materialise(r->a[0], WHY_EXEC) < 0)
+		return 0;
+	return exec_call(r, r->a[0], r->a[1], r->a[4]);
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+int call_unshare(struct preload_regs *r)
+{
+	if (r->a[0] & CLONE_FILES)
+		process_limit(NO_MORE);
+	if (r->a[0] & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER))
+		process_limit(NO_PLACEHOLDERS | NO_PATHS);
+	return 0;
+}
+
+int call_setns(struct preload_regs *r)
+{
+	process_limit(NO_PLACEHOLDERS | NO_PATHS);
+	return 0;
+}
+
+/* chroot, pivot_root, mount, umount2: paths may mean something else from now on. */
+int call_new_paths(struct preload_regs *r)
+{
+	process_limit(NO_PLACEHOLDERS | NO_PATHS);
+	return 0;
+}
+
+int call_prctl(struct preload_regs *r)
+{
+	if (r->a[0] == PR_SET_SECCOMP)
+		process_limit(NO_MORE);
+	return 0;
+}
+
+int call_seccomp(struct preload_regs *r)
+{
+	enum { SET_MODE_STRICT = 0, SET_MODE_FILTER = 1 };
+
+	if (r->a[0] == SET_MODE_STRICT || r->a[0] == SET_MODE_FILTER)
+		process_limit(NO_MORE);
+	return 0;
+}
+
+/* Descriptors named in rings, which we do not read. */
+int call_io_uring(struct preload_regs *r)
+{
+	if (!process_limited(NO_PLACEHOLDERS))
+		process_limit(NO_PLACEHOLDERS);
+	return 0;
+}
+
+/* RLIMIT_FSIZE may change; it is asked for again after the kernel has done this. */
+int call_setrlimit(struct preload_regs *r)
+{
+	r->ret = sys2(__NR_setrlimit, (long)r->a[0], (long)r->a[1]);
+	process_size_limit_changed();
+	return 1;
+}
+
+int call_prlimit64(struct preload_regs *r)
+{
+	if (!r->a[2])
+		return 0;
+	r->ret = sys4(__NR_prlimit64, (long)r->a[0], (long)r->a[1], (long)r->a[2], (long)r->a[3]);
+	process_size_limit_changed();
+	return 1;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The dispatcher: from the number of a system call to who serves it.
+ *
+ * One table says for each call which handler serves it, if any, and which of its arguments are descriptors. A call
+ * that no handler served goes to the kernel, after the placeholders among those arguments were made real. So a
+ * call that we have never heard of is slow, but right.
+ */
+#include "ipc/sys.h"
+#include "preload/calls.h"
+#include "preload/class.h"
+
+enum {
+	FD0 = 1 << 0,
+	FD1 = 1 << 1,
+	FD2 = 1 << 2,
+	FD3 = 1 << 3,
+	FD4 = 1 << 4,
+};
+
+enum { CALLS_MAX = 512 };
+
+struct call {
+	call_handler *serve;
+	uint8_t descriptors; /* arguments that are */
+	uint8_t why;         /* enum reason, when they are made real */
+};
+
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+
+static const struct call calls[CALLS_MAX] = {
+	[__NR_open] = {call_open},
+	[__NR_openat] = {call_openat, FD0},
+	[__NR_openat2] = {call_openat2, FD0},
+	[__NR_creat] = {call_creat},
+	[__NR_close] = {call_close},
+	[__NR_close_range] = {call_close_range},
+
+	[__NR_read] = {call_read, FD0},
+	[__NR_write] = {call_write, FD0},
+	[__NR_pread64] = {call_pread64, FD0},
+	[__NR_pwrite64] = {call_pwrite64, FD0},
+	[__NR_readv] = {call_readv, FD0},
+	[__NR_writev] = {call_writev, FD0},
+	[__NR_preadv] = {call_preadv, FD0},
+	[__NR_pwritev] = {call_pwritev, FD0},
+	[__NR_preadv2] = {call_preadv2, FD0},
+	[__NR_pwritev2] = {call_pwritev2, FD0},
+	[__NR_lseek] = {call_lseek, FD0},
+	[__NR_getdents] = {0, FD0},
+	[__NR_getdents64] = {call_getdents64, FD0},
+
+	[__NR_fsync] = {call_fsync, FD0},
+	[__NR_fdatasync] = {call_fdatasync, FD0},
+	[__NR_sync_file_range] = {call_sync_file_range, FD0},
+	[__NR_syncfs] = {call_syncfs, FD0},
+	[__NR_sync] = {call_sync},
+	[__NR_fallocate] = {call_fallocate, FD0},
+	[__NR_fadvise64] = {call_fadvise64, FD0},
+	[__NR_readahead] = {call_readahead, FD0},
+	[__NR_copy_file_range] = {call_copy_file_range, FD0 | FD2},
+
+	[__NR_stat] = {call_stat},
+	[__NR_lstat] = {call_lstat},
+	[__NR_fstat] = {call_fstat, FD0},
+	[__NR_newfstatat] = {call_newfstatat, FD0},
+	[__NR_statx] = {call_statx, FD0},
+	[__NR_access] = {call_access},
+	[__NR_faccessat] = {call_faccessat, FD0},
+	[__NR_faccessat2] = {call_faccessat2, FD0},
+	[__NR_readlink] = {call_readlink},
+	[__NR_readlinkat] = {call_readlinkat, FD0},
+	[__NR_statfs] = {call_statfs},
+	[__NR_fstatfs] = {call_fstatfs, FD0},
+
+	[__NR_mkdir] = {call_mkdir},
+	[__NR_mkdirat] = {call_mkdirat, FD0},
+	[__NR_mknod] = {call_mknod},
+	[__NR_mknodat] = {call_mknodat, FD0},
+	[__NR_symlink] = {call_symlink},
+	[__NR_symlinkat] = {call_symlinkat, FD1},
+	[__NR_link] = {call_link},
+	[__NR_linkat] = {call_linkat, FD0 | FD2},
+	[__NR_unlink] = {call_unlink},
+	[__NR_rmdir] = {call_rmdir},
+	[__NR_unlinkat] = {call_unlinkat, FD0},
+	[__NR_rename] = {call_rename},
+	[__NR_renameat] = {call_renameat, FD0 | FD2},
+	[__NR_renameat2] = {call_renameat2, FD0 | FD2},
+
+	[__NR_chmod] = {call_chmod},
+	[__NR_fchmod] = {call_fchmod, FD0},
+	[__NR_fchmodat] = {call_fchmodat, FD0},
+	[__NR_fchmodat2] = {call_fchmodat2, FD0},
+	[__NR_chown] = {call_chown},
+	[__NR_lchown] = {call_lchown},
+	[__NR_fchown] = {call_fchown, FD0},
+	[__NR_fchownat] = {call_fchownat, FD0},
+	[__NR_truncate] = {call_truncate},
+	[__NR_ftruncate] = {call_ftruncate, FD0},
+	[__NR_utime] = {call_utime},
+	[__NR_utimes] = {call_utimes},
+	[__NR_futimesat] = {call_futimesat, FD0},
+	[__NR_utimensat] = {call_utimensat, FD0},
+
+	[__NR_getxattr] = {call_getxattr},
+	[__NR_lgetxattr] = {call_lgetxattr},
+	[__NR_fgetxattr] = {call_fgetxattr, FD0},
+	[__NR_setxattr] = {call_setxattr},
+	[__NR_lsetxattr] = {call_lsetxattr},
+	[__NR_fsetxattr] = {call_fsetxattr, FD0},
+	[__NR_listxattr] = {call_listxattr},
+	[__NR_llistxattr] = {call_llistxattr},
+	[__NR_flistxattr] = {call_flistxattr, FD0},
+	[__NR_removexattr] = {call_removexattr},
+	[__NR_lremovexattr] = {call_lremovexattr},
+	[__NR_fremovexattr] = {call_fremovexattr, FD0},
+
+	[__NR_dup] = {call_dup},
+	[__NR_dup2] = {call_dup2},
+	[__NR_dup3] = {call_dup3},
+	[__NR_fcntl] = {call_fcntl, FD0},
+	[__NR_ioctl] = {call_ioctl, FD0},
+	[__NR_flock] = {call_flock, FD0},
+
+	[__NR_poll] = {call_poll},
+	[__NR_ppoll] = {call_poll},
+	[__NR_select] = {call_select},
+	[__NR_pselect6] = {call_select},
+	[__NR_epoll_ctl] = {call_epoll_ctl, FD2, WHY_POLL},
+	[__NR_sendmsg] = {call_sendmsg},
+	[__NR_sendmmsg] = {call_sendmmsg},
+
+	[__NR_mmap] = {0, FD4, WHY_MAP},
+	[__NR_sendfile] = {0, FD0 | FD1},
+	[__NR_splice] = {0, FD0 | FD2},
+	[__NR_tee] = {0, FD0 | FD1},
+	[__NR_vmsplice] = {0, FD0},
+	[__NR_fanotify_mark] = {0, FD3},
+	[__NR_name_to_handle_at] = {0, FD0},
+	[__NR_open_by_handle_at] = {0, FD0},
+	[__NR_io_submit] = {call_io_uring},
+	[__NR_io_uring_setup] = {call_io_uring},
+	[__NR_io_uring_enter] = {call_io_uring},
+	[__NR_io_uring_register] = {call_io_uring},
+
+	[__NR_fork] = {call_fork},
+	[__NR_vfork] = {call_vfork},
+	[__NR_clone] = {call_clone},
+	[__NR_clone3] = {call_clone3},
+	[__NR_execve] = {call_execve},
+	[__NR_execveat] = {call_execveat, FD0, WHY_EXEC},
+
+	[__NR_chdir] = {call_chdir},
+	[__NR_fchdir] = {call_fchdir},
+	[__NR_umask] = {call_umask},
+	[__NR_setuid] = {call_setid},
+	[__NR_setgid] = {call_setid},
+	[__NR_setreuid] = {call_setid},
+	[__NR_setregid] = {call_setid},
+	[__NR_setresuid] = {call_setid},
+	[__NR_setresgid] = {call_setid},
+	[__NR_setgroups] = {call_setid},
+	[__NR_capset] = {call_setid},
+	[__NR_setfsuid] = {call_setfsid},
+	[__NR_setfsgid] = {call_setfsid},
+	[__NR_unshare] = {call_unshare},
+	[__NR_setns] = {call_setns},
+	[__NR_chroot] = {call_new_paths},
+	[__NR_pivot_root] = {call_new_paths},
+	[__NR_mount] = {call_new_paths},
+	[__NR_umount2] = {call_new_paths},
+	[__NR_prctl] = {call_prctl},
+	[__NR_seccomp] = {call_seccomp},
+	[__NR_setrlimit] = {call_setrlimit},
+	[__NR_prlimit64] = {call_prlimit64},
+};
+
+/* Makes real what the kernel is about to use. 1: that failed, and so does the call. */
+static int dispatch_pass(struct preload_regs *regs, const struct call *call)
+{
+	unsigned left = call->descriptors, i;
+	int64_t r;
+
+	process.counters.kernel++;
+	if (__builtin_expect(!process.placeholders, 1))
+		return 0;
+	for (i = 0; left >> i; i++) {
+		if (!(left >> i & 1))
+			continue;
+		r = fd_materialise(regs->a[i], (enum reason)call->why);
+		if (r < 0) {
+			regs->ret = r;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int preload_dispatch(struct preload_regs *regs)
+{
+	const struct call *call;
+
+	if ((uint64_t)regs->nr >= CALLS_MAX || process_limited(NO_SERVICE) || !process_enter())
+		return 0;
+	call = &calls[regs->nr];
+	if (call->serve && call->serve(regs))
+		return 1;
+	return dispatch_pass(regs, call);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static enum process_mode mode_of(const char *text)
+{
+	if (str_equal(text, "off"))
+		return MODE_OFF;
+	if (str_equal(text, "real"))
+		return MODE_REAL;
+	return str_equal(text, "strict") ? MODE_STRICT : MODE_LAZY;
+}
+
+int preload_init(char **envp)
+{
+	const char *wanted = class_getenv(envp, "POLYTROPON_MODE");
+	enum process_mode mode = wanted ? mode_of(wanted) : MODE_LAZY;
+
+	return mode != MODE_OFF && fs_init() == 0 && process_init(mode) == 0;
+}

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs one case in a directory of its own and looks for what it left behind.
+#
+#   run-case.sh BUILD_DIR CASE.sh
+#
+# A case is sourced with: $polytropon (the command), $work (an empty directory), $build, $source, and the
+# functions below. It passes if every command in it succeeds.
+set -u
+build=$(realpath "$1")
+case_file=$(realpath "$2")
+source=$(realpath "$(dirname "$0")/../..")
+polytropon=$build/engine/polytropon
+
+[ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
+
+work=$(mktemp -d /tmp/polytropon-case.XXXXXX)
+export POLYTROPON_RUN=$work/run
+mkdir "$work/run" "$work/dir"
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+# expect STATUS COMMAND...: the command must end with that status.
+expect() {
+  local wanted=$1 status=0
+  shift
+  "$@" || status=$?
+  [ "$status" = "$wanted" ] || fail "expected status $wanted, got $status: $*"
+}
+# same TEXT COMMAND...: the command must print exactly that.
+same() {
+  local wanted=$1 got
+  shift
+  got=$("$@") || fail "status $?: $*"
+  [ "$got" = "$wanted" ] || fail "expected '$wanted', got '$got': $*"
+}
+# throwaway pools
+mem() { "$polytropon" run --mem --at /data -- "$@"; }
+host() { "$polytropon" run --host "$work/dir" --at /data -- "$@"; }
+export -f fail expect same
+
+processes() { pgrep -f 'polytropon-service|polytropon.*(engine|init)|polytropon run' | sort; }
+mounts() { grep -c polytropon /proc/self/mountinfo; }
+groups() { find /sys/fs/cgroup -type d -path '*polytropon*' 2>/dev/null | sort; }
+
+before_processes=$(processes) before_mounts=$(mounts) before_groups=$(groups)
+
+(
+  set -eu -o pipefail
+  cd "$work"
+  # shellcheck disable=SC1090
+  . "$case_file"
+)
+status=$?
+
+"$polytropon" down >/dev/null 2>&1
+for _ in $(seq 50); do # what dies by a signal takes a moment
+  left=
+  [ "$(processes)" = "$before_processes" ] || left="processes: $(processes | tr '\n' ' ')"
+  [ "$(mounts)" = "$before_mounts" ] || left="$left mounts"
+  [ "$(groups)" = "$before_groups" ] || left="$left cgroups: $(groups | tr '\n' ' ')"
+  [ -n "$left" ] || break
+  sleep 0.1
+done
+if [ -n "$left" ]; then
+  echo "left behind: $left" >&2
+  ps -ef | grep '[p]olytropon' >&2
+  [ $status = 0 ] && status=1
+fi
+[ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2
+exit $status

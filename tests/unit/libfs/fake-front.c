@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/libfs/fake-front.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct wire_table fake_table = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .generation = 3};
+int (*fake_serve)(struct wire_slot *slot);
+unsigned fake_claimed, fake_calls;
+
+enum { FAKE_SLOTS = 4 };
+static char *memory; /* a session's head, and slots */
+
+static struct wire_slot *fake_slot(unsigned index)
+{
+	return (struct wire_slot *)(memory + WIRE_PAGE + index * WIRE_SLOT_STRIDE);
+}
+
+int front_table(struct front *f)
+{
+	f->table = &fake_table;
+	return 0;
+}
+
+int front_attach(struct front *f, uint64_t timeout_ns)
+{
+	struct wire_session *head;
+
+	if (f->attached && f->generation == fake_table.generation)
+		return 0;
+	if (!memory)
+		memory = mmap(NULL, WIRE_PAGE + FAKE_SLOTS * WIRE_SLOT_STRIDE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	head = (struct wire_session *)memory;
+	head->umask = 027;
+	f->attached = 1;
+	f->session++;
+	f->generation = fake_table.generation;
+	f->smo_min = 65536;
+	f->cma_min = UINT32_MAX;
+	f->sessions[0].segment = memory;
+	return 0;
+}
+
+int front_hello(struct front *f, uint32_t kind)
+{
+	return 0;
+}
+
+struct wire_slot *front_claim(struct front *f)
+{
+	assert(fake_claimed < FAKE_SLOTS);
+	memset(fake_slot(fake_claimed), 0xee, WIRE_PAGE);
+	return fake_slot(fake_claimed++);
+}
+
+int front_call(struct front *f, struct wire_slot *slot, int interruptible)
+{
+	fake_calls++;
+	memset(&slot->reply, 0, sizeof(slot->reply));
+	return fake_serve(slot);
+}
+
+void front_release(struct front *f, struct wire_slot *slot)
+{
+	assert(fake_claimed > 0);
+	fake_claimed--;
+}
+
+int front_pause(struct front *f)
+{
+	return 0;
+}
+
+void fake_restart(void)
+{
+	fake_table.generation += 2;
+}
+
+void fake_mount(unsigned index, const char *path, uint32_t flags, uint64_t dev)
+{
+	struct wire_mount *m = &fake_table.mount[index];
+
+	m->flags = flags;
+	m->dev = dev;
+	m->path_len = (uint32_t)strlen(path);
+	strcpy(m->path, path);
+	if (fake_table.mount_count <= index)
+		fake_table.mount_count = index + 1;
+}
