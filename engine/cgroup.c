@@ -116,17 +116,17 @@ static int create_below_parent(int i, const char *name, const char *value)
 	return r;
 }
 
+/* What the library returns does not tell whether a group that was not empty is still there. */
 static int delete_one(int i, const char *name, int flags)
 {
 	struct cgroup *g = cgroup_new_cgroup(name);
-	int r = ECGFAIL;
+	char path[PATH_MAX];
 
 	if (g && cgroup_add_controller(g, controllers[i].name))
-		r = cgroup_delete_cgroup_ext(g, flags);
-	if (r == ECGOTHER && cgroup_get_last_errno() == ENOENT)
-		r = 0;
+		cgroup_delete_cgroup_ext(g, flags);
 	cgroup_free(&g);
-	return r == 0 ? 0 : -EBUSY;
+	snprintf(path, sizeof(path), "%s/%s", mounted[i].path, name);
+	return access(path, F_OK) < 0 ? 0 : -EBUSY;
 }
 
 static void not_enforced(int i, const char *value, const char *why, struct json_object *warnings)

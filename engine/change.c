@@ -227,4 +227,5 @@ void change_apply(struct json_object *spec, const struct change *c)
 	if (!target)
 		json_object_object_add(spec, c->section, target = json_object_new_object());
 	json_object_object_add(target, c->field, json_object_new_string(c->value));
+	spec_order(spec);
 }

@@ -86,12 +86,9 @@ static int copy_entries(int from, int to, const char *path, struct error *error)
 
 static int copy_attributes(int to, const struct stat *st)
 {
-	struct timespec times[] = {st->st_atim, st->st_mtim};
+	bool ok = fchownat(to, ".", st->st_uid, st->st_gid, 0) == 0 && fchmodat(to, ".", st->st_mode & 07777, 0) == 0;
 
-	if (fchownat(to, ".", st->st_uid, st->st_gid, 0) < 0 || fchmodat(to, ".", st->st_mode & 07777, 0) < 0 ||
-	    utimensat(to, ".", times, 0) < 0)
-		return -errno;
-	return 0;
+	return ok ? 0 : -errno;
 }
 
 /* The old root goes below the new one for a moment, and then out of this namespace. */

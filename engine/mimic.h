@@ -3,8 +3,8 @@
  * Mount points that the host lacks, for one mount namespace.
  *
  * To have /srv/a/b where only /srv exists, a tmpfs goes over /srv in this namespace alone, with the same
- * entries (directories and files bound with all that is mounted below them, symbolic links made anew, modes,
- * owners and times kept) and with a/b. For a directory missing in / the namespace gets a new root, made in the
+ * entries (directories and files bound with all that is mounted below them, symbolic links made anew, modes
+ * and owners kept) and with a/b. For a directory missing in / the namespace gets a new root, made in the
  * same way. The host's directories are never written to. What the host adds to /srv later is not seen, and what
  * is created in /srv itself goes to the tmpfs; below its entries everything is the host's, as before.
  */

@@ -172,8 +172,9 @@ static void give_up(struct pool *pool)
 	for (size_t i = BUILD_LISTEN; i < pool->place.fd_count; i++)
 		close_p(&pool->place.fds[i]);
 	table_state(pool->table, WIRE_SERVICE_GONE, 0);
-	log_line("pool '%s': its service died %d times within %d s; it stays down (%s)", pool->name, POOL_DEATHS_MAX,
-		 POOL_DEATHS_MS / 1000, pool->error.text);
+	error_set(&pool->error, 0, "its service died %d times within %d s, the last time so: %s", POOL_DEATHS_MAX,
+		  POOL_DEATHS_MS / 1000, strdupa(pool->error.text));
+	log_line("pool '%s' has failed: %s", pool->name, pool->error.text);
 	engine_pool_changed(pool->engine, pool);
 }
 
@@ -219,7 +220,7 @@ void pool_fail(struct pool *pool)
 	if (pool->state == POOL_STOPPING || pool->state == POOL_FAILED)
 		return;
 	if (!pool->was_up) {
-		log_line("pool '%s' cannot start: %s", pool->name, pool->error.text);
+		log_note("pool '%s' cannot start: %s", pool->name, pool->error.text);
 		pool_stop(pool);
 	} else if (!pool->service.pid) {
 		service_lost(pool);

@@ -178,6 +178,7 @@ static int second_document(struct reader *r, yaml_parser_t *parser, const char *
 
 static int parse(struct reader *r, yaml_parser_t *parser, const char *text, struct json_object **ret)
 {
+	_cleanup_(json_put_p) struct json_object *json = NULL;
 	yaml_node_t *root;
 	int e;
 
@@ -188,12 +189,12 @@ static int parse(struct reader *r, yaml_parser_t *parser, const char *text, stru
 		e = error_set(r->error, -EINVAL, "%s:1: the file is empty; it must begin with 'pools:'",
 			      r->origin->file);
 	else
-		e = convert(r, root, line_of(root), 0, ret);
+		e = convert(r, root, line_of(root), 0, &json);
 	yaml_document_delete(&r->document);
-	if (e == 0 && second_document(r, parser, text) < 0) {
-		json_object_put(*ret);
-		e = -EINVAL;
-	}
+	if (e == 0)
+		e = second_document(r, parser, text);
+	if (e == 0)
+		*ret = json_object_get(json);
 	return e;
 }
 

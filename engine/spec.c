@@ -286,8 +286,7 @@ static int check_name(const struct check *c, struct json_object *at)
 	return 0;
 }
 
-/* The order of the tables: what `dump` prints does not depend on how it was written. */
-static void order_keys(struct json_object *spec)
+void spec_order(struct json_object *spec)
 {
 	for (const struct spec_key *k = spec_pool_keys; k->name; k++) {
 		struct json_object *value;
@@ -322,7 +321,7 @@ int spec_check(const char *name, struct json_object *spec, const struct origin *
 	if (e == 0)
 		e = check_mounts(&c, spec);
 	if (e == 0)
-		order_keys(spec);
+		spec_order(spec);
 	return e;
 }
 

@@ -26,6 +26,9 @@ int spec_check(const char *name, struct json_object *spec, const struct origin *
 /* "cache.size": "256M" and so on: the settings as `polytropon set` and the service know them. */
 struct json_object *spec_settings(struct json_object *spec);
 
+/* Gives the keys the order of the tables: what `dump` prints does not depend on how it came about. */
+void spec_order(struct json_object *spec);
+
 /* Calls fn for every layer of a checked stack, from the top down; stops at the first non-zero result. */
 typedef int stack_fn(const char *type, struct json_object *config, void *arg);
 int stack_walk(struct json_object *stack, stack_fn *fn, void *arg);

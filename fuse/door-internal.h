@@ -38,6 +38,8 @@ struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the refe
 
 /* notify.c */
 extern const struct door_hooks fuse_door_hooks;
+/* Has the kernel send again what an earlier service took and never answered (Linux 6.9). */
+void door_resend(struct fuse_door *door);
 
 /* ops.c */
 extern const struct fuse_lowlevel_ops fuse_door_ops;

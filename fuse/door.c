@@ -90,8 +90,10 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	door->names_kept = live;
 	fs->door = door;
 	fs->hooks = &fuse_door_hooks;
-	if (live)
+	if (live) {
 		fuse_door_hooks.names(door);
+		door_resend(door);
+	}
 	r = threads_start(door);
 	if (r < 0) {
 		fuse_door_close(door);

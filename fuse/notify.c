@@ -9,7 +9,8 @@
 
 #include "fuse/door-internal.h"
 
-enum { NOTIFY_INC_EPOCH = 8 }; /* FUSE 7.44; linux/fuse.h of Debian 12 is older */
+/* FUSE 7.40 and 7.44; linux/fuse.h of Debian 12 is older */
+enum { NOTIFY_RESEND = 7, NOTIFY_INC_EPOCH = 8 };
 
 struct notice { /* struct fuse_out_header of linux/fuse.h */
 	uint32_t len;
@@ -17,11 +18,16 @@ struct notice { /* struct fuse_out_header of linux/fuse.h */
 	uint64_t unique;
 };
 
-static bool epoch_bump(struct fuse_door *door)
+static bool notice_send(struct fuse_door *door, int32_t what)
 {
-	struct notice notice = {.len = sizeof(notice), .error = NOTIFY_INC_EPOCH};
+	struct notice notice = {.len = sizeof(notice), .error = what};
 
 	return write(door->fd, &notice, sizeof(notice)) == sizeof(notice);
+}
+
+void door_resend(struct fuse_door *door)
+{
+	notice_send(door, NOTIFY_RESEND);
 }
 
 static void attr_changed(void *arg, struct inode *inode)
@@ -46,7 +52,7 @@ static void names_changed(void *arg)
 	/* Without epochs names are kept for a second at most; see entry_timeout() in ops.c. */
 	if (!door->epoch || !__atomic_exchange_n(&door->names_kept, false, __ATOMIC_SEQ_CST))
 		return;
-	if (!epoch_bump(door))
+	if (!notice_send(door, NOTIFY_INC_EPOCH))
 		door->epoch = false;
 }
 

@@ -71,16 +71,16 @@ static void place_end(struct back_place *place)
 		session_end(session);
 }
 
-/* Ends one reference; with BACK_OPEN in `what` the openness, too. */
-static void place_put(struct back_place *place, uint32_t what)
+/* Ends one reference. */
+static void place_put(struct back_place *place)
 {
-	if (__atomic_sub_fetch(&place->refs, what, __ATOMIC_SEQ_CST) == 0)
+	if (__atomic_sub_fetch(&place->refs, 1, __ATOMIC_SEQ_CST) == 0)
 		place_end(place);
 }
 
 void back_session_put(struct back_session *session)
 {
-	place_put(session->place, 1);
+	place_put(session->place);
 }
 
 struct back_session *back_session_get(struct back *back, uint32_t number)
@@ -91,7 +91,7 @@ struct back_session *back_session_get(struct back *back, uint32_t number)
 		return NULL;
 	if (place->number == number)
 		return place->session;
-	place_put(place, 1);
+	place_put(place);
 	return NULL;
 }
 
@@ -162,7 +162,7 @@ int back_session_open(struct back *back, struct back_session *session, const str
 	int r;
 
 	session->kick_next = NULL;
-	session->kick_slot = WIRE_SLOTS;
+	session->kicked = false;
 	r = session_map(session);
 	if (r < 0)
 		return r;
@@ -181,9 +181,31 @@ int back_session_open(struct back *back, struct back_session *session, const str
 	return r;
 }
 
+static bool kick_cancel(struct back *back, struct back_session *session)
+{
+	struct back_session **at;
+	bool kicked;
+
+	pthread_mutex_lock(&back->lock);
+	kicked = session->kicked;
+	session->kicked = false;
+	for (at = &back->kicks; kicked && *at != session;)
+		at = &(*at)->kick_next;
+	if (kicked)
+		*at = session->kick_next;
+	pthread_mutex_unlock(&back->lock);
+	return kicked;
+}
+
 void back_session_close(struct back *back, struct back_session *session)
 {
-	place_put(session->place, BACK_OPEN | 1);
+	struct back_place *place = session->place;
+
+	/* First, so that it cannot be kicked again. */
+	__atomic_fetch_sub(&place->refs, BACK_OPEN, __ATOMIC_SEQ_CST);
+	if (kick_cancel(back, session))
+		place_put(place);
+	place_put(place);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
@@ -221,7 +243,7 @@ static void taken_clear(struct back_place *place, unsigned slot)
 		place_end(place);
 	} else if (__builtin_expect(old & BACK_WANTED, 0) && place_get(place)) {
 		back_session_kick(place->back, place->session);
-		place_put(place, 1);
+		place_put(place);
 	}
 }
 
@@ -289,10 +311,9 @@ void *back_payload(const struct back_request *request, enum wire_where where, si
 void back_session_kick(struct back *back, struct back_session *session)
 {
 	pthread_mutex_lock(&back->lock);
-	if (session->kick_slot != WIRE_SLOTS) {
-		session->kick_slot = 0; /* it is in the list: look at all its slots again */
-	} else if (place_get(session->place)) {
-		session->kick_slot = 0;
+	session->kick_slot = 0; /* if it is in the list, look at all its slots again */
+	if (!session->kicked && place_get(session->place)) {
+		session->kicked = true;
 		session->kick_next = back->kicks;
 		back->kicks = session;
 		__atomic_store_n(&back->kicked, 1, __ATOMIC_SEQ_CST);
@@ -331,7 +352,7 @@ bool back_kick_take(struct back *back, struct back_request *ret)
 		if (found)
 			break;
 		back->kicks = session->kick_next;
-		session->kick_slot = WIRE_SLOTS;
+		session->kicked = false;
 		/* Its last reference may free it, which must not happen under the lock. */
 		pthread_mutex_unlock(&back->lock);
 		back_session_put(session);

@@ -22,7 +22,8 @@ struct back_session {
 	char *memory;    /* WIRE_SESSION_SIZE bytes, shared with the client; back unmaps it before `free` */
 	struct back_place *place; /* in the table of sessions; it counts references and requests under way */
 	struct back_session *kick_next; /* in the list of sessions to look at */
-	unsigned kick_slot;             /* where to go on looking; WIRE_SLOTS: not in the list */
+	unsigned kick_slot;             /* where to go on looking */
+	bool kicked;                    /* it is in the list */
 	void (*free)(struct back_session *); /* called when the last reference ends */
 };
 

@@ -185,7 +185,7 @@ static inline int rcqb_dequeue(struct rcqb_consumer *c, uint64_t *ret_item)
 	return 1;
 }
 
-/* How many slots from the head on may be in use, by what the tail says; an absurd tail is set right. */
+/* How many slots from the head on may be in use, by what the tail says; an absurd tail is set to say: all. */
 static inline uint64_t rcqb_outstanding(struct rcqb_consumer *c)
 {
 	const uint64_t slots = 1ull << c->shift;
@@ -193,7 +193,7 @@ static inline uint64_t rcqb_outstanding(struct rcqb_consumer *c)
 
 	if (tail - c->head <= 2 * slots)
 		return tail - c->head;
-	__atomic_compare_exchange_n(&c->ring->tail, &tail, c->head, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(&c->ring->tail, &tail, c->head + slots, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	return slots;
 }
 

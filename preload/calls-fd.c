@@ -70,10 +70,10 @@ static int64_t fcntl_setfl(struct fs_file *f, uint32_t flags)
 	return r;
 }
 
-/* The kernel's file has flags of its own, which it sends with each message. */
+/* The kernel keeps a change to itself; the service must know of it too. */
 static int fcntl_setfl_real(struct preload_regs *r)
 {
-	struct fs_file *f = fd_file(r->a[0]);
+	struct fs_file *f = fd_adopt(r->a[0]);
 
 	if (f) {
 		fcntl_setfl(f, (uint32_t)r->a[2]);

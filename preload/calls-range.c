@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls on ranges of open files, and what makes them durable. */
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "ipc/sys.h"
@@ -98,6 +99,24 @@ int call_readahead(struct preload_regs *r)
 	if (f->type != S_IFREG)
 		return call_done_file(r, f, -EINVAL);
 	return call_done_file(r, f, fs_fadvise(f, r->a[1], r->a[2], POSIX_FADV_WILLNEED));
+}
+
+/*
+ * A map ends where the kernel believes that the file ends, and it does not ask when it maps. It may not know yet
+ * what came by us: so it is made to ask.
+ */
+int call_mmap(struct preload_regs *r)
+{
+	uint64_t fd = r->a[4];
+	struct statx st;
+
+	if ((r->a[3] & MAP_ANONYMOUS) || (uint32_t)fd >= FD_MAX || fd_probe((uint32_t)fd) < FD_PASS)
+		return 0;
+	r->ret = fd_materialise(fd, WHY_MAP);
+	if (r->ret < 0)
+		return 1;
+	sys5(__NR_statx, (long)fd, (long)"", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, (long)&st);
+	return 0;
 }
 
 /* Where a copy starts on one side: at *address, or at the open file's offset. -EAGAIN: the kernel keeps that. */

@@ -133,7 +133,7 @@ static const struct call calls[CALLS_MAX] = {
 	[__NR_sendmsg] = {call_sendmsg},
 	[__NR_sendmmsg] = {call_sendmmsg},
 
-	[__NR_mmap] = {0, FD4, WHY_MAP},
+	[__NR_mmap] = {call_mmap},
 	[__NR_sendfile] = {0, FD0 | FD1},
 	[__NR_splice] = {0, FD0 | FD2},
 	[__NR_tee] = {0, FD0 | FD1},

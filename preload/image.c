@@ -98,7 +98,8 @@ const Elf64_Nhdr *image_note(const Elf64_Phdr *phdr, uint64_t count, uintptr_t b
 		while (phdr->p_type == PT_NOTE && at + sizeof(Elf64_Nhdr) <= end) {
 			const Elf64_Nhdr *note = (const Elf64_Nhdr *)at;
 
-			if (note->n_type == type && note->n_namesz == size &&
+			/* Go pads the name and counts the padding. */
+			if (note->n_type == type && note->n_namesz - size < 4 &&
 			    mem_compare(note + 1, owner, size) == 0)
 				return note;
 			at += sizeof(*note) + ((note->n_namesz + 3u) & ~3u) + ((note->n_descsz + 3u) & ~3u);

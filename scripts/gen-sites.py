@@ -250,16 +250,16 @@ class Library:
 		return 0
 
 	def find_cancel(self):
-		"""__pthread_enable_asynccancel: sets bit 1 of the word at %fs:CANCELHANDLING."""
-		calls = {i.target for i in self.insns if i.op == 'call' and i.target}
-		for at in calls:
+		"""__pthread_enable_asynccancel: sets bit 1 of the word at %fs:CANCELHANDLING. None: there is none."""
+		for at in {i.target for i in self.insns if i.op == 'call' and i.target}:
 			n = self.index(at)
-			if n is None:
-				continue
-			text = [i.text for i in self.insns[n:n + 7]]
-			if re.match(r'^mov\s+%fs:0x10,%(\w+)$', text[0]) and any(
-					re.match(rf'^lea\s+{CANCELHANDLING:#x}\(', t) for t in text) and any(
+			text = [i.text for i in self.insns[n:n + 7]] if n is not None else ['']
+			place = [re.match(r'^lea\s+0x([0-9a-f]+)\(%r\w+\),', t) for t in text]
+			place = [int(m.group(1), 16) for m in place if m]
+			if re.match(r'^mov\s+%fs:0x10,%\w+$', text[0]) and place and any(
 					re.match(r'^or\s+\$0x2,%e', t) for t in text):
+				if place[0] != CANCELHANDLING:
+					sys.exit(f'{self.path}: cancelhandling is at {place[0]:#x}, not where entry.S has it')
 				return at
 		return None
 

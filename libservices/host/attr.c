@@ -78,12 +78,10 @@ int host_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_
 	return r;
 }
 
-static int set_size(struct host *h, const struct host_inode *inode, int fd, const struct host_file *f, off_t size)
+static int set_size(struct host *h, int fd, const struct host_file *f, off_t size)
 {
 	int writable, r;
 
-	if (inode->type != S_IFREG)
-		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (f && f->writable)
 		return ftruncate(f->fd, size) < 0 ? -errno : 0;
 	writable = host_openat(h, h->self_fd, host_fd_name(fd).text, O_WRONLY, 0);
@@ -117,13 +115,15 @@ static int attr_set(struct host *h, const struct host_inode *inode, int fd, cons
 {
 	int r = 0;
 
+	if ((set & LS_SET_SIZE) && inode->type != S_IFREG)
+		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (set & (LS_SET_UID | LS_SET_GID))
 		r = fchownat(fd, "", set & LS_SET_UID ? in->uid : (uid_t)-1, set & LS_SET_GID ? in->gid : (gid_t)-1,
 			     AT_EMPTY_PATH) < 0 ? -errno : 0;
 	if (r == 0 && (set & LS_SET_MODE))
 		r = fchmodat(h->self_fd, host_fd_name(fd).text, in->mode & 07777, 0) < 0 ? -errno : 0;
 	if (r == 0 && (set & LS_SET_SIZE))
-		r = set_size(h, inode, fd, f, in->size);
+		r = set_size(h, fd, f, in->size);
 	if (r == 0 && (set & (LS_SET_ATIME | LS_SET_MTIME | LS_SET_ATIME_NOW | LS_SET_MTIME_NOW)))
 		r = set_times(fd, in, set);
 	return r;

@@ -36,11 +36,11 @@ static pthread_rwlock_t *stripe_of(struct host *h, const struct host_inode *dir)
 struct dir_use {
 	struct host *h;
 	struct host_inode *dir;
-	pthread_rwlock_t *stripe;
+	pthread_rwlock_t *stripe; /* NULL: locked by another use */
 	int fd;
 };
 
-static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name, bool making)
+static int dir_use_locked(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name)
 {
 	int r = name_check(name);
 
@@ -50,8 +50,15 @@ static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, con
 	if (use->dir->type != S_IFDIR)
 		return -ENOTDIR;
 	use->fd = host_hold(use->h, use->dir);
-	if (use->fd < 0)
-		return use->fd;
+	return use->fd < 0 ? use->fd : 0;
+}
+
+static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name, bool making)
+{
+	int r = dir_use_locked(use, ls, dir, name);
+
+	if (r < 0)
+		return r;
 	use->stripe = stripe_of(use->h, use->dir);
 	if (making)
 		pthread_rwlock_wrlock(use->stripe);
@@ -62,7 +69,8 @@ static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, con
 
 static void dir_done(struct dir_use *use)
 {
-	pthread_rwlock_unlock(use->stripe);
+	if (use->stripe)
+		pthread_rwlock_unlock(use->stripe);
 	host_let_go(use->h, use->dir);
 }
 
@@ -298,52 +306,75 @@ int host_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, 
 
 /* Two directories, their stripes in one order for everybody; one stripe once. */
 static int dirs_use(struct dir_use *a, struct dir_use *b, struct ls *ls, struct ls_inode *dir, const char *name,
-		    struct ls_inode *dir2, const char *name2)
+		    struct ls_inode *dir2, const char *name2, bool making)
 {
 	struct host *h = host_of(ls);
-	bool a_first = stripe_of(h, host_inode_of(dir)) < stripe_of(h, host_inode_of(dir2));
+	const pthread_rwlock_t *stripe = stripe_of(h, host_inode_of(dir)), *stripe2 = stripe_of(h, host_inode_of(dir2));
 	int r;
 
-	if (stripe_of(h, host_inode_of(dir)) == stripe_of(h, host_inode_of(dir2))) {
-		r = name_check(name2);
-		if (r == 0 && host_inode_of(dir2)->type != S_IFDIR)
-			r = -ENOTDIR;
-		if (r == 0)
-			r = dir_use(a, ls, dir, name, false);
-		if (r < 0)
-			return r;
-		*b = (struct dir_use){.h = h, .dir = host_inode_of(dir2), .fd = host_hold(h, host_inode_of(dir2))};
-		if (b->fd < 0)
-			dir_done(a);
-		return b->fd < 0 ? b->fd : 0;
-	}
-	r = a_first ? dir_use(a, ls, dir, name, false) : dir_use(b, ls, dir2, name2, false);
+	if (stripe <= stripe2)
+		r = dir_use(a, ls, dir, name, making);
+	else
+		r = dir_use(b, ls, dir2, name2, making);
 	if (r < 0)
 		return r;
-	r = a_first ? dir_use(b, ls, dir2, name2, false) : dir_use(a, ls, dir, name, false);
+	if (stripe < stripe2)
+		r = dir_use(b, ls, dir2, name2, making);
+	else if (stripe > stripe2)
+		r = dir_use(a, ls, dir, name, making);
+	else
+		r = dir_use_locked(b, ls, dir2, name2);
 	if (r < 0)
-		dir_done(a_first ? a : b);
+		dir_done(stripe <= stripe2 ? a : b);
+	return r;
+}
+
+static int rename_names(struct dir_use *a, const char *name, struct dir_use *b, const char *name2, unsigned flags)
+{
+	struct host_inode *victim = host_hold_victim(b->h, b->fd, name2);
+	int r = renameat2(a->fd, name, b->fd, name2, flags) < 0 ? -errno : 0;
+
+	if (victim)
+		host_let_go(b->h, victim);
+	return r;
+}
+
+/* The kernel leaves a whiteout that is root's: it belongs to who moved the file. */
+static int rename_whiteout(const struct ls_call *call, struct dir_use *a, const char *name, struct dir_use *b,
+			   const char *name2, unsigned flags)
+{
+	struct statx before = {0}, after;
+	int fd, r;
+
+	host_statx(a->fd, name, &before);
+	r = rename_names(a, name, b, name2, flags);
+	if (r < 0)
+		return r;
+	fd = host_openat(a->h, a->fd, name, O_PATH | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	r = host_statx(fd, "", &after);
+	if (r == 0 && after.stx_ino != before.stx_ino) /* else two names of one file: nothing happened */
+		r = fd_own(a->h, call, fd, after.stx_mode);
+	close(fd);
 	return r;
 }
 
 int host_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
 		struct ls_inode *dir2, const char *name2, unsigned flags)
 {
+	bool whiteout = flags & RENAME_WHITEOUT;
 	struct dir_use a, b;
-	struct host_inode *victim;
-	int r = dirs_use(&a, &b, ls, dir, name, dir2, name2);
+	int r = dirs_use(&a, &b, ls, dir, name, dir2, name2, whiteout);
 
 	if (r < 0)
 		return r;
-	victim = host_hold_victim(b.h, b.fd, name2);
-	r = renameat2(a.fd, name, b.fd, name2, flags) < 0 ? -errno : 0;
-	if (victim)
-		host_let_go(b.h, victim);
-	dir_done(&a);
-	if (b.stripe)
-		dir_done(&b);
+	if (whiteout)
+		r = rename_whiteout(call, &a, name, &b, name2, flags);
 	else
-		host_let_go(b.h, b.dir);
+		r = rename_names(&a, name, &b, name2, flags);
+	dir_done(&a);
+	dir_done(&b);
 	return r;
 }
 

@@ -54,10 +54,9 @@ status=$?
 
 "$polytropon" down >/dev/null 2>&1
 for _ in $(seq 50); do # what dies by a signal takes a moment
-  left=
-  [ "$(processes)" = "$before_processes" ] || left="processes: $(processes | tr '\n' ' ')"
-  [ "$(mounts)" = "$before_mounts" ] || left="$left mounts"
-  [ "$(groups)" = "$before_groups" ] || left="$left cgroups: $(groups | tr '\n' ' ')"
+  left="$(comm -13 <(echo "$before_processes") <(processes)) $(comm -13 <(echo "$before_groups") <(groups))"
+  [ "$(mounts)" -le "$before_mounts" ] || left="$left mounts"
+  left=$(echo $left)
   [ -n "$left" ] || break
   sleep 0.1
 done

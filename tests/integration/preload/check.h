@@ -54,8 +54,8 @@ static const char *dir; /* the directory, absolute */
 /* A path in it, in one of a few buffers. */
 static inline char *at(const char *name)
 {
-	static char paths[8][4200];
-	static unsigned next;
+	static _Thread_local char paths[8][9000];
+	static _Thread_local unsigned next;
 	char *path = paths[next++ % 8];
 
 	snprintf(path, sizeof(paths[0]), "%s/%s", dir, name);

@@ -137,7 +137,7 @@ static void appending_together(void)
 	f = fopen(at("log"), "r");
 	CHECK(f);
 	for (n = 0; fgets(line, sizeof(line), f); n++)
-		CHECK(strlen(line) == 27 && strstr(line, " of a process\n"));
+		CHECK(strlen(line) == 25 && strstr(line, " of a process\n"));
 	EQUAL(n, PROCESSES * LINES);
 	fclose(f);
 }

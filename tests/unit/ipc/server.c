@@ -315,8 +315,13 @@ static void generation_next(struct wire_table *table, enum wire_service_state st
 	sys_futex_wake(&table->generation, INT32_MAX);
 }
 
-static void workers_start(struct server *server)
+/* Signals are for the test's own threads. */
+static void threads_start(struct server *server)
 {
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (unsigned q = 0; q < server->config.queues; q++) {
 		for (unsigned i = 0; i < server->config.workers; i++) {
 			struct worker *w = &server->worker[server->workers++];
@@ -325,6 +330,8 @@ static void workers_start(struct server *server)
 			pthread_create(&w->thread, NULL, worker_run, w);
 		}
 	}
+	pthread_create(&server->acceptor, NULL, acceptor_run, server);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 int server_start(const struct server_config *config, struct server **ret)
@@ -349,8 +356,7 @@ int server_start(const struct server_config *config, struct server **ret)
 	if (server->listen < 0 || pipe2(server->ending, O_CLOEXEC) < 0)
 		return -EIO;
 	generation_next(server->table, WIRE_SERVICE_UP);
-	workers_start(server);
-	pthread_create(&server->acceptor, NULL, acceptor_run, server);
+	threads_start(server);
 	*ret = server;
 	return 0;
 }

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a process is: working directories, directory descriptors, "..", umask. */
+#include "tests/integration/preload/check.h"
+
+#include <dirent.h>
+#include <limits.h>
+
+static char buf[PATH_MAX];
+static struct stat st;
+
+static void is_here(const char *name)
+{
+	CHECK(getcwd(buf, sizeof(buf)));
+	if (strcmp(buf, *name ? at(name) : dir))
+		fprintf(stderr, "here is %s, not %s/%s\n", buf, dir, name), _exit(1);
+}
+
+static void moving_about(void)
+{
+	int d;
+
+	EQUAL(chdir(dir), 0);
+	is_here("");
+	EQUAL(mkdir("a", 0755), 0);
+	EQUAL(mkdir("a/b", 0755), 0);
+	write_file("a/file", "in a");
+	EQUAL(chdir("a"), 0);
+	is_here("a");
+	holds("file", "in a");
+	holds("./file", "in a");
+	holds("../a/file", "in a");
+	holds("b/../file", "in a");
+	EQUAL(chdir("b"), 0);
+	is_here("a/b");
+	FAILS(open("file", O_RDONLY), ENOENT);
+	EQUAL(chdir("../.."), 0);
+	is_here("");
+	d = open("a", O_RDONLY | O_DIRECTORY);
+	EQUAL(fchdir(d), 0);
+	is_here("a");
+	holds("file", "in a");
+	close(d);
+	holds("file", "in a");
+	FAILS(chdir("file"), ENOTDIR);
+	FAILS(chdir("none"), ENOENT);
+	is_here("a");
+	EQUAL(stat("", &st), -1);
+	EQUAL(errno, ENOENT);
+	EQUAL(chdir("/"), 0);
+	FAILS(open("file", O_RDONLY), ENOENT);
+	EQUAL(chdir(dir), 0);
+}
+
+static void above_the_top(void)
+{
+	char up[] = "../../../../../../../../../../../etc/passwd";
+
+	EQUAL(chdir(at("a/b")), 0);
+	EQUAL(access(up, R_OK), 0);
+	EQUAL(stat(up, &st), 0);
+	EQUAL(close(open(up, O_RDONLY)), 0);
+	EQUAL(stat("../../..", &st), 0);
+	CHECK(S_ISDIR(st.st_mode));
+	FAILS(rename("../file", "/dev/x"), EXDEV);
+	EQUAL(chdir(dir), 0);
+}
+
+/* A directory that is renamed, or removed, under us. */
+static void moved_under_us(void)
+{
+	EQUAL(mkdir("m1", 0755), 0);
+	EQUAL(chdir("m1"), 0);
+	CHILD {
+		EQUAL(rename(at("m1"), at("m2")), 0);
+	}
+	write_file("f", "x");
+	holds(at("m2/f"), "x");
+	EQUAL(unlink("f"), 0);
+	EQUAL(rmdir(at("m2")), 0);
+	FAILS(open("f", O_RDWR | O_CREAT, 0644), ENOENT);
+	CHECK(!getcwd(buf, sizeof(buf)));
+	EQUAL(chdir(dir), 0);
+}
+
+static void in_children(void)
+{
+	EQUAL(chdir("a"), 0);
+	CHILD {
+		holds("file", "in a");
+		EQUAL(chdir("b"), 0);
+		write_file("child", "c");
+	}
+	is_here("a");
+	holds("b/child", "c");
+	EQUAL(system("[ $(cat file | wc -c) = 4 ] && cd b && [ $(cat child) = c ] && ls .. | grep -q file"), 0);
+	EQUAL(chdir(dir), 0);
+}
+
+static void directory_descriptors(void)
+{
+	int d = open("a", O_RDONLY | O_DIRECTORY), f, moved = fcntl(d, F_DUPFD_CLOEXEC, 50);
+
+	f = openat(d, "new", O_RDWR | O_CREAT | O_EXCL, 0600);
+	CHECK(f >= 0);
+	FAILS(openat(f, "x", O_RDONLY), ENOTDIR);
+	close(f);
+	EQUAL(fstatat(moved, "new", &st, 0), 0);
+	EQUAL(faccessat(moved, "new", W_OK, 0), 0);
+	EQUAL(fchmodat(moved, "new", 0640, 0), 0);
+	EQUAL(linkat(d, "new", moved, "new2", 0), 0);
+	EQUAL(symlinkat("new", d, "sym"), 0);
+	EQUAL(readlinkat(d, "sym", buf, sizeof(buf)), 3);
+	EQUAL(renameat(d, "new2", AT_FDCWD, "out"), 0);
+	EQUAL(unlinkat(AT_FDCWD, "out", 0), 0);
+	EQUAL(unlinkat(d, "sym", 0), 0);
+	FAILS(openat(99, "x", O_RDONLY), EBADF);
+	f = openat(99, at("a/new"), O_RDONLY); /* an absolute path needs no base */
+	CHECK(f >= 0);
+	close(f);
+	CHILD { /* and a child has them */
+		EQUAL(fstatat(d, "new", &st, 0), 0);
+		EQUAL(mkdirat(d, "bychild", 0700), 0);
+	}
+	EQUAL(unlinkat(moved, "bychild", AT_REMOVEDIR), 0);
+	close(d);
+	f = openat(moved, "../a/new", O_RDONLY);
+	CHECK(f >= 0);
+	close(f);
+	close(moved);
+}
+
+static void masks(void)
+{
+	EQUAL(umask(077), 022);
+	EQUAL(close(open("u1", O_RDWR | O_CREAT, 0666)), 0);
+	EQUAL(stat("u1", &st), 0);
+	EQUAL(st.st_mode, S_IFREG | 0600);
+	CHILD {
+		EQUAL(umask(0), 077);
+		EQUAL(mkdir("u2", 01777), 0);
+		EQUAL(stat("u2", &st), 0);
+		EQUAL(st.st_mode, S_IFDIR | 01777);
+	}
+	EQUAL(mkfifo("u3", 0666), 0);
+	EQUAL(stat("u3", &st), 0);
+	EQUAL(st.st_mode, S_IFIFO | 0600);
+	EQUAL(umask(022), 077);
+	EQUAL(system("umask 027; : > u4"), 0);
+	EQUAL(stat("u4", &st), 0);
+	EQUAL(st.st_mode, S_IFREG | 0640);
+}
+
+MAIN(moving_about, above_the_top, moved_under_us, in_children, directory_descriptors, masks)
