@@ -16,6 +16,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "service/acl.h"
 #include "service/perm.h"
 #include "service/vfs.h"
 #include "service/vfs-notify.h"
@@ -29,6 +30,20 @@ int vfs_getattr(struct caller *c, struct inode *inode, struct ofd *ofd, struct l
 {
 	/* Pages written through a mapping have not changed size or times yet; they may change mtime. */
 	return ls_getattr(stack_of(inode), &c->call, inode->ls, ofd ? ofd->file : NULL, ret);
+}
+
+/* chmod reaches the access ACL, where there is one. */
+static void acl_follow_mode(struct caller *c, struct inode *inode, mode_t mode)
+{
+	char value[4096];
+	ssize_t n = ls_getxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, sizeof(value));
+	bool minimal;
+	mode_t old;
+
+	if (n <= 0 || acl_mode(value, n, &old, &minimal) < 0 || old == (mode & 0777))
+		return;
+	acl_chmod(value, n, mode);
+	ls_setxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, n, 0);
 }
 
 int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const struct ls_attr *in, unsigned set,
@@ -61,6 +76,8 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 		notify_data(c, inode, new.size < old.size ? new.size : old.size, 0);
 		inode_mark_dirty(inode);
 	}
+	if ((set & LS_SET_MODE) && inode->type != S_IFLNK)
+		acl_follow_mode(c, inode, new.mode);
 	notify_attr(c, inode);
 	if (inode->type == S_IFDIR && (set & (LS_SET_MODE | LS_SET_UID | LS_SET_GID)))
 		notify_names(inode);
@@ -364,6 +381,31 @@ ssize_t vfs_getxattr(struct caller *c, struct inode *inode, const char *name, vo
 	return r < 0 ? r : ls_getxattr(stack_of(inode), &c->call, inode->ls, name, buf, size);
 }
 
+/* An access ACL sets the mode, and is stored only if it says more than that. */
+static int acl_set(struct caller *c, struct inode *inode, const void *value, size_t size, int flags)
+{
+	struct ls_attr in, after;
+	bool minimal;
+	mode_t bits;
+	int r = acl_mode(value, size, &bits, &minimal);
+
+	if (r == 0)
+		r = inode->type == S_IFLNK ? -EOPNOTSUPP
+					   : ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &in);
+	if (r < 0)
+		return r;
+	in.mode = (in.mode & ~0777u) | bits;
+	if (!caller_is_root(c) && !caller_in_group(c, in.gid))
+		in.mode &= ~S_ISGID;
+	r = ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, LS_SET_MODE, &after);
+	if (r < 0)
+		return r;
+	if (!minimal)
+		return ls_setxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, size, flags);
+	r = ls_removexattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS);
+	return r == -ENODATA || r == -EOPNOTSUPP ? 0 : r;
+}
+
 int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const void *buf, size_t size, int flags)
 {
 	int r;
@@ -373,7 +415,9 @@ int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const 
 	if (size > XATTR_SIZE_MAX)
 		return -E2BIG;
 	r = xattr_begin(c, inode, name, MAY_WRITE);
-	if (r == 0)
+	if (r == 0 && !strcmp(name, ACL_ACCESS))
+		r = acl_set(c, inode, buf, size, flags);
+	else if (r == 0)
 		r = ls_setxattr(stack_of(inode), &c->call, inode->ls, name, buf, size, flags);
 	if (r == 0)
 		notify_attr(c, inode);

@@ -93,18 +93,15 @@ static int open_proc(struct host *h, int proc_fd)
 static struct host *host_new(void)
 {
 	struct host *h = calloc(1, sizeof(*h));
-	pthread_rwlockattr_t fair;
 
 	if (!h)
 		return NULL;
 	h->root_fd = h->sync_fd = h->self_fd = -1;
 	pthread_mutex_init(&h->lock, NULL);
-	/* Lookups that come one after another must not keep a maker of names out forever. */
-	pthread_rwlockattr_init(&fair);
-	pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	for (int i = 0; i < HOST_STRIPES; i++)
-		pthread_rwlock_init(&h->stripe[i], &fair);
-	pthread_rwlockattr_destroy(&fair);
+	for (int i = 0; i < HOST_STRIPES; i++) {
+		pthread_rwlock_init(&h->stripe[i].rw, NULL);
+		pthread_mutex_init(&h->stripe[i].gate, NULL);
+	}
 	return h;
 }
 
@@ -117,8 +114,10 @@ static void host_free(struct host *h)
 		close(h->sync_fd);
 	if (h->self_fd >= 0)
 		close(h->self_fd);
-	for (int i = 0; i < HOST_STRIPES; i++)
-		pthread_rwlock_destroy(&h->stripe[i]);
+	for (int i = 0; i < HOST_STRIPES; i++) {
+		pthread_rwlock_destroy(&h->stripe[i].rw);
+		pthread_mutex_destroy(&h->stripe[i].gate);
+	}
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

@@ -40,6 +40,16 @@ struct host_inode {
 	struct host_handle *handle;
 };
 
+/*
+ * A lock of some directories, for those who make names (writers) and all others (readers). While a writer waits,
+ * readers that come later queue at the gate, so that neither side starves.
+ */
+struct host_stripe {
+	pthread_rwlock_t rw;
+	pthread_mutex_t gate;
+	unsigned waiting; /* writers; atomic */
+};
+
 struct host {
 	int root_fd;      /* O_PATH */
 	int sync_fd;      /* the root too, opened for reading */
@@ -48,7 +58,7 @@ struct host {
 	bool handles;     /* the host's filesystem has file handles, and we may open them */
 	unsigned fd_limit;
 	struct host_inode *root;
-	pthread_rwlock_t stripe[HOST_STRIPES];
+	struct host_stripe stripe[HOST_STRIPES];
 
 	pthread_mutex_t lock;
 	struct host_inode **bucket;

@@ -27,16 +27,36 @@ static int name_check(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') ? -EINVAL : 0;
 }
 
-static pthread_rwlock_t *stripe_of(struct host *h, const struct host_inode *dir)
+static struct host_stripe *stripe_of(struct host *h, const struct host_inode *dir)
 {
 	return &h->stripe[(uintptr_t)dir / sizeof(*dir) % HOST_STRIPES];
+}
+
+static void stripe_read(struct host_stripe *s)
+{
+	bool queue = __atomic_load_n(&s->waiting, __ATOMIC_RELAXED) > 0;
+
+	if (queue)
+		pthread_mutex_lock(&s->gate);
+	pthread_rwlock_rdlock(&s->rw);
+	if (queue)
+		pthread_mutex_unlock(&s->gate);
+}
+
+static void stripe_write(struct host_stripe *s)
+{
+	__atomic_add_fetch(&s->waiting, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&s->gate);
+	pthread_rwlock_wrlock(&s->rw);
+	pthread_mutex_unlock(&s->gate);
+	__atomic_sub_fetch(&s->waiting, 1, __ATOMIC_RELAXED);
 }
 
 /* A directory in use by a call: held, and its stripe locked. */
 struct dir_use {
 	struct host *h;
 	struct host_inode *dir;
-	pthread_rwlock_t *stripe; /* NULL: locked by another use */
+	struct host_stripe *stripe; /* NULL: locked by another use */
 	int fd;
 };
 
@@ -61,16 +81,16 @@ static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, con
 		return r;
 	use->stripe = stripe_of(use->h, use->dir);
 	if (making)
-		pthread_rwlock_wrlock(use->stripe);
+		stripe_write(use->stripe);
 	else
-		pthread_rwlock_rdlock(use->stripe);
+		stripe_read(use->stripe);
 	return 0;
 }
 
 static void dir_done(struct dir_use *use)
 {
 	if (use->stripe)
-		pthread_rwlock_unlock(use->stripe);
+		pthread_rwlock_unlock(&use->stripe->rw);
 	host_let_go(use->h, use->dir);
 }
 
@@ -309,7 +329,7 @@ static int dirs_use(struct dir_use *a, struct dir_use *b, struct ls *ls, struct 
 		    struct ls_inode *dir2, const char *name2, bool making)
 {
 	struct host *h = host_of(ls);
-	const pthread_rwlock_t *stripe = stripe_of(h, host_inode_of(dir)), *stripe2 = stripe_of(h, host_inode_of(dir2));
+	const struct host_stripe *stripe = stripe_of(h, host_inode_of(dir)), *stripe2 = stripe_of(h, host_inode_of(dir2));
 	int r;
 
 	if (stripe <= stripe2)

@@ -44,14 +44,14 @@ ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, c
 		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (offset < 0)
 		return -EINVAL;
-	pthread_rwlock_rdlock(&inode->content);
+	mem_lock_read(&inode->content);
 	for (int i = 0; i < iovcnt && (uint64_t)offset < inode->attr.size; i++) {
 		uint64_t left = inode->attr.size - offset, n = iov[i].iov_len < left ? iov[i].iov_len : left;
 		mem_data_read(&inode->data, iov[i].iov_base, offset, n);
 		offset += n;
 		done += n;
 	}
-	pthread_rwlock_unlock(&inode->content);
+	mem_unlock(&inode->content);
 	file_accessed(mem_file_of(f));
 	return done;
 }
@@ -90,13 +90,13 @@ ssize_t mem_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 		return -EINVAL;
 	if (offset > MEM_FILE_MAX && !(flags & LS_WRITE_APPEND))
 		return -EFBIG;
-	pthread_rwlock_wrlock(&inode->content);
+	mem_lock_write(&inode->content);
 	if (flags & LS_WRITE_APPEND)
 		offset = inode->attr.size;
 	n = file_write(mem_of(ls), inode, iov, iovcnt, offset);
 	if (n > 0)
 		file_changed(inode, offset + n > (off_t)inode->attr.size ? (uint64_t)(offset + n) : inode->attr.size);
-	pthread_rwlock_unlock(&inode->content);
+	mem_unlock(&inode->content);
 	if (n >= 0)
 		*ret_end = offset + n;
 	return n;
@@ -138,9 +138,9 @@ int mem_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 	}
 	if (offset > MEM_FILE_MAX || length > MEM_FILE_MAX - offset)
 		return -EFBIG;
-	pthread_rwlock_wrlock(&inode->content);
+	mem_lock_write(&inode->content);
 	r = file_allocate(mem_of(ls), inode, mode, offset, length);
-	pthread_rwlock_unlock(&inode->content);
+	mem_unlock(&inode->content);
 	return r;
 }
 
@@ -151,14 +151,14 @@ off_t mem_seek(struct ls *ls, const struct ls_call *call, struct ls_file *f, off
 
 	if (inode->type != S_IFREG || (whence != SEEK_DATA && whence != SEEK_HOLE))
 		return -EINVAL;
-	pthread_rwlock_rdlock(&inode->content);
+	mem_lock_read(&inode->content);
 	if (offset < 0 || (uint64_t)offset >= inode->attr.size)
 		r = -ENXIO;
 	else
 		r = mem_data_find(&inode->data, offset, inode->attr.size, whence == SEEK_DATA);
 	if (whence == SEEK_DATA && r == (off_t)inode->attr.size)
 		r = -ENXIO;
-	pthread_rwlock_unlock(&inode->content);
+	mem_unlock(&inode->content);
 	return r;
 }
 
@@ -216,23 +216,28 @@ static size_t listing_dots(struct mem_inode *inode, uint64_t cookie, char *buf)
 }
 
 /* How much of buf it filled, or -ENOENT if the directory has been removed. */
-static ssize_t listing_fill(struct mem_inode *inode, uint64_t cookie, char *buf)
+static ssize_t listing_fill(struct mem_file *file, uint64_t cookie, char *buf)
 {
+	struct mem_inode *inode = file->inode;
 	const struct mem_dir *dir = &inode->dir;
 	size_t used = listing_dots(inode, cookie, buf);
+	uint64_t last;
 	bool dead;
 
-	pthread_rwlock_rdlock(&inode->content);
+	mem_lock_read(&inode->content);
 	dead = dir->dead;
+	if (cookie == 0)
+		__atomic_store_n(&file->last_cookie, dir->last_cookie, __ATOMIC_RELAXED);
+	last = __atomic_load_n(&file->last_cookie, __ATOMIC_RELAXED);
 	for (size_t i = mem_dir_after(dir, cookie); i < dir->place_count; i++) {
 		const struct mem_entry *e = dir->place[i].entry;
 		if (!e)
 			continue;
-		if (used + listed_size(e->len) > LISTING)
+		if (e->cookie > last || used + listed_size(e->len) > LISTING)
 			break;
 		used = listing_add(buf, used, e->name, e->len, e->inode, e->cookie);
 	}
-	pthread_rwlock_unlock(&inode->content);
+	mem_unlock(&inode->content);
 	return dead ? -ENOENT : (ssize_t)used;
 }
 
@@ -246,7 +251,7 @@ int mem_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, ui
 
 	if (inode->type != S_IFDIR)
 		return -ENOTDIR;
-	while (go_on && (used = listing_fill(inode, cookie, buf)) != 0) {
+	while (go_on && (used = listing_fill(mem_file_of(f), cookie, buf)) != 0) {
 		if (used < 0)
 			return used;
 		for (ssize_t at = 0; go_on && at < used;) {

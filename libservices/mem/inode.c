@@ -112,18 +112,6 @@ static int inode_charge(struct mem *mem)
 	return -ENOSPC;
 }
 
-static void inode_init_locks(struct mem_inode *inode)
-{
-	pthread_rwlockattr_t fair;
-
-	/* Readers that come one after another must not keep a writer out forever. */
-	pthread_rwlockattr_init(&fair);
-	pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&inode->content, &fair);
-	pthread_rwlockattr_destroy(&fair);
-	pthread_mutex_init(&inode->attr_lock, NULL);
-}
-
 static int inode_init(struct mem *mem, struct mem_inode *inode, const struct ls_call *call, const struct mem_new *what)
 {
 	struct ls_attr *a = &inode->attr;
@@ -149,7 +137,8 @@ static int inode_init(struct mem *mem, struct mem_inode *inode, const struct ls_
 		a->size = 2 * ENTRY_SIZE;
 		inode->dir.parent = what->parent ? mem_inode_ref(what->parent) : NULL;
 	}
-	inode_init_locks(inode);
+	mem_lock_init(&inode->content);
+	pthread_mutex_init(&inode->attr_lock, NULL);
 	clock_gettime(CLOCK_REALTIME, &a->btime);
 	a->atime = a->mtime = a->ctime = a->btime;
 	inode->atime_due = true;
@@ -165,7 +154,7 @@ static void inode_free(struct mem *mem, struct mem_inode *inode)
 	else if (inode->type == S_IFLNK && inode->target)
 		mem_uncharge(mem, inode->attr.size), free(inode->target);
 	mem_xattr_fini(mem, inode);
-	pthread_rwlock_destroy(&inode->content);
+	mem_lock_fini(&inode->content);
 	pthread_mutex_destroy(&inode->attr_lock);
 	free(inode);
 	__atomic_sub_fetch(&mem->inode_used, 1, __ATOMIC_RELAXED);
@@ -345,7 +334,7 @@ int mem_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_i
 			return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 		if (in->size > (uint64_t)MEM_FILE_MAX)
 			return -EFBIG;
-		pthread_rwlock_wrlock(&inode->content);
+		mem_lock_write(&inode->content);
 		if (in->size <= inode->attr.size) /* equal: what fallocate put beyond the end goes */
 			mem_data_punch(mem_of(ls), &inode->data, in->size, MEM_FILE_MAX - in->size);
 	}
@@ -358,6 +347,6 @@ int mem_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_i
 	*ret_attr = inode->attr;
 	pthread_mutex_unlock(&inode->attr_lock);
 	if (set & LS_SET_SIZE)
-		pthread_rwlock_unlock(&inode->content);
+		mem_unlock(&inode->content);
 	return 0;
 }

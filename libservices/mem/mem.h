@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #include "libservices/libservice.h"
+#include "libservices/mem/lock.h"
 
 enum {
 	MEM_PAGE = 4096,
@@ -107,7 +108,7 @@ struct mem_inode {
 	bool linkable; /* an unnamed file that may get a name */
 	bool atime_due; /* atomic: the next read sets atime, as it is older than another time */
 	struct mem_inode *next; /* in the table's bucket */
-	pthread_rwlock_t content;
+	struct mem_lock content;
 	pthread_mutex_t attr_lock;
 	struct ls_attr attr; /* size and blocks change under content (for writing) and attr_lock */
 	struct mem_xattr *xattrs;
@@ -121,6 +122,7 @@ struct mem_inode {
 struct mem_file {
 	struct mem_inode *inode;
 	int flags;
+	uint64_t last_cookie; /* atomic: a listing ends here, however fast names are added */
 };
 
 static inline struct mem *mem_of(struct ls *ls)

@@ -26,11 +26,11 @@ int mem_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_di
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	pthread_rwlock_rdlock(&dir->content);
+	mem_lock_read(&dir->content);
 	e = mem_dir_find(mem_of(ls), &dir->dir, name);
 	if (e)
 		inode = mem_inode_ref(e->inode);
-	pthread_rwlock_unlock(&dir->content);
+	mem_unlock(&dir->content);
 	if (!inode)
 		return -ENOENT;
 	mem_inode_attr(inode, ret_attr);
@@ -89,11 +89,11 @@ static int name_make(struct ls *ls, const struct ls_call *call, struct ls_inode 
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	pthread_rwlock_wrlock(&dir->content);
+	mem_lock_write(&dir->content);
 	r = dir_make(mem_of(ls), call, dir, name, what, &inode);
 	if (r == 0)
 		mem_inode_attr(inode, ret_attr);
-	pthread_rwlock_unlock(&dir->content);
+	mem_unlock(&dir->content);
 	if (r == 0)
 		*ret_inode = (struct ls_inode *)inode;
 	return r;
@@ -144,8 +144,18 @@ static struct mem_file *file_new(struct mem_inode *inode, int flags)
 	struct mem_file *file = malloc(sizeof(*file));
 
 	if (file)
-		*file = (struct mem_file){mem_inode_ref(inode), flags};
+		*file = (struct mem_file){mem_inode_ref(inode), flags, 0};
 	return file;
+}
+
+static uint64_t dir_last_cookie(struct mem_inode *dir)
+{
+	uint64_t cookie;
+
+	mem_lock_read(&dir->content);
+	cookie = dir->dir.last_cookie;
+	mem_unlock(&dir->content);
+	return cookie;
 }
 
 int mem_open(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, int flags,
@@ -163,6 +173,8 @@ int mem_open(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inod
 	file = file_new(inode, flags);
 	if (!file)
 		return -ENOMEM;
+	if (inode->type == S_IFDIR)
+		file->last_cookie = dir_last_cookie(inode);
 	*ret_file = (struct ls_file *)file;
 	return 0;
 }
@@ -181,7 +193,7 @@ int mem_create(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, 
 		free(file);
 		return r;
 	}
-	*file = (struct mem_file){mem_inode_ref(mem_inode_of(*ret_inode)), flags};
+	*file = (struct mem_file){mem_inode_ref(mem_inode_of(*ret_inode)), flags, 0};
 	*ret_file = (struct ls_file *)file;
 	return 0;
 }
@@ -259,11 +271,11 @@ int mem_link(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inod
 		return r;
 	if (dir->type != S_IFDIR || inode->type == S_IFDIR)
 		return dir->type != S_IFDIR ? -ENOTDIR : -EPERM;
-	pthread_rwlock_wrlock(&dir->content);
+	mem_lock_write(&dir->content);
 	r = dir_link(mem_of(ls), dir, name, inode);
 	if (r == 0)
 		mem_inode_attr(inode, ret_attr);
-	pthread_rwlock_unlock(&dir->content);
+	mem_unlock(&dir->content);
 	return r;
 }
 
@@ -276,7 +288,7 @@ int mem_unlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_di
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	pthread_rwlock_wrlock(&dir->content);
+	mem_lock_write(&dir->content);
 	e = mem_dir_find(mem, &dir->dir, name);
 	if (!e) {
 		r = -ENOENT;
@@ -287,7 +299,7 @@ int mem_unlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_di
 		mem_inode_links(inode, -1, MEM_CTIME);
 		mem_dir_changed(dir);
 	}
-	pthread_rwlock_unlock(&dir->content);
+	mem_unlock(&dir->content);
 	mem_inode_unref(mem, inode, 1);
 	return r;
 }
@@ -296,12 +308,12 @@ int mem_dir_kill(struct mem_inode *dir)
 {
 	int r = 0;
 
-	pthread_rwlock_wrlock(&dir->content);
+	mem_lock_write(&dir->content);
 	if (dir->dir.count)
 		r = -ENOTEMPTY;
 	else
 		dir->dir.dead = true;
-	pthread_rwlock_unlock(&dir->content);
+	mem_unlock(&dir->content);
 	return r;
 }
 
@@ -314,7 +326,7 @@ int mem_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	pthread_rwlock_wrlock(&dir->content);
+	mem_lock_write(&dir->content);
 	e = mem_dir_find(mem, &dir->dir, name);
 	if (!e)
 		r = -ENOENT;
@@ -328,7 +340,7 @@ int mem_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir
 		mem_inode_links(dir, -1, 0);
 		mem_dir_changed(dir);
 	}
-	pthread_rwlock_unlock(&dir->content);
+	mem_unlock(&dir->content);
 	mem_inode_unref(mem, inode, 1);
 	return r;
 }

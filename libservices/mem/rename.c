@@ -35,21 +35,21 @@ static void moving_lock(struct moving *m)
 	bool second_first;
 
 	if (m->dir == m->dir2) {
-		pthread_rwlock_wrlock(&m->dir->content);
+		mem_lock_write(&m->dir->content);
 		return;
 	}
 	pthread_mutex_lock(&m->mem->rename);
 	second_first = is_ancestor(m->dir2, m->dir);
-	pthread_rwlock_wrlock(&(second_first ? m->dir2 : m->dir)->content);
-	pthread_rwlock_wrlock(&(second_first ? m->dir : m->dir2)->content);
+	mem_lock_write(&(second_first ? m->dir2 : m->dir)->content);
+	mem_lock_write(&(second_first ? m->dir : m->dir2)->content);
 }
 
 static void moving_unlock(struct moving *m)
 {
-	pthread_rwlock_unlock(&m->dir->content);
+	mem_unlock(&m->dir->content);
 	if (m->dir == m->dir2)
 		return;
-	pthread_rwlock_unlock(&m->dir2->content);
+	mem_unlock(&m->dir2->content);
 	pthread_mutex_unlock(&m->mem->rename);
 }
 
