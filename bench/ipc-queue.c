@@ -105,7 +105,9 @@ static void rcqb_free(struct queue *queue)
 
 static void rcqb_put_item(struct queue *queue, unsigned item)
 {
-	rcqb_put(((struct rcqb_queue *)queue)->ring, SHIFT, item);
+	struct rcqb_queue *q = (struct rcqb_queue *)queue;
+
+	rcqb_put(q->ring, SHIFT, &q->head, item);
 }
 
 static unsigned rcqb_take_item(struct queue *queue)

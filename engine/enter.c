@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -179,6 +180,7 @@ static int join(int connection, const struct entry *e, pid_t child, bool listed)
 
 static int run(int connection, struct entry *e, bool listed)
 {
+	_cleanup_(close_p) int self = pidfd_open(getpid(), 0);
 	sigset_t signals;
 	pid_t child;
 	int r;
@@ -193,6 +195,7 @@ static int run(int connection, struct entry *e, bool listed)
 	child = fork();
 	if (child == 0)
 		child_run(e);
+	setns(self, CLONE_NEWPID); /* what else this process starts is the host's again */
 	close(e->go[0]);
 	if (child < 0) {
 		close(e->go[1]);

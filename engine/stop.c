@@ -30,6 +30,7 @@ static const int step_ms[] = {
 	[STOP_SERVICE_KILL] = 10 * 1000,
 	[STOP_GROUPS] = 20,
 	[STOP_GROUPS_FORCE] = 0,
+	[STOP_DONE] = 0,
 };
 
 static void init_signal(struct pool *pool, int signal)

@@ -126,8 +126,11 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		ops_status(&op, -ESTALE);
 		return;
 	}
+	if (!strcmp(name, "/")) /* no name: O_TMPFILE; see transport.c */
+		r = vfs_tmpfile(&op.c, dir, mode, fi->flags, &ofd, &entry);
+	else
+		r = vfs_create(&op.c, dir, name, mode, fi->flags, NULL, &ofd, &entry);
 	pm = dir_mode(&op, dir);
-	r = vfs_create(&op.c, dir, name, mode, fi->flags, NULL, &ofd, &entry);
 	if (r == -EEXIST && !(fi->flags & O_EXCL))
 		r = create_existing(&op, dir, name, fi, &ofd, &entry);
 	inode_unref(dir);

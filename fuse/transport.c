@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the library and /dev/fuse. Two things that the library does not know are done here, on the bytes:
+ * Between the library and /dev/fuse. Three things that the library does not know are done here, on the bytes:
  *
  *  - INIT's answer asks for more: shared mappings of files opened for direct I/O (FUSE 7.39).
+ *  - TMPFILE (7.37) is CREATE with the name "/", in question and answer; it is handed on as that.
  *  - A service that takes over a connection from a dead one gets no INIT. It is made up from what the first
  *    one was, so that the library negotiates the same, and its answer is kept from the kernel.
  */
@@ -14,7 +15,8 @@
 #include "fuse/door-internal.h"
 
 /* From the protocol (linux/fuse.h, 7.45), where Debian 12's header is older. */
-enum { OPCODE_INIT = 26, FLAG_INIT_EXT = 1 << 30, FLAG2_DIRECT_IO_ALLOW_MMAP = 1 << 4 };
+enum { OPCODE_INIT = 26, OPCODE_CREATE = 35, OPCODE_TMPFILE = 51 };
+enum { FLAG_INIT_EXT = 1 << 30, FLAG2_DIRECT_IO_ALLOW_MMAP = 1 << 4 };
 
 struct in_header {
 	uint32_t len, opcode;
@@ -71,6 +73,8 @@ static ssize_t transport_read(int fd, void *buf, size_t size, void *userdata)
 		return init_replay(door, buf, size);
 	}
 	n = read(fd, buf, size);
+	if (n >= (ssize_t)sizeof(*header) && header->opcode == OPCODE_TMPFILE)
+		header->opcode = OPCODE_CREATE;
 	if (n >= (ssize_t)(sizeof(*header) + offsetof(struct init_in, unused)) && header->opcode == OPCODE_INIT)
 		memcpy(door->init, header + 1, 5 * sizeof(uint32_t));
 	return n;

@@ -33,6 +33,7 @@ enum {
 	REFUSED_MAX = 8192,
 	LOOKS = 16,          /* at the slot between two looks at the clock, which costs as much as one */
 	LOOKS_QUICK = 32,    /* at the slot before the first look at the clock */
+	DELAY_MAX = 12,      /* pauses before the first look */
 	QUICK_CALLS = 32,    /* for which we believe that we are still on the same core */
 	FIRST_SLEEP_MS = 1,
 	PATIENCE_MS = 20,    /* until a request that is not taken is reported */
@@ -192,17 +193,36 @@ static int wait_looks(const struct wire_slot *slot, unsigned looks)
 	return 0;
 }
 
+/*
+ * The common case: the reply comes as soon as the last ones did. Every look takes the slot's cache line from the
+ * worker, who then needs it back for the reply: so the first look is made when the reply should be there.
+ */
+static int wait_quick(struct front_pace *pace, const struct wire_slot *slot)
+{
+	for (unsigned i = 0; i < pace->delay; i++)
+		sys_pause();
+	if (wait_looks(slot, 1)) {
+		if (pace->delay)
+			pace->delay--;
+	} else {
+		if (!wait_looks(slot, LOOKS_QUICK))
+			return 0;
+		if (pace->delay < DELAY_MAX)
+			pace->delay++;
+	}
+	if (pace->missed | pace->backoff)
+		pace->missed = pace->backoff = 0;
+	return 1;
+}
+
 /* True when the reply is there. */
 static int wait_spin(const struct front *f, struct front_pace *pace, const struct route *route,
 		     const struct wire_slot *slot)
 {
 	uint64_t start, took, spin;
 
-	if (wait_looks(slot, LOOKS_QUICK)) {
-		if (pace->missed | pace->backoff)
-			pace->missed = pace->backoff = 0;
+	if (wait_quick(pace, slot))
 		return 1;
-	}
 	start = sys_cycles();
 	spin = pace_spin(f, pace, route);
 	do {
@@ -281,10 +301,14 @@ static unsigned wait_complain(struct front *f, struct front_session *s, struct w
 int front_wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible)
 {
 	struct wire_slot *slot = front_slot(s, index);
-	int64_t until = sys_now() + FIRST_SLEEP_MS * 1000000;
 	unsigned complaints = 0;
 	uint32_t state;
+	int64_t until;
 
+	/* On our own core the worker may have run as soon as it was called. */
+	if (front_slot_state(slot) == WIRE_SLOT_DONE)
+		return 0;
+	until = sys_now() + FIRST_SLEEP_MS * 1000000;
 	s->claim[index].owner = (uint32_t)sys_gettid();
 	wait_call_spare(f, s, slot);
 	while ((state = wait_announce(slot)) != WIRE_SLOT_DONE) {

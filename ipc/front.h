@@ -58,7 +58,8 @@ struct front_pace {
 	uint32_t refused; /* calls to go before we ask another core's worker to spin again */
 	uint32_t backoff;
 	uint32_t missed;  /* requests in a row that spinning workers did not take in time */
-	uint8_t pad[20];
+	uint32_t delay;   /* pauses before the first look for the reply */
+	uint8_t pad[16];
 };
 
 /* In memory of zeros, aligned to 64, that a fork's child finds zeroed (but for `table`, which it inherits). */

@@ -244,10 +244,14 @@ static inline int rcqb_recover(struct rcqb_consumer *c)
 
 /* ---- 2. both ends trusted, many consumers ----------------------------------------------------- */
 
-/* The consumers' end, shared by them; a cache line of its own. */
+/* The consumers' end, shared by them. */
 struct rcqb_head {
-	uint64_t ticket;
+	uint64_t ticket; /* the next one of dequeue */
 	uint8_t pad[RCQB_LINE - 8];
+	uint32_t bell;     /* futex of consumers that found nothing */
+	uint32_t sleepers; /* how many they are */
+	uint32_t waking;   /* one of them was woken and has not looked yet: it needs no other */
+	uint8_t pad2[RCQB_LINE - 12];
 };
 
 /* The half of a slot's word that says turn, full and waiter: a futex. (x86-64 is little-endian.) */
@@ -256,17 +260,51 @@ static inline uint32_t *rcqb_futex(struct rcqb_slot *slot)
 	return (uint32_t *)&slot->word + 1;
 }
 
-/* Waits for room as long as it takes. */
-static inline void rcqb_put(struct rcqb *ring, unsigned shift, uint64_t item)
+/* Some producer has a ticket that no consumer has. */
+static inline int rcqb_waiting(struct rcqb *ring, struct rcqb_head *head)
 {
-	uint64_t ticket = __atomic_fetch_add(&ring->tail, 1, __ATOMIC_RELAXED);
+	return (int64_t)(__atomic_load_n(&ring->tail, __ATOMIC_SEQ_CST) -
+			 __atomic_load_n(&head->ticket, __ATOMIC_SEQ_CST)) > 0;
+}
+
+/*
+ * Wakes a sleeping consumer, unless one is on its way. To be called after a full barrier that follows the draw of
+ * the ticket. Partner: rcqb_sleep. Either we see the sleeper or it sees the ticket; if we see `waking`, the
+ * one who is woken clears it, and then sees the ticket. (It may have left before it was woken: so who goes
+ * to sleep clears it, too.)
+ */
+static inline void rcqb_wake(struct rcqb_head *head)
+{
+	if (!__atomic_load_n(&head->sleepers, __ATOMIC_SEQ_CST) || __atomic_load_n(&head->waking, __ATOMIC_SEQ_CST) ||
+	    __atomic_exchange_n(&head->waking, 1, __ATOMIC_SEQ_CST))
+		return;
+	__atomic_fetch_add(&head->bell, 1, __ATOMIC_SEQ_CST);
+	sys_futex_wake(&head->bell, 1);
+}
+
+static inline void rcqb_sleep(struct rcqb *ring, struct rcqb_head *head)
+{
+	uint32_t bell = __atomic_load_n(&head->bell, __ATOMIC_SEQ_CST);
+
+	__atomic_fetch_add(&head->sleepers, 1, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&head->waking, 0, __ATOMIC_SEQ_CST);
+	if (!rcqb_waiting(ring, head))
+		sys_futex_wait(&head->bell, bell, NULL);
+	__atomic_fetch_sub(&head->sleepers, 1, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&head->waking, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Waits for room as long as it takes. */
+static inline void rcqb_put(struct rcqb *ring, unsigned shift, struct rcqb_head *head, uint64_t item)
+{
+	uint64_t ticket = __atomic_fetch_add(&ring->tail, 1, __ATOMIC_SEQ_CST);
 	struct rcqb_slot *slot = rcqb_slot(ring, shift, ticket);
 	const uint64_t empty = rcqb_empty(shift, ticket);
 	uint64_t word = empty;
 
-	/* Releases what the caller wrote before to the load in rcqb_take. */
+	/* Releases what the caller wrote before to the load in rcqb_slot_take. */
 	while (!__atomic_compare_exchange_n(&slot->word, &word, empty | RCQB_FULL | (item & RCQB_ITEM_MASK), 0,
-					    __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
 		if (word == (empty | RCQB_WAITER))
 			continue;
 		word = empty;
@@ -274,19 +312,20 @@ static inline void rcqb_put(struct rcqb *ring, unsigned shift, uint64_t item)
 	}
 	if (word & RCQB_WAITER)
 		sys_futex_wake(rcqb_futex(slot), 1);
+	else
+		rcqb_wake(head);
 }
 
-/* Takes the item of the next ticket; waits for it as long as it takes: `spins` looks, then asleep. */
-static inline uint64_t rcqb_take(struct rcqb *ring, unsigned shift, struct rcqb_head *head, unsigned spins)
+/* The item of a ticket: it is there, or its producer is about to fill it, or it is the next one to come. */
+static inline uint64_t rcqb_slot_take(struct rcqb *ring, unsigned shift, uint64_t ticket, unsigned looks)
 {
-	uint64_t ticket = __atomic_fetch_add(&head->ticket, 1, __ATOMIC_RELAXED);
 	struct rcqb_slot *slot = rcqb_slot(ring, shift, ticket);
 	const uint64_t empty = rcqb_empty(shift, ticket);
 	uint64_t word;
 
 	while (word = __atomic_load_n(&slot->word, __ATOMIC_ACQUIRE), !rcqb_is_full(word, shift, ticket)) {
-		if (spins) {
-			spins--;
+		if (looks) {
+			looks--;
 			sys_pause();
 		} else if (rcqb_is_behind(word, empty)) {
 			sys_yield(); /* more consumers than slots: the last lap's has not come yet */
@@ -301,9 +340,22 @@ static inline uint64_t rcqb_take(struct rcqb *ring, unsigned shift, struct rcqb_
 	return word & RCQB_ITEM_MASK;
 }
 
-/* Something may be there to take; a hint. */
-static inline int rcqb_waiting(const struct rcqb *ring, const struct rcqb_head *head)
+/*
+ * Takes an item; waits for it as long as it takes: so many looks, then asleep. A ticket is drawn when there seems to
+ * be something for it, so that who is awake takes all there is, and who sleeps is not in the way.
+ */
+static inline uint64_t rcqb_take(struct rcqb *ring, unsigned shift, struct rcqb_head *head, unsigned looks)
 {
-	return __atomic_load_n(&ring->tail, __ATOMIC_RELAXED) !=
-	       __atomic_load_n(&head->ticket, __ATOMIC_RELAXED);
+	uint64_t item;
+
+	for (unsigned i = 0; !rcqb_waiting(ring, head); i++) {
+		if (i < looks)
+			sys_pause();
+		else
+			rcqb_sleep(ring, head);
+	}
+	item = rcqb_slot_take(ring, shift, __atomic_fetch_add(&head->ticket, 1, __ATOMIC_SEQ_CST), looks);
+	if (rcqb_waiting(ring, head))
+		rcqb_wake(head);
+	return item;
 }

@@ -31,6 +31,8 @@ static int dup_onto(struct preload_regs *r, int cloexec)
 
 	if ((uint32_t)fd == (uint32_t)onto)
 		return 0;
+	if (process.closing && !sys_failed(sys3(__NR_fcntl, (long)fd, F_GETFD, 0)))
+		process_closing(onto);
 	if (!fd_is_ours(fd) && !fd_is_ours(onto) && !process.posix_locked) {
 		if ((uint32_t)onto < FD_MAX && !fd_is(onto, FD_UNKNOWN))
 			fd_take((uint32_t)onto);

@@ -76,6 +76,7 @@ int call_close(struct preload_regs *r)
 {
 	uint64_t fd = r->a[0];
 
+	process_closing(fd);
 	if ((uint32_t)fd >= FD_MAX)
 		return 0;
 	if (process.posix_locked && !fd_is(fd, FD_FOREIGN))
@@ -98,6 +99,8 @@ int call_close_range(struct preload_regs *r)
 		process_limit(NO_PLACEHOLDERS);
 	if (r->a[2] & CLOSE_RANGE_CLOEXEC)
 		return 0;
+	for (fd = (uint32_t)r->a[0]; process.closing && fd <= last && fd < FD_MAX; fd++)
+		process_closing(fd);
 	for (fd = (uint32_t)r->a[0]; fd <= last && fd < process.fd_top; fd++) {
 		if (!process.posix_locked && FD_STATE(fd_entry(fd)) == FD_UNKNOWN)
 			continue;

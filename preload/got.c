@@ -108,6 +108,14 @@ static uintptr_t symbol_find(const struct link_object *object, const struct dyna
 	}
 }
 
+uintptr_t got_function(const struct link_object *object, const char *name)
+{
+	struct dynamic d;
+
+	dynamic_read(&d, object);
+	return symbol_find(object, &d, name);
+}
+
 static void originals_find(const struct link_object *libc)
 {
 	const char *name = names;

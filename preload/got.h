@@ -18,5 +18,8 @@
 	X(264, renameat) X(267, readlinkat) X(280, utimensat) X(292, dup3) X(332, statx)           \
 	X(439, faccessat)
 
+/* The address of a function that an object defines; 0: it does not. */
+uintptr_t got_function(const struct link_object *object, const char *name);
+
 /* Redirects calls of those functions from the program and its libraries. Returns enum preload_coverage. */
 uint32_t got_redirect(const struct start_info *info);

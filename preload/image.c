@@ -59,18 +59,21 @@ static int auxv_from_proc(struct start_info *info)
 	return 0;
 }
 
+const struct link_object *image_objects(void)
+{
+	const struct link_debug *debug = &_dl_debug_addr ? _dl_debug_addr : &_r_debug;
+
+	return debug ? debug->objects : NULL;
+}
+
 int start_info_find(struct start_info *ret_info, char **envp)
 {
-	struct start_info info = {.envp = envp};
-	const struct link_debug *debug = &_r_debug;
+	struct start_info info = {.envp = envp, .objects = image_objects()};
 
-	if (&_dl_debug_addr) { /* musl */
-		debug = _dl_debug_addr;
+	if (&_dl_debug_addr) /* musl */
 		info.envp = &__environ ? __environ : NULL;
-	}
-	if (!debug || !debug->objects)
+	if (!info.objects)
 		return -ENOENT;
-	info.objects = debug->objects;
 	if (on_stack(info.envp)) {
 		char **end = info.envp;
 

@@ -41,6 +41,9 @@ struct image {
 	uint32_t part; /* enum image_part */
 };
 
+/* All that is loaded, the main program first; NULL: nobody says. */
+const struct link_object *image_objects(void);
+
 /* `envp` as the constructor got it, where it gets one (glibc). 0 or -errno. */
 int start_info_find(struct start_info *ret_info, char **envp);
 

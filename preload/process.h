@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include "libfs/fs.h"
 #include "preload/dispatch.h"
@@ -68,6 +69,8 @@ struct process {
 	uint32_t cwd;          /* preload/path.c */
 	uint32_t cwd_file;
 	uint32_t mount_checked, mount_good; /* bits: the mount's path leads to the mount in this process */
+	/* Wants to know of a descriptor before it is closed or replaced: preload/aio.c, once it is used. */
+	void (*closing)(uint32_t fd);
 	struct counters counters;
 	uint32_t fd[FD_MAX]; /* preload/fd.h */
 } __attribute__((aligned(4096))); /* whole pages, and nothing else in them */
@@ -107,6 +110,13 @@ void process_size_limit_changed(void);
 static inline int process_strict(void)
 {
 	return process_kept.mode == MODE_STRICT;
+}
+
+/* A descriptor, of whomever, is about to be closed or replaced by the program. */
+static inline void process_closing(uint64_t fd)
+{
+	if (__builtin_expect(process.closing != NULL, 0))
+		process.closing((uint32_t)fd);
 }
 
 /* In strict mode ends the program, saying what was broken; else does nothing. */

@@ -20,6 +20,7 @@
 #include "service/control.h"
 #include "service/cred.h"
 #include "service/perm.h"
+#include "service/sandbox.h"
 #include "service/service.h"
 
 static void limits_raise(void)
@@ -114,6 +115,11 @@ int main(int argc, char **argv)
 	r = boot_receive(&boot);
 	if (r == 0)
 		r = boot_apply(&boot, &service);
+	if (r == 0) {
+		r = sandbox_enter();
+		if (r < 0)
+			snprintf(boot.error, sizeof(boot.error), "give up privileges: %s", strerror(-r));
+	}
 	if (r == 0)
 		r = service_start(&boot, &service);
 	if (r < 0) {

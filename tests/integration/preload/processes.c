@@ -10,6 +10,13 @@ extern char **environ;
 
 static char buf[256];
 
+static void grandchild(int fd)
+{
+	CHILD {
+		EQUAL(write(fd, "grandchild ", 11), 11);
+	}
+}
+
 static void offset_is_shared(void)
 {
 	int fd = open(at("f"), O_RDWR | O_CREAT | O_TRUNC, 0644);
@@ -18,9 +25,7 @@ static void offset_is_shared(void)
 	CHILD {
 		EQUAL(lseek(fd, 0, SEEK_CUR), 7);
 		EQUAL(write(fd, "child ", 6), 6);
-		CHILD {
-			EQUAL(write(fd, "grandchild ", 11), 11);
-		}
+		grandchild(fd);
 	}
 	EQUAL(write(fd, "end", 3), 3);
 	holds(at("f"), "parent child grandchild end");

@@ -123,8 +123,10 @@ int main(int argc, char **argv)
 	const char *mood = getenv("FAKE_SERVICE") ? getenv("FAKE_SERVICE") : "";
 	struct json_object *message = receive();
 
-	if (!strcmp(mood, "exit"))
+	if (!strcmp(mood, "exit")) {
+		json_object_put(message);
 		return 7;
+	}
 	if (!strcmp(mood, "fail"))
 		wrong("the fake fails as it was told");
 	check_boot(message);

@@ -106,15 +106,50 @@ static int parent_of(int pid)
 	return parent;
 }
 
-/* Processes that have our directory in their environment and are no zombies, us and our shells not counted. */
+static size_t read_proc(const char *pid, const char *name, char *buf, size_t size)
+{
+	char path[300];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+	f = fopen(path, "r");
+	if (f) {
+		n = fread(buf, 1, size - 1, f);
+		fclose(f);
+	}
+	buf[n] = '\0';
+	return n;
+}
+
+/* Is it one of ours: not a zombie, and born with our directory in its environment? */
+static int is_ours(const char *pid)
+{
+	static char text[64 * 1024];
+	char mark[PATH_MAX + 32];
+	size_t n = read_proc(pid, "environ", text, sizeof(text));
+
+	snprintf(mark, sizeof(mark), "POLYTROPON_RUN=%s/run", base);
+	return n && memmem(text, n, mark, strlen(mark)) && atoi(pid) != getpid();
+}
+
+/* Engines, reapers, inits, services and programs of ours; `output` names them. */
 static int processes_left(void)
 {
-	run("for p in /proc/[0-9]*; do "
-	    "[ \"$(tr '\\0' '\\n' < $p/environ 2>/dev/null | grep -c '^POLYTROPON_RUN='\"$POLYTROPON_RUN\")\" = 1 ] && "
-	    "[ \"$(tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -cE 'polytropon|init of pool|fake-service|sleep')\" = 1 ] && "
-	    "echo $p $(tr '\\0' ' ' < $p/cmdline); done 2>/dev/null; true");
-	return !!strstr(output, "polytropon engine") + !!strstr(output, "reaper") + !!strstr(output, "init of pool") +
-	       !!strstr(output, "polytropon-service") + !!strstr(output, "sleep");
+	DIR *dir = opendir("/proc");
+	struct dirent *d;
+	char line[256];
+	int n = 0;
+
+	output[0] = '\0';
+	while ((d = readdir(dir)))
+		if (d->d_name[0] >= '1' && d->d_name[0] <= '9' && is_ours(d->d_name)) {
+			n++;
+			read_proc(d->d_name, "cmdline", line, sizeof(line));
+			snprintf(output + strlen(output), sizeof(output) - strlen(output), "%s %s\n", d->d_name, line);
+		}
+	closedir(dir);
+	return n;
 }
 
 static int traces_left(int engine)

@@ -120,7 +120,7 @@ static void *put_all(void *arg)
 	struct member *m = arg;
 
 	for (unsigned i = 0; i < ITEMS; i++)
-		rcqb_put(m->crowd->ring, m->crowd->shift, item_of(m->number, i));
+		rcqb_put(m->crowd->ring, m->crowd->shift, &m->crowd->head, item_of(m->number, i));
 	return NULL;
 }
 
