@@ -138,8 +138,8 @@ static double measure_pipes(void *arg)
 static void with_service(const struct bench *b, int one_core, const struct bench_case *c, int count)
 {
 	char *dir = server_dir_new();
-	struct server_config config = {.dir = dir, .cpus = b->cpus, .queues = one_core ? 1 : 2, .workers = 2, .pin = 1,
-		.one_core = one_core};
+	struct server_config config = {.dir = dir, .cpus = b->cpus, .queues = one_core ? 1 : 2, .workers = 2,
+		.pin = 1, .one_core = one_core};
 	pid_t pid = server_fork(&config);
 
 	front = calloc(1, sizeof(*front));

@@ -31,7 +31,7 @@ struct build_mount {
 	const char *path; /* as the spec has it */
 	char real[PATH_MAX];
 	struct fuse_mount fuse; /* device -1: none */
-	bool nested;      /* inside another mount of this pool */
+	bool nested;            /* inside another mount of this pool */
 };
 
 struct build {
@@ -68,7 +68,8 @@ static int enter_limits(struct build *b)
 	return group_join(b->group, getpid(), &b->error);
 }
 
-/* The service gets the directory, not its path: whatever is mounted there later, it is the one that was meant. */
+/* The service gets the directory, not its path: whatever is mounted there later, it is the one that was
+ * meant. */
 static int open_host(const char *type, struct json_object *config, void *arg)
 {
 	struct build *b = arg;
@@ -106,10 +107,11 @@ static void make_fuse(struct build *b)
 	for (size_t i = 0; i < b->mount_count; i++) {
 		if (mount_fuse(b->pool, &b->mount[i].fuse, &why) == 0)
 			continue;
-		json_say(b->warnings,
-			 "no FUSE mount at '%s': %s; static programs and whatever the preload library hands to the "
-			 "kernel will not see its files",
-			 b->mount[i].path, why.text);
+		json_say(
+			b->warnings,
+			"no FUSE mount at '%s': %s; static programs and whatever the preload library hands to the "
+			"kernel will not see its files",
+			b->mount[i].path, why.text);
 	}
 }
 
@@ -164,11 +166,12 @@ static int make_mount_points(struct build *b)
 		if (r == 0 && strlen(m->real) >= WIRE_MOUNT_PATH_MAX)
 			r = error_errno(&b->error, ENAMETOOLONG, "mount point '%s'", m->real);
 		if (r == 0 && (!strcmp(b->dir_path, m->real) || is_inside(b->dir_path, m->real)))
-			r = error_set(&b->error, -EBUSY, "mount point '%s' would hide the pool's own '%s'", m->path,
-				      b->dir_path);
+			r = error_set(&b->error, -EBUSY, "mount point '%s' would hide the pool's own '%s'",
+				      m->path, b->dir_path);
 		for (size_t k = 0; k < i && r == 0; k++)
 			if (!strcmp(m->real, b->mount[k].real))
-				r = error_set(&b->error, -EBUSY, "mount points '%s' and '%s' are one directory",
+				r = error_set(&b->error, -EBUSY,
+					      "mount points '%s' and '%s' are one directory",
 					      b->mount[k].path, m->path);
 	}
 	return r;
@@ -182,7 +185,8 @@ static int attach(struct build *b, bool nested)
 		if (b->mount[i].nested == nested && b->mount[i].fuse.mount >= 0)
 			r = mount_attach(b->mount[i].fuse.mount, b->mount[i].real, &b->error);
 	if (r == -ENOENT && nested)
-		r = error_set(&b->error, r, "%s (a mount point inside another mount is a directory of that mount)",
+		r = error_set(&b->error, r,
+			      "%s (a mount point inside another mount is a directory of that mount)",
 			      strdupa(b->error.text));
 	return r;
 }
@@ -243,8 +247,8 @@ static int write_file(pid_t pid, const char *name, const char *text)
 }
 
 /*
- * Ids mean the same inside and outside, so that both doors show the same owners; what the namespace takes away
- * is every capability over the host.
+ * Ids mean the same inside and outside, so that both doors show the same owners; what the namespace takes
+ * away is every capability over the host.
  */
 static int map_users(struct build *b)
 {
@@ -267,10 +271,13 @@ static int own_proc(struct build *b)
 	if (setns(b->init_fd, CLONE_NEWPID) < 0)
 		return error_errno(&b->error, errno, "enter the pool's PID namespace");
 	pid = fork();
-	if (pid == 0)
-		_exit(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? errno : 0);
+	if (pid == 0) {
+		status = mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+		_exit(status < 0 ? errno : 0);
+	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)
-		return error_errno(&b->error, pid < 0 ? errno : WEXITSTATUS(status), "mount '/proc' for the pool");
+		return error_errno(&b->error, pid < 0 ? errno : WEXITSTATUS(status),
+				   "mount '/proc' for the pool");
 	return 0;
 }
 
@@ -301,6 +308,9 @@ static int build(struct build *b)
 		r = spawn_init(b);
 	if (r == 0)
 		r = map_users(b);
+	/* A pool that exceeds its memory loses a program, not all of them. */
+	if (r == 0)
+		write_file(b->init, "oom_score_adj", "-1000");
 	return r < 0 ? r : own_proc(b);
 }
 
@@ -322,7 +332,7 @@ static int answer(struct build *b)
 {
 	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
 	int fds[BUILD_FDS + BUILD_HOSTS_MAX + WIRE_MOUNTS_MAX] = {
-		[BUILD_INIT] = b->init_fd, [BUILD_HOLD] = b->hold,          [BUILD_DIR] = b->dir.dir,
+		[BUILD_INIT] = b->init_fd,    [BUILD_HOLD] = b->hold,         [BUILD_DIR] = b->dir.dir,
 		[BUILD_TABLE] = b->dir.table, [BUILD_LISTEN] = b->dir.listen,
 	};
 	size_t n = BUILD_FDS;

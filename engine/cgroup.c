@@ -13,8 +13,8 @@
 
 static const struct controller {
 	const char *name;
-	const char *limit;    /* key of the spec */
-	const char *file[2];  /* by version, 1 and 2 */
+	const char *limit;   /* key of the spec */
+	const char *file[2]; /* by version, 1 and 2 */
 } controllers[GROUP_CONTROLLERS] = {
 	[GROUP_CPUSET] = {"cpuset", "cpus", {"cpuset.cpus", "cpuset.cpus"}},
 	[GROUP_CPU] = {"cpu", "cpu_weight", {"cpu.shares", "cpu.weight"}},
@@ -38,7 +38,8 @@ void groups_init(void)
 		return;
 	for (int i = 0; i < GROUP_CONTROLLERS; i++) {
 		char file[PATH_MAX];
-		if (mounted[i].path || cgroup_get_subsys_mount_point(controllers[i].name, &mounted[i].path) != 0)
+		if (mounted[i].path ||
+		    cgroup_get_subsys_mount_point(controllers[i].name, &mounted[i].path) != 0)
 			continue;
 		snprintf(file, sizeof(file), "%s/cgroup.controllers", mounted[i].path);
 		mounted[i].unified = access(file, F_OK) == 0;
@@ -132,10 +133,13 @@ static int delete_one(int i, const char *name, int flags)
 static void not_enforced(int i, const char *value, const char *why, struct json_object *warnings)
 {
 	json_say(warnings, "the limit %s=%s is not enforced: %s%s", controllers[i].limit, value, why,
-		 i == GROUP_CPUSET ? "; its processes are bound to these cores instead, which they may change" : "");
+		 i == GROUP_CPUSET ?
+			 "; its processes are bound to these cores instead, which they may change" :
+			 "");
 }
 
-void group_make(struct group *group, const char *name, struct json_object *spec, struct json_object *warnings)
+void group_make(struct group *group, const char *name, struct json_object *spec,
+		struct json_object *warnings)
 {
 	char why[256];
 
@@ -145,7 +149,8 @@ void group_make(struct group *group, const char *name, struct json_object *spec,
 		const char *value = json_string(spec, controllers[i].limit);
 		int r;
 		if (!mounted[i].path) {
-			snprintf(why, sizeof(why), "the host has no cgroup controller '%s'", controllers[i].name);
+			snprintf(why, sizeof(why), "the host has no cgroup controller '%s'",
+				 controllers[i].name);
 			if (value)
 				not_enforced(i, value, why, warnings);
 			continue;
@@ -174,7 +179,8 @@ int group_join(const struct group *group, pid_t pid, struct error *error)
 			r = cgroup_attach_task_pid(g, pid);
 		cgroup_free(&g);
 		if (r != 0)
-			return error_set(error, -EIO, "cgroup '%s/%s': %s", mounted[i].path, group->name, reason(r));
+			return error_set(error, -EIO, "cgroup '%s/%s': %s", mounted[i].path, group->name,
+					 reason(r));
 	}
 	return 0;
 }
@@ -186,11 +192,13 @@ int group_limit(const struct group *group, const char *key, const char *value, s
 		if (strcmp(controllers[i].limit, key))
 			continue;
 		if (!(group->have & 1u << i))
-			return error_set(error, -EOPNOTSUPP, "'%s' cannot be set: the pool has no cgroup of controller '%s'",
+			return error_set(error, -EOPNOTSUPP,
+					 "'%s' cannot be set: the pool has no cgroup of controller '%s'",
 					 key, controllers[i].name);
 		r = create(i, group->name, value);
-		return r == 0 ? 0 : error_set(error, -EIO, "'%s=%s': cgroup '%s/%s': %s", key, value,
-					      mounted[i].path, group->name, reason(r));
+		return r == 0 ? 0 :
+				error_set(error, -EIO, "'%s=%s': cgroup '%s/%s': %s", key, value,
+					  mounted[i].path, group->name, reason(r));
 	}
 	return error_set(error, -EINVAL, "'%s' is not a limit", key);
 }
@@ -211,7 +219,8 @@ void group_kill(const struct group *group)
 
 int group_remove(struct group *group, bool force)
 {
-	int flags = force ? CGFLAG_DELETE_IGNORE_MIGRATION | CGFLAG_DELETE_RECURSIVE : CGFLAG_DELETE_EMPTY_ONLY;
+	int flags =
+		force ? CGFLAG_DELETE_IGNORE_MIGRATION | CGFLAG_DELETE_RECURSIVE : CGFLAG_DELETE_EMPTY_ONLY;
 
 	for (int i = 0; i < GROUP_CONTROLLERS; i++) {
 		if (!(group->have & 1u << i))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A pool's control groups: one named polytropon/<pool> under each of cpuset, cpu and memory that the host has,
- * in a v1 hierarchy or in the unified one.
+ * A pool's control groups: one named polytropon/<pool> under each of cpuset, cpu and memory that the host
+ * has, in a v1 hierarchy or in the unified one.
  *
  * A controller that is missing or refuses costs its limit, never the pool: what is not enforced is said.
  */
@@ -28,8 +28,10 @@ void groups_init(void);
 /* Removes what engines that were killed left behind: empty groups whose engine is gone. */
 void groups_clean(void);
 
-/* Makes the groups with the limits of the spec; appends to warnings a sentence for each that is not enforced. */
-void group_make(struct group *group, const char *name, struct json_object *spec, struct json_object *warnings);
+/* Makes the groups with the limits of the spec; appends to warnings a sentence for each that is not
+ * enforced. */
+void group_make(struct group *group, const char *name, struct json_object *spec,
+		struct json_object *warnings);
 /* 0 or -errno; a controller that refuses is an error here: the process would escape a limit. */
 int group_join(const struct group *group, pid_t pid, struct error *error);
 /* Changes `cpu_weight` or `memory` of a live group. */

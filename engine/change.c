@@ -39,7 +39,8 @@ static struct json_object *layer_find(struct json_object *stack, const char *typ
 	return search.config;
 }
 
-static int option_check(const char *type, const char *name, const struct ls_option **ret, struct error *error)
+static int option_check(const char *type, const char *name, const struct ls_option **ret,
+			struct error *error)
 {
 	const struct ls_type *layer = ls_type_find(type);
 	const char *names[SPEC_KEYS_MAX + 1] = {}, *near;
@@ -48,22 +49,28 @@ static int option_check(const char *type, const char *name, const struct ls_opti
 	for (const struct ls_option *o = layer ? layer->options : NULL; o && o->name; o++) {
 		if (!strcmp(o->name, name)) {
 			*ret = o;
-			return o->live ? 0 : error_set(error, -EINVAL,
-						       "'%s.%s' cannot be changed while the pool runs", type, name);
+			return o->live ? 0 :
+					 error_set(error, -EINVAL,
+						   "'%s.%s' cannot be changed while the pool runs", type,
+						   name);
 		}
 		if (o->live && n < SPEC_KEYS_MAX)
 			names[n++] = o->name;
 	}
 	near = ls_nearest(name, names);
-	return error_set(error, -EINVAL, near ? "layer '%s' has no option '%s'; did you mean '%s'?" :
-						"layer '%s' has no option '%s'", type, name, near);
+	return error_set(error, -EINVAL,
+			 near ? "layer '%s' has no option '%s'; did you mean '%s'?" :
+				"layer '%s' has no option '%s'",
+			 type, name, near);
 }
 
-/* The layer's table has the check of a value, behind ls_stack_check: ask it about a stack of this layer alone. */
-static int option_value_check(struct json_object *stack, const char *type, const char *option, const char *value,
-			      struct error *error)
+/* The layer's table has the check of a value, behind ls_stack_check: ask it about a stack of this layer
+ * alone. */
+static int option_value_check(struct json_object *stack, const char *type, const char *option,
+			      const char *value, struct error *error)
 {
-	_cleanup_(json_put_p) struct json_object *copy = json_tokener_parse(json_object_to_json_string(stack));
+	_cleanup_(json_put_p) struct json_object *copy =
+		json_tokener_parse(json_object_to_json_string(stack));
 	struct json_object *config = layer_find(copy, type);
 	char sentence[400];
 
@@ -111,13 +118,15 @@ static int resolve_mount(struct json_object *spec, const char *key, struct chang
 
 	json_object_object_foreach(mounts, path, stack) {
 		size_t n = strlen(path);
-		if (!strncmp(key, path, n) && key[n] == '.' && split(key + n + 1, type, sizeof(type), &option))
+		if (!strncmp(key, path, n) && key[n] == '.' &&
+		    split(key + n + 1, type, sizeof(type), &option))
 			return resolve_option(stack, path, type, option, c, error);
 		if (count < ARRAY_LEN(names) - 1)
 			names[count++] = path;
 	}
 	near = ls_nearest(key, names);
-	return error_set(error, -EINVAL, "'mounts.%s' names no mount's option; write mounts.%s.LAYER.OPTION", key,
+	return error_set(error, -EINVAL,
+			 "'mounts.%s' names no mount's option; write mounts.%s.LAYER.OPTION", key,
 			 near ? near : names[0]);
 }
 
@@ -132,9 +141,10 @@ static int resolve_layer(struct json_object *spec, const char *type, const char 
 		if (!layer_find(stack, type))
 			continue;
 		if (found)
-			return error_set(error, -EINVAL,
-					 "'%s.%s' is not clear: '%s' and '%s' have a layer '%s'; write mounts.%s.%s.%s",
-					 type, option, at, path, type, at, type, option);
+			return error_set(
+				error, -EINVAL,
+				"'%s.%s' is not clear: '%s' and '%s' have a layer '%s'; write mounts.%s.%s.%s",
+				type, option, at, path, type, at, type, option);
 		found = stack;
 		at = path;
 	}
@@ -185,7 +195,8 @@ static int unknown(const char *key, struct error *error)
 	for (size_t i = 0; i < n; i++)
 		names[i] = space[i];
 	near = ls_nearest(key, names);
-	return error_set(error, -EINVAL, near ? "unknown key '%s'; did you mean '%s'?" : "unknown key '%s'", key, near);
+	return error_set(error, -EINVAL, near ? "unknown key '%s'; did you mean '%s'?" : "unknown key '%s'",
+			 key, near);
 }
 
 int change_resolve(struct json_object *spec, const char *key, const char *value, struct change *ret,

@@ -67,8 +67,10 @@ static bool client_send_fd(struct client *client, const char *text, size_t len, 
 		struct cmsghdr align;
 	} control = {};
 	struct iovec iov = {(void *)text, len};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
+			     .msg_controllen = sizeof(control.space)};
 
 	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
 		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};

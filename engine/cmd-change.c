@@ -7,15 +7,16 @@
 #include "engine/conversation.h"
 #include "engine/poolfile.h"
 
-static int no_option(const struct command *command, const struct option_row *option, const char *value, void *arg)
+static int no_option(const struct command *command, const struct option_row *option, const char *value,
+		     void *arg)
 {
 	return 0;
 }
 
 /* A call whose answer is wanted; -ENOENT: no engine runs. Otherwise an exit status. */
-static int call(const char *method, struct json_object *parameters, struct json_object **ret)
+static int call_on(int connection, const char *method, struct json_object *parameters,
+		   struct json_object **ret)
 {
-	_cleanup_(close_p) int connection = command_connect();
 	struct error error;
 	int r;
 
@@ -29,6 +30,13 @@ static int call(const char *method, struct json_object *parameters, struct json_
 	if (r != CALL_OK)
 		return complain("%s", error.text) && r == CALL_REFUSED ? EXIT_USAGE : EXIT_OURS;
 	return 0;
+}
+
+static int call(const char *method, struct json_object *parameters, struct json_object **ret)
+{
+	_cleanup_(close_p) int connection = command_connect();
+
+	return call_on(connection, method, parameters, ret);
 }
 
 static struct json_object *pool_list(char **argv)
@@ -94,17 +102,30 @@ int cmd_dump(const struct command *command, char **argv)
 	return yaml_print(reply, stdout) < 0 ? complain("the pools cannot be printed") : 0;
 }
 
+/* With its last pool the engine ends: so does this, so that nothing is left when it says so. */
+static void wait_for_end(int connection)
+{
+	char byte;
+
+	while (read(connection, &byte, 1) > 0)
+		;
+}
+
 int cmd_down(const struct command *command, char **argv)
 {
 	_cleanup_(json_put_p) struct json_object *reply = NULL;
+	_cleanup_(close_p) int connection = -1;
 	int r = options_take(command, &argv, no_option, NULL);
 
 	if (r == 0)
 		r = command_needs_root(command);
 	if (r != 0)
 		return r;
-	r = call("Down", pool_list(argv), &reply);
+	connection = command_connect();
+	r = call_on(connection, "Down", pool_list(argv), &reply);
 	if (r == -ENOENT)
 		return argv[0] ? complain("no pool '%s' runs, nor any other", argv[0]) : 0;
+	if (r == 0 && json_true(reply, "ending"))
+		wait_for_end(connection);
 	return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `run` and `exec`. Without a pool's name `run` makes a throw-away pool: a private engine, child of the command,
- * is asked for it over a socket pair in the words in which the daemon is asked, and ends with the connection.
+ * `run` and `exec`. Without a pool's name `run` makes a throw-away pool: a private engine, child of the
+ * command, is asked for it over a socket pair in the words in which the daemon is asked, and ends with the
+ * connection.
  */
 #include <errno.h>
 #include <limits.h>
@@ -74,7 +75,8 @@ static int take_size(const struct command *command, struct wish *w, const char *
 	return 0;
 }
 
-static int take_option(const struct command *command, const struct option_row *o, const char *value, void *arg)
+static int take_option(const struct command *command, const struct option_row *o, const char *value,
+		       void *arg)
 {
 	struct wish *w = arg;
 	char key[32];
@@ -145,7 +147,8 @@ static int engine_spawn(pid_t *ret_pid)
 
 static int pool_up(int connection, const char *name, struct json_object *spec)
 {
-	struct json_object *parameters = json_object_new_object(), *pools = json_object_new_object(), *result, *warnings;
+	struct json_object *parameters = json_object_new_object(), *pools = json_object_new_object(),
+			   *result, *warnings;
 	_cleanup_(json_put_p) struct json_object *reply = NULL;
 	struct error error;
 	int call;
@@ -159,7 +162,9 @@ static int pool_up(int connection, const char *name, struct json_object *spec)
 	warnings = json_child(result, "warnings", json_type_array);
 	for (size_t i = 0; warnings && i < json_object_array_length(warnings); i++)
 		complain("%s", json_object_get_string(json_object_array_get_idx(warnings, i)));
-	return json_true(result, "ok") ? 0 : complain("the pool did not start: %s", json_string(result, "error"));
+	return json_true(result, "ok") ?
+		       0 :
+		       complain("the pool did not start: %s", json_string(result, "error"));
 }
 
 static int run_throw_away(struct wish *w, char **argv)
@@ -247,7 +252,8 @@ int cmd_run(const struct command *command, char **argv)
 	return r;
 }
 
-static int no_option(const struct command *command, const struct option_row *option, const char *value, void *arg)
+static int no_option(const struct command *command, const struct option_row *option, const char *value,
+		     void *arg)
 {
 	return 0;
 }

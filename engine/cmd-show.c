@@ -11,7 +11,8 @@ const struct option_row json_options[] = {
 	{},
 };
 
-static int take_json(const struct command *command, const struct option_row *option, const char *value, void *arg)
+static int take_json(const struct command *command, const struct option_row *option, const char *value,
+		     void *arg)
 {
 	*(bool *)arg = true;
 	return 0;
@@ -19,7 +20,8 @@ static int take_json(const struct command *command, const struct option_row *opt
 
 static void print_json(struct json_object *json)
 {
-	puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_object_to_json_string_ext(json,
+					    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 /* ---- ps ---------------------------------------------------------------------------------------- */
@@ -107,7 +109,8 @@ static bool is_row(struct json_object *json)
 		return false;
 	json_object_object_foreach(json, key, value) {
 		(void)key;
-		if (json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array))
+		if (json_object_is_type(value, json_type_object) ||
+		    json_object_is_type(value, json_type_array))
 			return false;
 	}
 	return true;
@@ -205,7 +208,8 @@ int cmd_stats(const struct command *command, char **argv)
 		return r;
 	connection = command_connect();
 	if (connection < 0)
-		return connection == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) : EXIT_OURS;
+		return connection == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) :
+					       EXIT_OURS;
 	parameters = json_object_new_object();
 	json_set(parameters, "pool", "%s", pool);
 	if (engine_call(connection, "Stats", parameters, &reply, NULL, &error) != CALL_OK)

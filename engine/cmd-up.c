@@ -88,7 +88,8 @@ static int check_running(const struct pools *p, int connection)
 		const char *name = json_string(json_object_array_get_idx(running, i), "pool");
 		if (!json_object_object_get_ex(p->pools, name, &spec))
 			continue;
-		fprintf(stderr, "%s:%d: pool '%s' runs already\n", p->path, origin_line(&p->origin, spec), name);
+		fprintf(stderr, "%s:%d: pool '%s' runs already\n", p->path, origin_line(&p->origin, spec),
+			name);
 		return EXIT_USAGE;
 	}
 	return 0;
@@ -149,7 +150,8 @@ static int up(const struct pools *p)
 	return status;
 }
 
-static int no_option(const struct command *command, const struct option_row *option, const char *value, void *arg)
+static int no_option(const struct command *command, const struct option_row *option, const char *value,
+		     void *arg)
 {
 	return 0;
 }

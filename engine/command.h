@@ -19,11 +19,11 @@ struct option_row {
 
 struct command {
 	const char *name;
-	const char *arguments; /* for the help */
-	const char *help;      /* one line */
+	const char *arguments;                                  /* for the help */
+	const char *help;                                       /* one line */
 	int (*run)(const struct command *command, char **argv); /* argv without the command's name */
-	const struct option_row *options;                        /* ends with an empty row; NULL: none */
-	const char *more;                                        /* further lines of its help */
+	const struct option_row *options;                       /* ends with an empty row; NULL: none */
+	const char *more;                                       /* further lines of its help */
 };
 
 extern const struct command commands[];
@@ -33,10 +33,11 @@ int complain(const char *format, ...) _printf_(1, 2);
 int misuse(const struct command *command, const char *format, ...) _printf_(2, 3);
 
 /* Takes the value of an option, "" if it has none. 0 or an exit status. */
-typedef int option_fn(const struct command *command, const struct option_row *option, const char *value, void *arg);
+typedef int option_fn(const struct command *command, const struct option_row *option, const char *value,
+		      void *arg);
 /*
- * Takes options off the front of *argv up to "--", which it takes too, or the first other word. 0, or an exit
- * status after a sentence. `--help` prints the help and exits.
+ * Takes options off the front of *argv up to "--", which it takes too, or the first other word. 0, or an
+ * exit status after a sentence. `--help` prints the help and exits.
  */
 int options_take(const struct command *command, char ***argv, option_fn *fn, void *arg);
 

@@ -37,8 +37,10 @@ static int receive(int connection, struct answer *a)
 	while (!a->len || a->text[a->len - 1]) {
 		char *grown = realloc(a->text, a->len + STEP);
 		struct iovec iov = {grown + a->len, STEP};
-		struct msghdr msg = {
-			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+		struct msghdr msg = {.msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = control.space,
+				     .msg_controllen = sizeof(control.space)};
 		ssize_t n;
 		if (!grown)
 			return -ENOMEM;
@@ -87,8 +89,8 @@ static int understand(const char *text, struct json_object **ret, struct error *
 	return CALL_OK;
 }
 
-int engine_call(int connection, const char *method, struct json_object *parameters, struct json_object **ret,
-		int *ret_fd, struct error *error)
+int engine_call(int connection, const char *method, struct json_object *parameters,
+		struct json_object **ret, int *ret_fd, struct error *error)
 {
 	_cleanup_(json_put_p) struct json_object *message = json_object_new_object();
 	struct answer answer = {.fd = -1};

@@ -13,8 +13,8 @@ enum {
 };
 
 /*
- * Calls io.polytropon.<method>; takes the parameters over (NULL: none). CALL_OK with the answer's parameters
- * (and a descriptor, if one came and ret_fd is not NULL), or another enum with a sentence.
+ * Calls io.polytropon.<method>; takes the parameters over (NULL: none). CALL_OK with the answer's
+ * parameters (and a descriptor, if one came and ret_fd is not NULL), or another enum with a sentence.
  */
-int engine_call(int connection, const char *method, struct json_object *parameters, struct json_object **ret,
-		int *ret_fd, struct error *error);
+int engine_call(int connection, const char *method, struct json_object *parameters,
+		struct json_object **ret, int *ret_fd, struct error *error);

@@ -80,7 +80,8 @@ void cpus_print(const cpu_set_t *set, char *buf, size_t size)
 			continue;
 		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, set))
 			last++;
-		len += snprintf(buf + len, size - len, last > i ? "%s%d-%d" : "%s%d", len ? "," : "", i, last);
+		len += snprintf(buf + len, size - len, last > i ? "%s%d-%d" : "%s%d", len ? "," : "", i,
+				last);
 		i = last;
 	}
 }

@@ -45,7 +45,8 @@ void engine_pool_changed(struct engine *engine, struct pool *pool)
 	control_pool_changed(engine, pool);
 }
 
-/* Without pools a daemon is at its end. Its directory goes before the last answer, so that nothing is left then. */
+/* Without pools a daemon is at its end. Its directory goes before the last answer, so that nothing is left
+ * then. */
 static void engine_retire(struct engine *engine)
 {
 	if (engine->ending || engine_is_private(engine))
@@ -106,7 +107,8 @@ static void listen_ready(struct source *source, uint32_t events)
 
 	if (fd < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || (peer.uid != 0 && peer.uid != geteuid()))
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    (peer.uid != 0 && peer.uid != geteuid()))
 		close(fd);
 	else
 		client_new(engine, fd);
@@ -122,7 +124,8 @@ static int signals_open(struct engine *engine)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	engine->signals = (struct source){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signal_ready};
+	engine->signals = (struct source){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+					  .ready = signal_ready};
 	return engine->signals.fd < 0 ? -errno : loop_add(engine->epoll, &engine->signals, EPOLLIN);
 }
 
@@ -169,10 +172,23 @@ static void engine_run_due(struct engine *engine)
 	}
 }
 
+/* Every call has its answer, and the answer is out. */
+static bool clients_are_served(const struct engine *engine)
+{
+	struct client *client;
+
+	TAILQ_FOREACH(client, &engine->clients, link)
+		if (client->busy || client->out_len)
+			return false;
+	return true;
+}
+
 static bool engine_is_over(struct engine *engine, int64_t started)
 {
 	if (!TAILQ_EMPTY(&engine->pools))
 		return false;
+	if (engine->ending && clients_are_served(engine))
+		return true;
 	if (engine->told_to_end || (!engine->had_client && now_ms() > started + ENGINE_IDLE_MS))
 		return true;
 	return engine->had_client && TAILQ_EMPTY(&engine->clients);
@@ -196,11 +212,12 @@ static void engine_close(struct engine *engine)
 	struct client *client;
 
 	engine_retire(engine);
+	/* The reaper first: who waits for the end of a connection waits for all of it. */
+	reaper_dismiss(&engine->reaper);
 	while ((client = TAILQ_FIRST(&engine->clients)))
 		client_free(client);
 	loop_close(engine->epoll, &engine->listen);
 	loop_close(engine->epoll, &engine->signals);
-	reaper_dismiss(&engine->reaper);
 	close_p(&engine->proc);
 	close_p(&engine->epoll);
 }

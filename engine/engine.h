@@ -19,7 +19,7 @@ struct engine {
 	int reaper;            /* to the reaper (engine/reaper.h) */
 	int proc;              /* the host's /proc */
 	bool daemon;
-	bool ending;           /* no more pools: the directory is gone */
+	bool ending; /* no more pools: the directory is gone */
 	bool told_to_end;
 	bool had_client;
 	TAILQ_HEAD(, pool) pools;

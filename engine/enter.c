@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The command enters the pool's PID namespace with its children only: it stays on the host, where it waits,
- * forwards signals and keeps the connection that makes the program a container. The child waits until the engine
- * has put it into the pool's control groups, enters the other namespaces, and executes the program.
+ * forwards signals and keeps the connection that makes the program a container. The child waits until the
+ * engine has put it into the pool's control groups, enters the other namespaces, and executes the program.
  *
- * The child stays in the command's process group, so the terminal's signals reach both, and job control works
- * as if the command were not there; what the terminal sent is not forwarded. A shell in the pool makes groups
- * of its own; when it stops or ends, the command gives the terminal to whom it belongs.
+ * The child stays in the command's process group, so the terminal's signals reach both, and job control
+ * works as if the command were not there; what the terminal sent is not forwarded. A shell in the pool
+ * makes groups of its own; when it stops or ends, the command gives the terminal to whom it belongs.
  */
 #include "engine/enter.h"
 
@@ -145,7 +145,8 @@ static int wait_for(pid_t child, const sigset_t *signals)
 		}
 		if (pid == child || (pid < 0 && errno != EINTR))
 			break;
-		if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD && is_ours_to_forward(&info))
+		if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD &&
+		    is_ours_to_forward(&info))
 			kill(child, info.si_signo);
 	}
 	if (terminal == getpgrp() && tcgetpgrp(STDIN_FILENO) != terminal)
@@ -217,7 +218,8 @@ int enter_run(int connection, const char *pool, bool listed, char **argv)
 	struct error error;
 
 	json_set(parameters, "pool", "%s", pool);
-	if (engine_call(connection, "Enter", json_object_get(parameters), &reply, &e.init, &error) != CALL_OK)
+	if (engine_call(connection, "Enter", json_object_get(parameters), &reply, &e.init, &error) !=
+	    CALL_OK)
 		return complain("%s", error.text);
 	if (e.init < 0)
 		return complain("the engine handed out no way into pool '%s'", pool);

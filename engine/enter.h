@@ -5,8 +5,9 @@
 #include "engine/util.h"
 
 /*
- * Runs argv in the pool that the engine at the other end of the connection has, and waits for its end. Returns
- * the exit status for the shell: the program's, 128 + n if signal n killed it, 126, 127, or 125 after a sentence
- * to stderr. Signals that this process gets go to the program; the terminal is the program's.
+ * Runs argv in the pool that the engine at the other end of the connection has, and waits for its end.
+ * Returns the exit status for the shell: the program's, 128 + n if signal n killed it, 126, 127, or 125
+ * after a sentence to stderr. Signals that this process gets go to the program; the terminal is the
+ * program's.
  */
 int enter_run(int connection, const char *pool, bool listed, char **argv);

@@ -16,10 +16,10 @@ struct source {
 	void (*ready)(struct source *source, uint32_t events);
 };
 
-#define container_of(ptr, type, member)                                                                   \
-	({                                                                                                \
-		const typeof(((type *)0)->member) *member_ = (ptr);                                       \
-		(type *)((char *)member_ - offsetof(type, member));                                       \
+#define container_of(ptr, type, member)                                                                    \
+	({                                                                                                 \
+		const typeof(((type *)0)->member) *member_ = (ptr);                                        \
+		(type *)((char *)member_ - offsetof(type, member));                                        \
 	})
 
 int loop_add(int epoll, struct source *source, uint32_t events);

@@ -24,7 +24,8 @@ const struct command commands[] = {
 	 "  polytropon run --host DIR --at /data -- CMD...\n"
 	 "  polytropon run --mem --at /data -- CMD...\n"
 	 "The exit status is the program's; 126, 127 if it cannot be run; 125 for a failure of ours."},
-	{"exec", "POOL -- CMD...", "the same, without being one of the pool's containers", cmd_exec, NULL, NULL},
+	{"exec", "POOL -- CMD...", "the same, without being one of the pool's containers", cmd_exec, NULL,
+	 NULL},
 	{"set", "POOL KEY=VALUE...", "change settings of a running pool", cmd_set, NULL,
 	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio,\n"
 	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
@@ -59,8 +60,10 @@ static int unknown(const char *name)
 	for (size_t i = 0; commands[i].name; i++)
 		names[i] = commands[i].name;
 	near = ls_nearest(name, names);
-	fprintf(stderr, near ? "polytropon: unknown command '%s'; did you mean '%s'?\n" :
-			       "polytropon: unknown command '%s'; see polytropon --help\n", name, near);
+	fprintf(stderr,
+		near ? "polytropon: unknown command '%s'; did you mean '%s'?\n" :
+		       "polytropon: unknown command '%s'; see polytropon --help\n",
+		name, near);
 	return EXIT_USAGE;
 }
 

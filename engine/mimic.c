@@ -26,7 +26,8 @@ static int copy_link(int from, int to, const char *name, const struct stat *st)
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
-	if (symlinkat(target, to, name) < 0 || fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (symlinkat(target, to, name) < 0 ||
+	    fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
 }
@@ -37,7 +38,8 @@ static int bind_entry(int from, int to, const char *name, const struct stat *st)
 	_cleanup_(close_p) int tree = -1, file = -1;
 
 	tree = open_tree(from, name,
-			 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+			 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW |
+				 AT_NO_AUTOMOUNT);
 	if (tree < 0)
 		return errno == EINVAL ? 0 : -errno; /* an unbindable mount: not for other namespaces */
 	if (S_ISDIR(st->st_mode)) {
@@ -78,7 +80,8 @@ static int copy_entries(int from, int to, const char *path, struct error *error)
 			continue;
 		r = copy_entry(from, to, d->d_name);
 		if (r < 0)
-			error_errno(error, r, "copy '%s/%s' for the pool's view", strcmp(path, "/") ? path : "", d->d_name);
+			error_errno(error, r, "copy '%s/%s' for the pool's view",
+				    strcmp(path, "/") ? path : "", d->d_name);
 	}
 	closedir(dir);
 	return r;
@@ -86,7 +89,8 @@ static int copy_entries(int from, int to, const char *path, struct error *error)
 
 static int copy_attributes(int to, const struct stat *st)
 {
-	bool ok = fchownat(to, ".", st->st_uid, st->st_gid, 0) == 0 && fchmodat(to, ".", st->st_mode & 07777, 0) == 0;
+	bool ok = fchownat(to, ".", st->st_uid, st->st_gid, 0) == 0 &&
+		  fchmodat(to, ".", st->st_mode & 07777, 0) == 0;
 
 	return ok ? 0 : -errno;
 }

@@ -10,8 +10,8 @@
 int mount_tmpfs(const char *options, struct error *error);
 
 struct fuse_mount {
-	int device; /* /dev/fuse, connected */
-	int mount;  /* the mount, detached */
+	int device;   /* /dev/fuse, connected */
+	int mount;    /* the mount, detached */
 	uint64_t dev; /* st_dev of what is in it */
 };
 

@@ -37,12 +37,14 @@ static void print_help(const struct command *c)
 {
 	char left[64];
 
-	printf("Usage: polytropon %s %s%s\n\nTo %s.\n", c->name, c->options ? "[OPTION...] " : "", c->arguments, c->help);
+	printf("Usage: polytropon %s %s%s\n\nTo %s.\n", c->name, c->options ? "[OPTION...] " : "",
+	       c->arguments, c->help);
 	if (c->more)
 		printf("\n%s\n", c->more);
 	putchar('\n');
 	for (const struct option_row *o = c->options; o && o->name; o++) {
-		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
+			 o->value ? o->value : "");
 		printf("  %-22s %s\n", left, o->help);
 	}
 	printf("  %-22s %s\n", "--help", "print this");
@@ -73,8 +75,9 @@ static int option_take(const struct command *c, char ***argv, option_fn *fn, voi
 	const char *word = *(*argv)++, *equals = strchr(word, '='), *value = "";
 	const struct option_row *o;
 
-	o = strncmp(word, "--", 2) ? NULL :
-				     option_find(c, word + 2, equals ? (size_t)(equals - word - 2) : strlen(word + 2));
+	o = strncmp(word, "--", 2) ?
+		    NULL :
+		    option_find(c, word + 2, equals ? (size_t)(equals - word - 2) : strlen(word + 2));
 	if (!o)
 		return option_unknown(c, word);
 	if (!o->value && equals)

@@ -26,7 +26,8 @@ static int make_socket(int dir, struct error *error)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *name = name_in(WIRE_SOCKET);
 
-	/* The directory has no path of its own: bind relative to it. Peers are checked by their credentials. */
+	/* The directory has no path of its own: bind relative to it. Peers are checked by their
+	 * credentials. */
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
 	if (fd < 0 || fchdir(dir) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    fchmodat(dir, name, 0666, 0) < 0 || listen(fd, 4096) < 0)
@@ -36,16 +37,19 @@ static int make_socket(int dir, struct error *error)
 
 static int make_placeholder(int dir, struct stat *ret, struct error *error)
 {
-	_cleanup_(close_p) int fd = openat(dir, name_in(WIRE_PLACEHOLDER), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0);
+	_cleanup_(close_p) int fd =
+		openat(dir, name_in(WIRE_PLACEHOLDER), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0);
 
 	if (fd < 0 || fchmod(fd, 0) < 0 || fstat(fd, ret) < 0)
 		return error_errno(error, errno, "make the pool's placeholder");
 	return 0;
 }
 
-static int make_table(int dir, const char *pool, bool one_core, const struct stat *placeholder, struct error *error)
+static int make_table(int dir, const char *pool, bool one_core, const struct stat *placeholder,
+		      struct error *error)
 {
-	_cleanup_(close_p) int fd = openat(dir, name_in(WIRE_TABLE), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
+	_cleanup_(close_p) int fd =
+		openat(dir, name_in(WIRE_TABLE), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
 	struct wire_table *table = NULL;
 
 	if (fd >= 0 && fchmod(fd, 0644) == 0 && ftruncate(fd, sizeof(*table)) == 0)
@@ -91,8 +95,10 @@ static void copy_preload(int dir, struct json_object *warnings)
 			error_errno(&why, r, "copy '%s'", path);
 	}
 	if (r < 0)
-		json_say(warnings, "no preload library: %s; programs reach their files through FUSE alone, more slowly",
-			 why.text);
+		json_say(
+			warnings,
+			"no preload library: %s; programs reach their files through FUSE alone, more slowly",
+			why.text);
 }
 
 /* Without them the preload library patches each process by itself: slower to start, and right. */
@@ -107,11 +113,12 @@ static void write_patches(int dir, struct json_object *warnings)
 	patches = openat(dir, name_in(WIRE_PATCH_DIR), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = patches < 0 ? -errno : overlay_write_all(patches, "/", sentence, sizeof(sentence));
 	if (r < 0)
-		json_say(warnings, "no patched C library prepared: %s", patches < 0 ? strerror(-r) : sentence);
+		json_say(warnings, "no patched C library prepared: %s",
+			 patches < 0 ? strerror(-r) : sentence);
 }
 
-static int fill(int dir, const char *pool, bool one_core, struct pool_dir *ret, struct json_object *warnings,
-		struct error *error)
+static int fill(int dir, const char *pool, bool one_core, struct pool_dir *ret,
+		struct json_object *warnings, struct error *error)
 {
 	_cleanup_(close_p) int listener = -1, table = -1;
 	struct stat placeholder;
@@ -144,7 +151,8 @@ int pool_dir_make(const char *path, const char *pool, bool one_core, struct pool
 	r = mount_attach(shown, path, error);
 	if (r < 0)
 		return r;
-	/* Two mounts of one file system: files open for writing in the one do not keep the other writable. */
+	/* Two mounts of one file system: files open for writing in the one do not keep the other writable.
+	 */
 	ours = open_tree(shown, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	if (ours < 0 || mount_setattr(shown, "", AT_EMPTY_PATH, &rdonly, sizeof(rdonly)) < 0)
 		return error_errno(error, errno, "mount '%s'", path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool's directory: a small tmpfs that only the pool sees, read-only, at WIRE_POOL_DIR; what is in it says
- * ipc/wire.h. The engine writes through a second mount of it that has no place in any namespace.
+ * The pool's directory: a small tmpfs that only the pool sees, read-only, at WIRE_POOL_DIR; what is in it
+ * says ipc/wire.h. The engine writes through a second mount of it that has no place in any namespace.
  */
 #pragma once
 

@@ -14,9 +14,14 @@
 const char *pool_state_name(enum pool_state state)
 {
 	static const char *const names[] = {
-		[POOL_BUILDING] = "starting",   [POOL_BOOTING] = "starting", [POOL_LOCKING] = "starting",
-		[POOL_ATTACHING] = "starting",  [POOL_UP] = "up",            [POOL_RESTARTING] = "restarting",
-		[POOL_FAILED] = "failed",       [POOL_STOPPING] = "stopping",
+		[POOL_BUILDING] = "starting",
+		[POOL_BOOTING] = "starting",
+		[POOL_LOCKING] = "starting",
+		[POOL_ATTACHING] = "starting",
+		[POOL_UP] = "up",
+		[POOL_RESTARTING] = "restarting",
+		[POOL_FAILED] = "failed",
+		[POOL_STOPPING] = "stopping",
 	};
 	return names[state];
 }
@@ -172,8 +177,8 @@ static void give_up(struct pool *pool)
 	for (size_t i = BUILD_LISTEN; i < pool->place.fd_count; i++)
 		close_p(&pool->place.fds[i]);
 	table_state(pool->table, WIRE_SERVICE_GONE, 0);
-	error_set(&pool->error, 0, "its service died %d times within %d s, the last time so: %s", POOL_DEATHS_MAX,
-		  POOL_DEATHS_MS / 1000, strdupa(pool->error.text));
+	error_set(&pool->error, 0, "its service died %d times within %d s, the last time so: %s",
+		  POOL_DEATHS_MAX, POOL_DEATHS_MS / 1000, strdupa(pool->error.text));
 	log_line("pool '%s' has failed: %s", pool->name, pool->error.text);
 	engine_pool_changed(pool->engine, pool);
 }

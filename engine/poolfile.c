@@ -62,9 +62,11 @@ static int line_of(const yaml_node_t *node)
 	return node->start_mark.line + 1;
 }
 
-static int convert(struct reader *r, const yaml_node_t *node, int line, int depth, struct json_object **ret);
+static int convert(struct reader *r, const yaml_node_t *node, int line, int depth,
+		   struct json_object **ret);
 
-static int convert_pair(struct reader *r, struct json_object *object, const yaml_node_pair_t *pair, int depth)
+static int convert_pair(struct reader *r, struct json_object *object, const yaml_node_pair_t *pair,
+			int depth)
 {
 	yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
 	yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
@@ -73,7 +75,8 @@ static int convert_pair(struct reader *r, struct json_object *object, const yaml
 	int e;
 
 	if (key->type != YAML_SCALAR_NODE)
-		return error_set(r->error, -EINVAL, "%s:%d: a key must be a word", r->origin->file, line_of(key));
+		return error_set(r->error, -EINVAL, "%s:%d: a key must be a word", r->origin->file,
+				 line_of(key));
 	name = (const char *)key->data.scalar.value;
 	if (json_object_object_get_ex(object, name, &child))
 		return error_set(r->error, -EINVAL, "%s:%d: '%s' is here twice; it is on line %d already",
@@ -86,14 +89,16 @@ static int convert_mapping(struct reader *r, const yaml_node_t *node, int depth,
 {
 	int e = 0;
 
-	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; !e && p < node->data.mapping.pairs.top; p++)
+	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; !e && p < node->data.mapping.pairs.top;
+	     p++)
 		e = convert_pair(r, object, p, depth);
 	return e;
 }
 
 static int convert_sequence(struct reader *r, const yaml_node_t *node, int depth, struct json_object *array)
 {
-	for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
+	for (yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top;
+	     i++) {
 		yaml_node_t *item = yaml_document_get_node(&r->document, *i);
 		struct json_object *child;
 		int e = convert(r, item, line_of(item), depth, &child);
@@ -108,7 +113,8 @@ static struct json_object *convert_scalar(const yaml_node_t *node)
 {
 	const char *text = (const char *)node->data.scalar.value;
 
-	if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && (!strcmp(text, "~") || !strcmp(text, "null")))
+	if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	    (!strcmp(text, "~") || !strcmp(text, "null")))
 		text = "";
 	return json_object_new_string(text);
 }
@@ -153,8 +159,8 @@ static int syntax_error(struct reader *r, const yaml_parser_t *parser, const cha
 		return error_set(r->error, -EINVAL, "%s:%zu: a tab cannot indent YAML; use spaces",
 				 r->origin->file, line + 1);
 	if (parser->context)
-		return error_set(r->error, -EINVAL, "%s:%zu: not valid YAML: %s, %s", r->origin->file, line + 1,
-				 parser->context, parser->problem);
+		return error_set(r->error, -EINVAL, "%s:%zu: not valid YAML: %s, %s", r->origin->file,
+				 line + 1, parser->context, parser->problem);
 	return error_set(r->error, -EINVAL, "%s:%zu: not valid YAML: %s", r->origin->file, line + 1,
 			 parser->problem ? parser->problem : "unreadable");
 }
@@ -170,8 +176,8 @@ static int second_document(struct reader *r, yaml_parser_t *parser, const char *
 		return syntax_error(r, parser, text);
 	root = yaml_document_get_root_node(&next);
 	if (root)
-		e = error_set(r->error, -EINVAL, "%s:%d: a second document; a pool file has one", r->origin->file,
-			      line_of(root));
+		e = error_set(r->error, -EINVAL, "%s:%d: a second document; a pool file has one",
+			      r->origin->file, line_of(root));
 	yaml_document_delete(&next);
 	return e;
 }
@@ -269,7 +275,8 @@ static int print_mapping(yaml_document_t *doc, struct json_object *json)
 	int node = yaml_document_add_mapping(doc, NULL, style_of(json));
 
 	json_object_object_foreach(json, key, value) {
-		int k = yaml_document_add_scalar(doc, NULL, (const yaml_char_t *)key, -1, YAML_ANY_SCALAR_STYLE);
+		int k = yaml_document_add_scalar(doc, NULL, (const yaml_char_t *)key, -1,
+						 YAML_ANY_SCALAR_STYLE);
 		int v = print_node(doc, value);
 		if (!node || !k || !v || !yaml_document_append_mapping_pair(doc, node, k, v))
 			return 0;
@@ -310,7 +317,8 @@ int yaml_print(struct json_object *json, FILE *out)
 	yaml_emitter_set_unicode(&emitter, 1);
 	yaml_emitter_set_width(&emitter, 100);
 	ok = yaml_document_initialize(&doc, NULL, NULL, NULL, 1, 1) && print_node(&doc, json) &&
-	     yaml_emitter_open(&emitter) && yaml_emitter_dump(&emitter, &doc) && yaml_emitter_close(&emitter);
+	     yaml_emitter_open(&emitter) && yaml_emitter_dump(&emitter, &doc) &&
+	     yaml_emitter_close(&emitter);
 	yaml_emitter_delete(&emitter);
 	return ok ? 0 : -EIO;
 }

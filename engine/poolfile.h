@@ -15,7 +15,7 @@ struct origin {
 	struct origin_mark {
 		struct json_object *value;
 		int line;
-	} *marks;
+	} * marks;
 	size_t count;
 };
 

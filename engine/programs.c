@@ -24,7 +24,8 @@ static int find(const char *variable, const char *beside, const char *installed,
 	if (access(path, R_OK) < 0)
 		snprintf(path, sizeof(path), "%s", installed);
 	if (access(path, R_OK) < 0)
-		return error_set(error, -ENOENT, "neither '%s/%s' nor '%s' is there", self, beside, installed);
+		return error_set(error, -ENOENT, "neither '%s/%s' nor '%s' is there", self, beside,
+				 installed);
 	if (snprintf(ret, PATH_MAX, "%s", path) >= PATH_MAX)
 		return error_errno(error, ENAMETOOLONG, "'%s'", path);
 	return 0;
@@ -32,8 +33,8 @@ static int find(const char *variable, const char *beside, const char *installed,
 
 int program_service(char ret[static PATH_MAX], struct error *error)
 {
-	return find("POLYTROPON_SERVICE", "../service/polytropon-service", POLYTROPON_LIBEXEC "/polytropon-service", ret,
-		    error);
+	return find("POLYTROPON_SERVICE", "../service/polytropon-service",
+		    POLYTROPON_LIBEXEC "/polytropon-service", ret, error);
 }
 
 int program_preload(char ret[static PATH_MAX], struct error *error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the product's other files are: beside the command in a build tree, in libexecdir and libdir when it is
- * installed, or where POLYTROPON_SERVICE and POLYTROPON_PRELOAD say (for debugging).
+ * Where the product's other files are: beside the command in a build tree, in libexecdir and libdir when it
+ * is installed, or where POLYTROPON_SERVICE and POLYTROPON_PRELOAD say (for debugging).
  */
 #pragma once
 

@@ -8,7 +8,8 @@
 
 #include "engine/cgroup.h"
 
-/* Starts it before anything else is open; it holds `lock` too (-1: a private engine). Its socket, or -errno. */
+/* Starts it before anything else is open; it holds `lock` too (-1: a private engine). Its socket, or
+ * -errno. */
 int reaper_start(int lock, struct error *error);
 /* At the engine's own end: there is nothing left to do, and the reaper is gone when this returns. */
 void reaper_dismiss(int *reaper);

@@ -65,7 +65,8 @@ static int runtime_dir_make(struct error *error)
 	if (lstat(runtime_dir(), &st) < 0)
 		return error_errno(error, errno, "'%s'", runtime_dir());
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-		return error_set(error, -EPERM, "'%s' is not a directory of user %u", runtime_dir(), geteuid());
+		return error_set(error, -EPERM, "'%s' is not a directory of user %u", runtime_dir(),
+				 geteuid());
 	if (chmod(runtime_dir(), 0700) < 0)
 		return error_errno(error, errno, "'%s'", runtime_dir());
 	return 0;

@@ -2,12 +2,12 @@
 /*
  * A pool's service: its start, its questions and answers, its deaths. See service/boot.h.
  *
- * The service runs in the pool's cgroup, in the host's PID and user namespaces, in a mount namespace of its own.
- * It gets all that it may touch as descriptors. It cannot start in an empty root, where there is no loader; so
- * when it has answered the boot message, and before a client is told that the pool is up, a child enters its
- * mount namespace and puts a read-only root under it with nothing but /proc (service_lock_in): pivot_root moves
- * the root of every process of a namespace. /proc, which it has as a descriptor anyway, is how an O_PATH
- * descriptor is opened anew on kernels without the newer calls.
+ * The service runs in the pool's cgroup, in the host's PID and user namespaces, in a mount namespace of its
+ * own. It gets all that it may touch as descriptors. It cannot start in an empty root, where there is no
+ * loader; so when it has answered the boot message, and before a client is told that the pool is up, a
+ * child enters its mount namespace and puts a read-only root under it with nothing but /proc
+ * (service_lock_in): pivot_root moves the root of every process of a namespace. /proc, which it has as a
+ * descriptor anyway, is how an O_PATH descriptor is opened anew on kernels without the newer calls.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,8 @@
 
 /* ---- the boot message -------------------------------------------------------------------------- */
 
-/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; three come before them. */
+/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; three come before
+ * them. */
 enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_PLACE };
 
 static int put_host_fd(const char *type, struct json_object *config, void *arg)
@@ -121,7 +122,8 @@ static int child_prepare(struct pool *pool, struct error *error)
 		return r;
 	if (cpus && !(pool->group.have & 1u << GROUP_CPUSET) && cpus_parse(cpus, &set) == 0)
 		sched_setaffinity(0, sizeof(set), &set);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || chdir("/") < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+	    chdir("/") < 0)
 		return error_errno(error, errno, "make a mount namespace for the service");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -135,8 +137,8 @@ static void child_run(struct pool *pool, const char *program, int socket)
 	struct error error;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	/* No death signal: at the end of its engine the service reads the end of BOOT_FD, writes back and exits. The
-	 * reaper sees to it that it does. */
+	/* No death signal: at the end of its engine the service reads the end of BOOT_FD, writes back and
+	 * exits. The reaper sees to it that it does. */
 	dup2(null, STDIN_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	if (child_prepare(pool, &error) == 0) {
@@ -299,10 +301,12 @@ static void service_ready(struct source *source, uint32_t events)
 
 /* ---- the empty root ---------------------------------------------------------------------------- */
 
-/* A mount to be the root, with the caller's /proc in it; its descriptor. /proc stands for any directory here. */
+/* A mount to be the root, with the caller's /proc in it; its descriptor. /proc stands for any directory
+ * here. */
 static int make_root(struct error *error)
 {
-	_cleanup_(close_p) int root = -1, proc = open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	_cleanup_(close_p) int root = -1,
+			       proc = open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	struct mount_attr rdonly = {.attr_set = MOUNT_ATTR_RDONLY};
 
 	if (proc < 0)
@@ -310,7 +314,8 @@ static int make_root(struct error *error)
 	root = mount_tmpfs("mode=0755,size=4k,nr_inodes=4", error);
 	if (root < 0)
 		return root;
-	if (move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 || mkdirat(root, "proc", 0555) < 0 ||
+	if (move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    mkdirat(root, "proc", 0555) < 0 ||
 	    move_mount(proc, "", root, "proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
 	    mount_setattr(root, "", AT_EMPTY_PATH, &rdonly, sizeof(rdonly)) < 0)
 		return error_errno(error, errno, "make an empty root");

@@ -12,21 +12,23 @@ static const struct spec_key cache_keys[] = {
 	{"readahead", SPEC_SIZE, 0, 0, "bytes read ahead of a sequential reader", .live = true},
 	{"policy", SPEC_WORD, .help = "which pages leave the cache first", .live = true},
 	{"flush_interval", SPEC_TIME, .help = "flush.interval", .alias = "flush.interval", .live = true},
-	{"dirty_ratio", SPEC_COUNT, 0, 100, "flush.dirty_ratio", .alias = "flush.dirty_ratio", .live = true},
+	{"dirty_ratio", SPEC_COUNT, 0, 100, "flush.dirty_ratio", .alias = "flush.dirty_ratio",
+	 .live = true},
 	{"dirty_background_ratio", SPEC_COUNT, 0, 100, "flush.background_ratio",
 	 .alias = "flush.background_ratio", .live = true},
-	{"background_ratio", SPEC_COUNT, 0, 100, "flush.background_ratio", .alias = "flush.background_ratio",
-	 .live = true},
+	{"background_ratio", SPEC_COUNT, 0, 100, "flush.background_ratio",
+	 .alias = "flush.background_ratio", .live = true},
 	{"writeback_batch", SPEC_SIZE, 0, 0, "flush.batch", .alias = "flush.batch", .live = true},
 	{},
 };
 
 static const struct spec_key flush_keys[] = {
-	{"interval", SPEC_TIME, .help = "time between write-backs; 0 leaves it to what is below", .live = true},
+	{"interval", SPEC_TIME, .help = "time between write-backs; 0 leaves it to what is below",
+	 .live = true},
 	{"dirty_ratio", SPEC_COUNT, 0, 100, "percent of the cache that may be dirty before writers wait",
 	 .live = true},
-	{"background_ratio", SPEC_COUNT, 0, 100, "percent of the cache that may be dirty before it is flushed",
-	 .live = true},
+	{"background_ratio", SPEC_COUNT, 0, 100,
+	 "percent of the cache that may be dirty before it is flushed", .live = true},
 	{"batch", SPEC_SIZE, 0, 0, "bytes written back at once", .live = true},
 	{"on_close", SPEC_BOOL, .help = "write back when a file is closed", .live = true},
 	{},
@@ -86,9 +88,11 @@ static int wrong(const struct spec_key *key, const char *text, struct error *why
 static int in_range(const struct spec_key *key, uint64_t n, const char *text, struct error *why)
 {
 	if (n < key->min)
-		return error_set(why, -EINVAL, "'%s' is less than %llu", text, (unsigned long long)key->min);
+		return error_set(why, -EINVAL, "'%s' is less than %llu", text,
+				 (unsigned long long)key->min);
 	if (key->max && n > key->max)
-		return error_set(why, -EINVAL, "'%s' is more than %llu", text, (unsigned long long)key->max);
+		return error_set(why, -EINVAL, "'%s' is more than %llu", text,
+				 (unsigned long long)key->max);
 	return 0;
 }
 
@@ -105,7 +109,8 @@ static int count_value(const struct spec_key *key, const char *text, struct erro
 }
 
 /* "1Q": the number is clear, the unit is not. */
-static int unit_wrong(const struct spec_key *key, const char *text, const char *const *units, struct error *why)
+static int unit_wrong(const struct spec_key *key, const char *text, const char *const *units,
+		      struct error *why)
 {
 	size_t digits = strspn(text, "0123456789");
 	char unit[8];
@@ -115,8 +120,8 @@ static int unit_wrong(const struct spec_key *key, const char *text, const char *
 		return wrong(key, text, why);
 	snprintf(unit, sizeof(unit), "%s", text + digits);
 	near = ls_nearest(unit, units);
-	return error_set(why, -EINVAL, "'%s' is not %s; did you mean '%.*s%s'?", text, spec_kind_name(key->kind),
-			 (int)digits, text, near ? near : units[0]);
+	return error_set(why, -EINVAL, "'%s' is not %s; did you mean '%.*s%s'?", text,
+			 spec_kind_name(key->kind), (int)digits, text, near ? near : units[0]);
 }
 
 static int size_value(const struct spec_key *key, const char *text, struct error *why)
@@ -124,7 +129,8 @@ static int size_value(const struct spec_key *key, const char *text, struct error
 	static const char *const units[] = {"G", "M", "K", "T", NULL};
 	uint64_t n;
 
-	return ls_parse_size(text, &n) < 0 ? unit_wrong(key, text, units, why) : in_range(key, n, text, why);
+	return ls_parse_size(text, &n) < 0 ? unit_wrong(key, text, units, why) :
+					     in_range(key, n, text, why);
 }
 
 static int time_value(const struct spec_key *key, const char *text, struct error *why)
@@ -135,10 +141,13 @@ static int time_value(const struct spec_key *key, const char *text, struct error
 	return ls_parse_time(text, &n) < 0 ? unit_wrong(key, text, units, why) : 0;
 }
 
-static int bool_value(const struct spec_key *key, const char *text, char *ret, size_t size, struct error *why)
+static int bool_value(const struct spec_key *key, const char *text, char *ret, size_t size,
+		      struct error *why)
 {
-	static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
-	static const char *const both[] = {"true", "false", NULL}, *const three[] = {"true", "false", "host", NULL};
+	static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off",
+										    "0"};
+	static const char *const both[] = {"true", "false", NULL}, *const three[] = {"true", "false",
+										     "host", NULL};
 	const char *near;
 
 	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
@@ -155,7 +164,8 @@ static int bool_value(const struct spec_key *key, const char *text, char *ret, s
 		      wrong(key, text, why);
 }
 
-static int cpus_value(const struct spec_key *key, const char *text, char *ret, size_t size, struct error *why)
+static int cpus_value(const struct spec_key *key, const char *text, char *ret, size_t size,
+		      struct error *why)
 {
 	cpu_set_t set, online, both;
 	char there[256];

@@ -45,7 +45,8 @@ static int check_value(const struct check *c, struct json_object *object, const 
 	char text[256];
 
 	if (json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array))
-		return fail(c, value, "'%s' in pool '%s' must be %s", key, c->pool, spec_kind_name(entry->kind));
+		return fail(c, value, "'%s' in pool '%s' must be %s", key, c->pool,
+			    spec_kind_name(entry->kind));
 	if (spec_value(entry, json_object_get_string(value), text, sizeof(text), &why) < 0)
 		return fail(c, value, "'%s' in pool '%s': %s", key, c->pool, why.text);
 	if (strcmp(text, json_object_get_string(value)))
@@ -63,7 +64,9 @@ static int check_key(const struct check *c, const struct spec_key *keys, const c
 		return 0;
 	spec_key_names(keys, names);
 	near = ls_nearest(key, names);
-	return fail(c, value, near ? "unknown key '%s' in pool '%s'; did you mean '%s'?" : "unknown key '%s' in pool '%s'",
+	return fail(c, value,
+		    near ? "unknown key '%s' in pool '%s'; did you mean '%s'?" :
+			   "unknown key '%s' in pool '%s'",
 		    key, c->pool, near);
 }
 
@@ -80,8 +83,8 @@ static int move_alias(const struct check *c, struct json_object *spec, const str
 	if (!to)
 		json_object_object_add(spec, section, to = json_object_new_object());
 	if (json_object_object_get_ex(to, dot + 1, NULL))
-		return fail(c, value, "'%s' in pool '%s' is '%s', which is there already", entry->name, c->pool,
-			    entry->alias);
+		return fail(c, value, "'%s' in pool '%s' is '%s', which is there already", entry->name,
+			    c->pool, entry->alias);
 	json_object_object_add(to, dot + 1, json_object_get(value));
 	return 0;
 }
@@ -93,7 +96,8 @@ static int check_section(const struct check *c, struct json_object *spec, const 
 	if (!json_object_object_get_ex(spec, section->name, &object))
 		return 0;
 	if (!json_object_is_type(object, json_type_object))
-		return fail(c, object, "'%s' in pool '%s' must be a mapping of settings", section->name, c->pool);
+		return fail(c, object, "'%s' in pool '%s' must be a mapping of settings", section->name,
+			    c->pool);
 	json_object_object_foreach(object, key, value) {
 		const struct spec_key *entry;
 		int e = check_key(c, section->section, key, value, &entry);
@@ -123,12 +127,14 @@ static bool is_below(const char *path, const char *dir)
 }
 
 /* Absolute, without "//", "/./" and an ending slash. */
-static int check_path(const struct check *c, struct json_object *at, const char *path, char ret[static WIRE_MOUNT_PATH_MAX])
+static int check_path(const struct check *c, struct json_object *at, const char *path,
+		      char ret[static WIRE_MOUNT_PATH_MAX])
 {
 	size_t len = 0;
 
 	if (path[0] != '/')
-		return fail(c, at, "mount point '%s' in pool '%s' must be an absolute path; did you mean '/%s'?",
+		return fail(c, at,
+			    "mount point '%s' in pool '%s' must be an absolute path; did you mean '/%s'?",
 			    path, c->pool, path);
 	if (strlen(path) >= WIRE_MOUNT_PATH_MAX)
 		return fail(c, at, "mount point '%s' in pool '%s' is longer than %d bytes", path, c->pool,
@@ -136,7 +142,8 @@ static int check_path(const struct check *c, struct json_object *at, const char 
 	for (const char *p = path; *p;) {
 		size_t n = strcspn(p += strspn(p, "/"), "/");
 		if (n == 2 && !strncmp(p, "..", 2))
-			return fail(c, at, "mount point '%s' in pool '%s' must not contain '..'", path, c->pool);
+			return fail(c, at, "mount point '%s' in pool '%s' must not contain '..'", path,
+				    c->pool);
 		if (n && !(n == 1 && *p == '.'))
 			len += snprintf(ret + len, WIRE_MOUNT_PATH_MAX - len, "/%.*s", (int)n, p);
 		p += n;
@@ -145,28 +152,9 @@ static int check_path(const struct check *c, struct json_object *at, const char 
 		return fail(c, at, "pool '%s' cannot mount at '/'; choose a directory below it", c->pool);
 	if (is_below(WIRE_POOL_DIR, ret) || is_below(ret, WIRE_POOL_DIR) || is_below(ret, "/proc") ||
 	    is_below("/dev/shm", ret))
-		return fail(c, at, "pool '%s' cannot mount at '%s', which the pool itself needs", c->pool, ret);
+		return fail(c, at, "pool '%s' cannot mount at '%s', which the pool itself needs", c->pool,
+			    ret);
 	return 0;
-}
-
-/* A layer without options may be written as nothing: `mem:`. */
-static void stack_fill_empty(struct json_object *stack)
-{
-	json_object_object_foreach(stack, type, value) {
-		if (json_object_is_type(value, json_type_string) && !json_object_get_string_len(value))
-			json_object_object_add(stack, type, json_object_new_object());
-		else if (json_object_is_type(value, json_type_object)) {
-			struct json_object *below = NULL;
-			json_object_object_get_ex(value, "below", &below);
-			if (json_object_is_type(below, json_type_object))
-				stack_fill_empty(below);
-			for (size_t i = 0; json_object_is_type(below, json_type_array) &&
-					   i < json_object_array_length(below);
-			     i++)
-				if (json_object_is_type(json_object_array_get_idx(below, i), json_type_object))
-					stack_fill_empty(json_object_array_get_idx(below, i));
-		}
-	}
 }
 
 /* The value in the stack that the sentence puts into quotes first: what it is about, with its line. */
@@ -176,7 +164,9 @@ static struct json_object *quoted_in(struct json_object *json, const char *word)
 
 	if (json_object_is_type(json, json_type_string))
 		return strcmp(json_object_get_string(json), word) ? NULL : json;
-	for (size_t i = 0; json_object_is_type(json, json_type_array) && !found && i < json_object_array_length(json); i++)
+	for (size_t i = 0;
+	     json_object_is_type(json, json_type_array) && !found && i < json_object_array_length(json);
+	     i++)
 		found = quoted_in(json_object_array_get_idx(json, i), word);
 	if (!json_object_is_type(json, json_type_object))
 		return found;
@@ -216,14 +206,19 @@ static int check_host(const char *type, struct json_object *config, void *arg)
 
 	if (strcmp(type, "host") || !path)
 		return 0;
+	if (json_object_object_get_ex(config, "fd", NULL))
+		return fail(h->check, h->stack,
+			    "unknown key 'fd' of host in pool '%s': descriptors are the engine's",
+			    h->check->pool);
 	at = origin_string(h->check->origin, path, origin_line(h->check->origin, h->stack));
 	if (!at)
 		at = h->stack;
 	if (path[0] != '/')
-		return fail(h->check, at, "'%s' in pool '%s' must be an absolute path; did you mean '/%s'?", path,
-			    h->check->pool, path);
+		return fail(h->check, at, "'%s' in pool '%s' must be an absolute path; did you mean '/%s'?",
+			    path, h->check->pool, path);
 	if (stat(path, &st) < 0)
-		return fail(h->check, at, "directory '%s' of pool '%s': %s", path, h->check->pool, strerror(errno));
+		return fail(h->check, at, "directory '%s' of pool '%s': %s", path, h->check->pool,
+			    strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return fail(h->check, at, "'%s' of pool '%s' is not a directory", path, h->check->pool);
 	return 0;
@@ -236,11 +231,15 @@ static int check_stack(const struct check *c, struct json_object *mounts, const 
 	char sentence[400];
 
 	if (!json_object_is_type(stack, json_type_object))
-		return fail(c, stack, "mount '%s' in pool '%s' must be a layer, such as {host: /srv/data}", path,
-			    c->pool);
+		return fail(c, stack, "mount '%s' in pool '%s' must be a layer, such as {host: /srv/data}",
+			    path, c->pool);
 	stack_fill_empty(stack);
 	if (ls_stack_check(stack, sentence, sizeof(sentence)) < 0)
-		return fail(c, culprit(stack, sentence), "mount '%s' in pool '%s': %s", path, c->pool, sentence);
+		return fail(c, culprit(stack, sentence), "mount '%s' in pool '%s': %s", path, c->pool,
+			    sentence);
+	if (stack_height(stack) > SPEC_LAYERS_MAX)
+		return fail(c, stack, "mount '%s' in pool '%s' is a stack of more than %d layers", path,
+			    c->pool, SPEC_LAYERS_MAX);
 	return stack_walk(stack, check_host, &host);
 }
 
@@ -259,7 +258,8 @@ static int check_mounts(const struct check *c, struct json_object *spec)
 		char path[WIRE_MOUNT_PATH_MAX] = "";
 		int e = check_path(c, stack, key, path);
 		if (e == 0 && json_object_object_get_ex(clean, path, NULL))
-			e = fail(c, stack, "mount point '%s' in pool '%s' is in use already", path, c->pool);
+			e = fail(c, stack, "mount point '%s' in pool '%s' is in use already", path,
+				 c->pool);
 		if (e == 0)
 			e = check_stack(c, mounts, path, stack);
 		if (e < 0)
@@ -277,11 +277,13 @@ static int check_name(const struct check *c, struct json_object *at)
 	size_t len = strlen(c->pool);
 
 	if (len == 0 || len > SPEC_NAME_MAX || !isalnum((unsigned char)c->pool[0]))
-		return fail(c, at, "'%s' cannot be a pool's name: it has 1 to %d letters, digits, '-' and '_'", c->pool,
-			    SPEC_NAME_MAX);
+		return fail(c, at,
+			    "'%s' cannot be a pool's name: it has 1 to %d letters, digits, '-' and '_'",
+			    c->pool, SPEC_NAME_MAX);
 	for (const char *p = c->pool; *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '-' && *p != '_')
-			return fail(c, at, "'%s' cannot be a pool's name: '%c' is not a letter, digit, '-' or '_'",
+			return fail(c, at,
+				    "'%s' cannot be a pool's name: '%c' is not a letter, digit, '-' or '_'",
 				    c->pool, *p);
 	return 0;
 }
@@ -337,7 +339,9 @@ int spec_check_file(struct json_object *file, const struct origin *origin, struc
 		const char *const names[] = {"pools", NULL};
 		if (!strcmp(key, "pools"))
 			continue;
-		return fail(&c, value, ls_nearest(key, names) ? "unknown key '%s'; did you mean '%s'?" : "unknown key '%s'",
+		return fail(&c, value,
+			    ls_nearest(key, names) ? "unknown key '%s'; did you mean '%s'?" :
+						     "unknown key '%s'",
 			    key, names[0]);
 	}
 	if (!json_object_object_get_ex(file, "pools", &pools))
@@ -368,23 +372,4 @@ struct json_object *spec_settings(struct json_object *spec)
 		}
 	}
 	return flat;
-}
-
-int stack_walk(struct json_object *stack, stack_fn *fn, void *arg)
-{
-	json_object_object_foreach(stack, type, config) {
-		struct json_object *below = NULL;
-		int r = fn(type, config, arg);
-		if (r || !json_object_is_type(config, json_type_object))
-			return r;
-		json_object_object_get_ex(config, "below", &below);
-		if (json_object_is_type(below, json_type_object))
-			return stack_walk(below, fn, arg);
-		for (size_t i = 0; !r && json_object_is_type(below, json_type_array) &&
-				   i < json_object_array_length(below);
-		     i++)
-			r = stack_walk(json_object_array_get_idx(below, i), fn, arg);
-		return r;
-	}
-	return 0;
 }

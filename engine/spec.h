@@ -16,12 +16,16 @@
 
 struct origin;
 
-enum { SPEC_NAME_MAX = 63 };
+enum {
+	SPEC_NAME_MAX = 63,
+	SPEC_LAYERS_MAX = 8, /* on each other: what parsers of JSON take by default, 32 levels, with room */
+};
 
 /* Checks and normalises {"pools": {name: spec}}: 0, or -EINVAL with a sentence. origin may be NULL. */
 int spec_check_file(struct json_object *file, const struct origin *origin, struct error *error);
 /* The same of one pool's spec. */
-int spec_check(const char *name, struct json_object *spec, const struct origin *origin, struct error *error);
+int spec_check(const char *name, struct json_object *spec, const struct origin *origin,
+	       struct error *error);
 
 /* "cache.size": "256M" and so on: the settings as `polytropon set` and the service know them. */
 struct json_object *spec_settings(struct json_object *spec);
@@ -32,6 +36,11 @@ void spec_order(struct json_object *spec);
 /* Calls fn for every layer of a checked stack, from the top down; stops at the first non-zero result. */
 typedef int stack_fn(const char *type, struct json_object *config, void *arg);
 int stack_walk(struct json_object *stack, stack_fn *fn, void *arg);
+
+/* Gives layers that were written without anything, as `mem:`, an empty object. */
+void stack_fill_empty(struct json_object *stack);
+/* The layers on each other, in a checked stack. */
+unsigned stack_height(struct json_object *stack);
 
 /* One change of `polytropon set`, resolved. */
 struct change {

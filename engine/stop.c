@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The way down of a pool, in steps. A step is over when what it waits for is gone, or when its time is up;
- * then the next begins. Programs end before the service, so that what they wrote is written back; the service
- * before the FUSE devices; the groups last, since they empty last.
+ * then the next begins. Programs end before the service, so that what they wrote is written back; the
+ * service before the FUSE devices; the groups last, since they empty last.
  */
 #include <signal.h>
 #include <sys/pidfd.h>
@@ -133,12 +133,9 @@ void pool_stop_step(struct pool *pool)
 {
 	/* Leaving a step early goes to the next stage, not to the same thing with more force. */
 	static const enum stop_step next[] = {
-		[STOP_BEGIN] = STOP_PROGRAMS,
-		[STOP_PROGRAMS] = STOP_SERVICE,
-		[STOP_PROGRAMS_KILL] = STOP_SERVICE,
-		[STOP_SERVICE] = STOP_SERVICE_KILL,
-		[STOP_SERVICE_KILL] = STOP_GROUPS,
-		[STOP_GROUPS] = STOP_DONE,
+		[STOP_BEGIN] = STOP_PROGRAMS,        [STOP_PROGRAMS] = STOP_SERVICE,
+		[STOP_PROGRAMS_KILL] = STOP_SERVICE, [STOP_SERVICE] = STOP_SERVICE_KILL,
+		[STOP_SERVICE_KILL] = STOP_GROUPS,   [STOP_GROUPS] = STOP_DONE,
 		[STOP_GROUPS_FORCE] = STOP_DONE,
 	};
 
@@ -155,9 +152,11 @@ void pool_stop_due(struct pool *pool)
 		const char *say;
 	} late[] = {
 		[STOP_PROGRAMS] = {STOP_PROGRAMS_KILL, "programs do not end; they are killed"},
-		[STOP_PROGRAMS_KILL] = {STOP_SERVICE, "programs wait for the service; it is stopped under them"},
+		[STOP_PROGRAMS_KILL] = {STOP_SERVICE,
+					"programs wait for the service; it is stopped under them"},
 		[STOP_SERVICE] = {STOP_SERVICE_KILL, "the service does not end; it is killed"},
-		[STOP_SERVICE_KILL] = {STOP_GROUPS, "its processes cannot be killed; they are left to the kernel"},
+		[STOP_SERVICE_KILL] = {STOP_GROUPS,
+				       "its processes cannot be killed; they are left to the kernel"},
 		[STOP_GROUPS] = {STOP_GROUPS_FORCE, "its control groups do not empty"},
 	};
 

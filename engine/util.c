@@ -79,8 +79,8 @@ struct json_object *json_child(struct json_object *object, const char *key, enum
 {
 	struct json_object *child = NULL;
 
-	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &child) ||
-	    !json_object_is_type(child, type))
+	if (!json_object_is_type(object, json_type_object) ||
+	    !json_object_object_get_ex(object, key, &child) || !json_object_is_type(child, type))
 		return NULL;
 	return child;
 }
@@ -89,7 +89,8 @@ const char *json_string(struct json_object *object, const char *key)
 {
 	struct json_object *child = NULL;
 
-	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &child) ||
+	if (!json_object_is_type(object, json_type_object) ||
+	    !json_object_object_get_ex(object, key, &child) ||
 	    json_object_is_type(child, json_type_object) || json_object_is_type(child, json_type_array))
 		return NULL;
 	return json_object_get_string(child);

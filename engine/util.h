@@ -55,7 +55,8 @@ int error_set(struct error *error, int code, const char *format, ...) _printf_(3
 /* The same with ": " and the reason of `err` (errno or -errno) after it; returns -err. */
 int error_errno(struct error *error, int err, const char *format, ...) _printf_(3, 4);
 
-/* Logs one line: `polytropon: ...` to stderr. A note, which says that all is well, only in a daemon's log. */
+/* Logs one line: `polytropon: ...` to stderr. A note, which says that all is well, only in a daemon's log.
+ */
 void log_line(const char *format, ...) _printf_(1, 2);
 void log_note(const char *format, ...) _printf_(1, 2);
 /* From now on the log is a daemon's: with the time, and with notes. */

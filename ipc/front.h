@@ -11,8 +11,11 @@
  *	front_release(f, slot);
  *
  * A slot is claimed for one call, preferring the one that this thread used last; so a nested call from a
- * signal handler just takes another, and one that a siglongjmp abandoned is found again. After a fork the child has no session (the mappings do not go with
- * it, and `struct front` must live in memory that the child finds zeroed: MADV_WIPEONFORK).
+ * signal handler just takes another, and one that a siglongjmp abandoned is found again. For that, the
+ * functions that claim, call and release must be within half a page of stack of each other.
+ *
+ * After a fork the child has no session (the mappings do not go with it, and `struct front` must live in
+ * memory that the child finds zeroed: MADV_WIPEONFORK).
  */
 #pragma once
 

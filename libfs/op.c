@@ -4,6 +4,7 @@
  * Strings and data go into the slot's first page if they fit, else into the bulk area behind it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include "ipc/sys.h"
 #include "libfs/internal.h"
 
@@ -59,10 +60,40 @@ void fs_op_string(struct fs_op *op, const char *text, uint32_t len)
 	op->q->path2_len = op_put(op, text, len);
 }
 
+/*
+ * Whether a request may be sent again to the service that comes after one that died with it: it names no handle,
+ * is not done twice if the first service had done it, and its payload was only read.
+ */
+static int op_repeatable(const struct wire_request *q)
+{
+	if (!(q->base & WIRE_MOUNT(0)) || q->handle)
+		return 0;
+	return q->op == WIRE_GETATTR || q->op == WIRE_ACCESS || (q->op == WIRE_OPEN && !(q->arg & O_EXCL));
+}
+
+/* -EIO if there is no service to send it to. */
+static int op_repeat(struct fs_op *op)
+{
+	struct front *f = fs_front();
+	struct wire_slot *slot = fs_ready() < 0 ? NULL : front_claim(f);
+	char *payload;
+
+	if (!slot)
+		return -EIO;
+	payload = front_payload(slot, op->q->where);
+	mem_copy(&slot->request, op->q, sizeof(slot->request));
+	mem_copy(payload, op->payload, op->filled);
+	front_release(f, op->slot);
+	*op = (struct fs_op){slot, &slot->request, &slot->reply, payload, op->filled};
+	return front_call(f, slot, 0);
+}
+
 int64_t fs_op_call(struct fs_op *op)
 {
 	int r = front_call(fs_front(), op->slot, 0);
 
+	if (__builtin_expect(r == -EIO, 0) && op_repeatable(op->q))
+		r = op_repeat(op);
 	return r < 0 ? r : op->a->result;
 }
 

@@ -4,6 +4,7 @@
  * the call here, so as to know that it succeeded, and remember what it changed.
  */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include "ipc/sys.h"
 #include "preload/calls.h"
 
@@ -19,24 +20,79 @@ static int self_done(struct preload_regs *r, int64_t result)
 	return 1;
 }
 
-int call_chdir(struct preload_regs *r)
+/* The kernel went there. */
+static int chdir_done(struct preload_regs *r)
 {
 	int64_t result = self_call(r);
 
-	if (result == 0)
+	if (result == 0) {
+		process_kept.cwd[0] = 0;
 		fd_cwd_changed();
+	}
 	return self_done(r, result);
+}
+
+static int chdir_is_virtual(const struct target *t)
+{
+	return !(fs_table()->mount[t->o.mount].flags & WIRE_MOUNT_FUSE);
+}
+
+/* A directory that only the service has. */
+static int64_t chdir_virtual(const struct target *t)
+{
+	struct fs_opened opened;
+	struct fs_file *dir;
+	int64_t r = fs_access(&t->o, 1);
+
+	if (r >= 0)
+		r = fs_open(&t->o, O_RDONLY | O_DIRECTORY, 0, &opened);
+	if (r < 0)
+		return r;
+	dir = fs_file_new(t->o.mount, opened.handle, O_RDONLY | O_DIRECTORY, &opened.attr);
+	if (!dir)
+		return -ENFILE;
+	r = fd_cwd_set(dir);
+	fs_file_put(dir);
+	return r;
+}
+
+int call_chdir(struct preload_regs *r)
+{
+	struct target t;
+
+	if (!path_resolve((uint64_t)AT_FDCWD, r->a[0], &t))
+		return chdir_done(r);
+	if (chdir_is_virtual(&t))
+		return path_done(r, &t, chdir_virtual(&t)) || chdir_done(r);
+	path_end(&t);
+	return chdir_done(r);
 }
 
 int call_fchdir(struct preload_regs *r)
 {
-	int64_t result = fd_materialise(r->a[0], WHY_DEFAULT);
+	struct target t;
 
-	if (result == 0)
-		result = self_call(r);
-	if (result == 0)
-		fd_cwd_changed();
-	return self_done(r, result);
+	if (path_descriptor(r->a[0], &t)) {
+		if (chdir_is_virtual(&t))
+			return path_done(r, &t, t.held->type == S_IFDIR ? fd_cwd_set(t.held) : -ENOTDIR);
+		path_end(&t);
+	}
+	r->ret = fd_materialise(r->a[0], WHY_DEFAULT);
+	return r->ret < 0 ? 1 : chdir_done(r);
+}
+
+int call_getcwd(struct preload_regs *r)
+{
+	uint64_t n = str_length(process_kept.cwd) + 1;
+
+	if (n == 1)
+		return 0;
+	if (r->a[1] < n)
+		return call_done(r, -ERANGE);
+	if (!address_good(r->a[0], n))
+		return call_done(r, -EFAULT);
+	mem_copy((void *)r->a[0], process_kept.cwd, n);
+	return call_done(r, (int64_t)n);
 }
 
 int call_umask(struct preload_regs *r)

@@ -61,4 +61,4 @@ call_handler call_poll, call_select, call_epoll_ctl, call_sendmsg, call_sendmmsg
 call_handler call_fork, call_vfork, call_clone, call_clone3, call_execve, call_execveat, call_unshare, call_setns,
 	call_new_paths, call_prctl, call_seccomp, call_io_uring, call_setrlimit, call_prlimit64;
 /* calls-self.c */
-call_handler call_chdir, call_fchdir, call_umask, call_setid, call_setfsid;
+call_handler call_chdir, call_fchdir, call_getcwd, call_umask, call_setid, call_setfsid;

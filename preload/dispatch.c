@@ -155,6 +155,7 @@ static const struct call calls[CALLS_MAX] = {
 
 	[__NR_chdir] = {call_chdir},
 	[__NR_fchdir] = {call_fchdir},
+	[__NR_getcwd] = {call_getcwd},
 	[__NR_umask] = {call_umask},
 	[__NR_setuid] = {call_setid},
 	[__NR_setgid] = {call_setid},

@@ -127,23 +127,36 @@ void fd_adopt_locked(uint64_t fd)
 		fs_file_put(f);
 }
 
-/* process.cwd is an entry word like a descriptor's: UNKNOWN, FOREIGN or REAL. */
-static void cwd_learn(void)
+static struct fs_file *cwd_adopt(void)
 {
-	uint32_t entry = FD_ENTRY(FD_FOREIGN, 0);
-	struct fs_file *f = NULL;
 	struct fd_identity id;
 	struct wire_attr attr;
 	int64_t handle;
 	int mount;
 
-	if (fd_identify(AT_FDCWD, "", &id) == 0 && (mount = fs_route_dev(id.dev)) >= 0) {
-		handle = fs_adopt((uint32_t)mount, id.ino, UINT64_MAX, &attr);
-		if (handle >= 0)
-			f = adopt_file((uint32_t)mount, handle, O_RDONLY | O_DIRECTORY | O_PATH, &id);
-		if (f)
-			entry = FD_ENTRY(FD_REAL, fs_file_index(f));
-	}
+	if (fd_identify(AT_FDCWD, "", &id) < 0 || (mount = fs_route_dev(id.dev)) < 0)
+		return NULL;
+	handle = fs_adopt((uint32_t)mount, id.ino, UINT64_MAX, &attr);
+	return handle < 0 ? NULL : adopt_file((uint32_t)mount, handle, O_RDONLY | O_DIRECTORY | O_PATH, &id);
+}
+
+/* The child of a fork opens anew what its parent had. */
+static struct fs_file *cwd_reopen(void)
+{
+	struct fs_opened opened;
+	struct fs_object o;
+
+	if (!fs_route(process_kept.cwd, &o) || fs_open(&o, O_RDONLY | O_DIRECTORY, 0, &opened) < 0)
+		return NULL;
+	return fs_file_new(o.mount, opened.handle, O_RDONLY | O_DIRECTORY, &opened.attr);
+}
+
+/* process.cwd is an entry word like a descriptor's: UNKNOWN, FOREIGN or REAL. */
+static void cwd_learn(void)
+{
+	struct fs_file *f = process_kept.cwd[0] ? cwd_reopen() : cwd_adopt();
+	uint32_t entry = f ? FD_ENTRY(FD_REAL, fs_file_index(f)) : FD_ENTRY(FD_FOREIGN, 0);
+
 	if (!learn(&process.cwd, FD_UNKNOWN, entry) && f)
 		fs_file_put(f);
 }
@@ -163,6 +176,15 @@ struct fs_file *fd_cwd(void)
 		fd_cwd_changed();
 	}
 	return NULL;
+}
+
+int64_t fd_cwd_set(struct fs_file *dir)
+{
+	int64_t r = fs_getpath(dir, process_kept.cwd, sizeof(process_kept.cwd));
+
+	if (r >= 0)
+		fd_cwd_changed();
+	return r < 0 ? r : 0;
 }
 
 void fd_cwd_changed(void)

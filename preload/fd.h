@@ -106,3 +106,5 @@ void fd_adopt_locked(uint64_t fd);
 /* The working directory if it is ours, referenced; else NULL. */
 struct fs_file *fd_cwd(void);
 void fd_cwd_changed(void);
+/* Makes an open directory of a mount without FUSE the working directory, for this process and its forks. */
+int64_t fd_cwd_set(struct fs_file *dir);

@@ -39,6 +39,9 @@ static int process_begin(void)
 {
 	if (fs_init() < 0)
 		return 0;
+	/* Calls that do not come here would find placeholders. */
+	if (preload_status.coverage != PRELOAD_FULL)
+		__atomic_or_fetch(&process_kept.limits, NO_PLACEHOLDERS, __ATOMIC_RELAXED);
 	__atomic_store_n(&process.pid, (uint32_t)sys_getpid(), __ATOMIC_RELEASE);
 	return 1;
 }

@@ -78,6 +78,8 @@ struct process {
 struct process_kept {
 	uint32_t mode;
 	uint32_t limits;
+	/* The working directory where a mount without FUSE has it, so that the kernel cannot; else empty. */
+	char cwd[FS_PATH_MAX];
 };
 
 extern struct process process;

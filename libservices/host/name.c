@@ -152,27 +152,26 @@ int host_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *dir,
  * Is the directory our root or below it? Somebody on the host may have moved it out, or its descriptor may
  * reach it on another mount than we came by; from there ".." would lead out of the tenant's tree.
  */
-static int below_root(const struct host *h, int fd)
+static int below_root(struct host *h, int fd)
 {
 	struct statx sx, last = {0};
-	int r, up, at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int r, up, at = host_openat(h, fd, ".", O_PATH | O_DIRECTORY, 0);
 
-	for (;;) {
-		r = at < 0 ? -errno : host_statx(at, "", &sx);
+	while (at >= 0) {
+		r = host_statx(at, "", &sx);
 		if (r == 0 && host_dev(&sx) == h->root->dev && sx.stx_ino == h->root->ino)
 			break;
 		if (r == 0 && host_dev(&sx) == host_dev(&last) && sx.stx_ino == last.stx_ino)
 			r = -ESTALE;
-		if (r < 0)
-			break;
 		last = sx;
-		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		up = r < 0 ? r : host_openat(h, at, "..", O_PATH | O_DIRECTORY, 0);
 		close(at);
 		at = up;
 	}
-	if (at >= 0)
-		close(at);
-	return r;
+	if (at < 0)
+		return at;
+	close(at);
+	return 0;
 }
 
 int host_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, struct ls_inode **ret_inode,

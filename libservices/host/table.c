@@ -302,24 +302,41 @@ static void make_room(struct host *h)
 	}
 }
 
+/* Did a descriptor fail to open for want of room, and is there more room now? */
+static bool made_room(struct host *h, int fd)
+{
+	bool some = false;
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+		return false;
+	for (int i = 0; i < ROOM_STEPS / 8; i++)
+		some |= drop_one(h);
+	return some;
+}
+
 int host_openat(struct host *h, int dirfd, const char *name, int flags, mode_t mode)
 {
 	int fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
 
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-		for (int i = 0; i < ROOM_STEPS / 2; i++)
-			drop_one(h);
+	if (made_room(h, fd))
 		fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
-	}
 	return fd < 0 ? -errno : fd;
 }
 
 /* ---- inodes -------------------------------------------------------------------------------------- */
 
+static int handle_open(const struct host_handle *handle)
+{
+	return open_by_handle_at(handle->mount_fd, (struct file_handle *)&handle->fh,
+				 O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static int inode_reopen(struct host *h, struct host_inode *inode)
 {
-	int r, fd = open_by_handle_at(inode->handle->mount_fd, &inode->handle->fh, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int r, fd = handle_open(inode->handle);
 
+	if (made_room(h, fd))
+		fd = handle_open(inode->handle);
 	if (fd < 0) {
 		r = -errno;
 		host_let_go(h, inode);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For programs that claim what POSIX promises of asynchronous I/O. They run on libc's own and on ours; what only
- * ours promises is asked for only where `ours`, and what needs the dispatcher only where `in_pool`.
+ * For programs that claim what POSIX promises of asynchronous I/O. They run on glibc's own and on ours; what only
+ * ours promises is asked for only if `ours`, and what needs the dispatcher only if `in_pool`.
  */
 #pragma once
 
@@ -11,17 +11,22 @@
 #include <time.h>
 #include "tests/integration/preload/check.h"
 
+/* Who serves: whoever runs this says so in AIO. */
 static inline int ours(void)
 {
+	const char *who = getenv("AIO");
 	Dl_info info;
+	int preloaded = dladdr((void *)aio_read, &info) && strstr(info.dli_fname, "preload.so");
 
-	return dladdr((void *)aio_read, &info) && strstr(info.dli_fname, "preload.so");
+	/* libc; preload: without a pool, or not active; pool: also sees what else the program does; lazy: and our
+	 * files have placeholders */
+	CHECK(who && preloaded == (strcmp(who, "libc") != 0));
+	return preloaded;
 }
 
-/* Set by who runs them: the directory is a pool's, through preload. */
 static inline int in_pool(void)
 {
-	return ours() && getenv("AIO_IN_POOL") != NULL;
+	return ours() && strcmp(getenv("AIO"), "preload") != 0;
 }
 
 static inline struct aiocb *block(struct aiocb *b, int fd, void *buf, size_t length, off_t offset)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A service that does nothing but talk to its engine as service/boot.h says. FAKE_SERVICE in its environment:
- * "fail" answers the boot message with an error, "exit" ends without an answer, "die" ends after it.
+ * A service that does nothing but talk to its engine as service/boot.h says. FAKE_SERVICE in its
+ * environment: "fail" answers the boot message with an error, "exit" ends without an answer, "die" ends
+ * after it.
  */
 #include <errno.h>
 #include <json.h>
@@ -68,14 +69,17 @@ static int fd_at(struct json_object *json, const char *key)
 /* What the engine must have prepared. */
 static void check_boot(struct json_object *boot)
 {
-	struct wire_table *table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd_at(boot, "table"), 0);
+	struct wire_table *table =
+		mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd_at(boot, "table"), 0);
 	struct json_object *mounts, *fds_said, *generation;
 	int listening = 0;
 	socklen_t len = sizeof(listening);
 
-	if (!json_object_object_get_ex(boot, "fds", &fds_said) || (size_t)json_object_get_int(fds_said) != fd_count)
+	if (!json_object_object_get_ex(boot, "fds", &fds_said) ||
+	    (size_t)json_object_get_int(fds_said) != fd_count)
 		wrong("not as many descriptors as 'fds' says");
-	if (getsockopt(fd_at(boot, "listen"), SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening)
+	if (getsockopt(fd_at(boot, "listen"), SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 ||
+	    !listening)
 		wrong("the socket does not listen");
 	if (table == MAP_FAILED || table->magic != WIRE_MAGIC || !table->placeholder_ino_lo)
 		wrong("the table is not filled");

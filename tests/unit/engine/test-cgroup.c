@@ -38,7 +38,8 @@ static bool there(const struct group *g, int i)
 
 static void limits_are_set_or_said(void **state)
 {
-	struct json_object *spec = json_tokener_parse("{\"cpus\": \"0\", \"cpu_weight\": \"50\", \"memory\": \"64M\"}");
+	struct json_object *spec =
+		json_tokener_parse("{\"cpus\": \"0\", \"cpu_weight\": \"50\", \"memory\": \"64M\"}");
 	struct json_object *warnings = json_object_new_array();
 	struct group group;
 	size_t have = 0;

@@ -11,9 +11,10 @@
 
 static struct json_object *spec_new(void)
 {
-	struct json_object *spec = json_tokener_parse("{\"memory\": \"1G\", \"mounts\": {"
-						      "\"/a.b\": {\"delay\": {\"read\": \"1ms\", \"below\": {\"mem\": {}}}},"
-						      "\"/c\": {\"mem\": {}}}}");
+	struct json_object *spec =
+		json_tokener_parse("{\"memory\": \"1G\", \"mounts\": {"
+				   "\"/a.b\": {\"delay\": {\"read\": \"1ms\", \"below\": {\"mem\": {}}}},"
+				   "\"/c\": {\"mem\": {}}}}");
 	struct error error;
 
 	if (spec_check("alice", spec, NULL, &error) < 0)
@@ -85,8 +86,8 @@ static void wrong_keys_say_the_nearest(void **state)
 
 		if (change_resolve(spec, cases[i].key, cases[i].value, &change, &error) == 0 ||
 		    !strstr(error.text, cases[i].says))
-			fail_msg("%s=%s: expected ...%s, found %s", cases[i].key, cases[i].value, cases[i].says,
-				 error.text);
+			fail_msg("%s=%s: expected ...%s, found %s", cases[i].key, cases[i].value,
+				 cases[i].says, error.text);
 	}
 	assert_string_equal(before, json_object_to_json_string(spec));
 	free(before);

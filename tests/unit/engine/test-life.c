@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of pools, with the command itself and a service that only talks: whatever happens, nothing is left.
- * Arguments: the command, the fake service.
+ * The life of pools, with the command itself and a service that only talks: whatever happens, nothing is
+ * left. Arguments: the command, the fake service.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -50,7 +50,8 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 static void expect(int found, int status, const char *says)
 {
 	if (found != status || (says && !strstr(output, says)))
-		fail_msg("expected status %d and '%s', found %d:\n%s", status, says ? says : "", found, output);
+		fail_msg("expected status %d and '%s', found %d:\n%s", status, says ? says : "", found,
+			 output);
 }
 
 static void nap(int ms)
@@ -83,7 +84,8 @@ static int figure(const char *pool, const char *key)
 	for (size_t i = 0; i < json_object_array_length(pools); i++) {
 		struct json_object *p = json_object_array_get_idx(pools, i);
 		json_object_object_get_ex(p, "pool", &value);
-		if (!strcmp(json_object_get_string(value), pool) && json_object_object_get_ex(p, key, &value))
+		if (!strcmp(json_object_get_string(value), pool) &&
+		    json_object_object_get_ex(p, key, &value))
 			found = json_object_get_int(value);
 	}
 	json_object_put(pools);
@@ -146,7 +148,8 @@ static int processes_left(void)
 		if (d->d_name[0] >= '1' && d->d_name[0] <= '9' && is_ours(d->d_name)) {
 			n++;
 			read_proc(d->d_name, "cmdline", line, sizeof(line));
-			snprintf(output + strlen(output), sizeof(output) - strlen(output), "%s %s\n", d->d_name, line);
+			snprintf(output + strlen(output), sizeof(output) - strlen(output), "%s %s\n",
+				 d->d_name, line);
 		}
 	closedir(dir);
 	return n;
@@ -160,7 +163,9 @@ static int traces_left(int engine)
 	snprintf(path, sizeof(path), "%s/run", base);
 	if (access(path, F_OK) == 0)
 		n++;
-	if (engine && run("find /sys/fs/cgroup -type d -path '*/polytropon/*.%d' 2>/dev/null", engine) == 0 && *output)
+	if (engine &&
+	    run("find /sys/fs/cgroup -type d -path '*/polytropon/*.%d' 2>/dev/null", engine) == 0 &&
+	    *output)
 		n++;
 	if (run("grep %s /proc/self/mountinfo", base) == 0)
 		n++;
@@ -172,7 +177,7 @@ static void expect_nothing_left(int engine, int ms)
 {
 	int processes = 1, traces = 1;
 
-	for (; ms >= 0; ms -= 100) {
+	for (ms += 300; ms >= 0; ms -= 100) { /* a process needs a moment to be no more */
 		traces = traces_left(engine);
 		processes = processes_left();
 		if (!processes && !traces)
@@ -187,7 +192,9 @@ static int engine_of(const char *pool)
 	return parent_of(figure(pool, "init"));
 }
 
-#define TWO "pools:\n  a: {mounts: {/data: {mem: {}}, /polytropon-test/x: {mem: {}}}}\n  b: {mounts: {/data: {mem: {}}}}\n"
+#define TWO                                                                                                \
+	"pools:\n  a: {mounts: {/data: {mem: {}}, /polytropon-test/x: {mem: {}}}}\n  b: {mounts: {/data: " \
+	"{mem: {}}}}\n"
 
 static void up_ps_run_down(void **state)
 {
@@ -198,6 +205,9 @@ static void up_ps_run_down(void **state)
 	assert_non_null(strstr(output, "b: up"));
 	engine = engine_of("a");
 	assert_true(engine > 1);
+	/* an engine, a reaper, two inits, two services; and what looks for traces finds them */
+	assert_int_equal(processes_left(), 6);
+	assert_true(traces_left(engine) >= 1);
 	expect(run("$P up $B/pools.yaml 2>&1"), 2, "pools.yaml:2: pool 'a' runs already");
 	expect(run("$P run a -- sh -c 'exit 7'"), 7, NULL);
 	expect(run("$P run a -- sh -c 'kill -9 $$'"), 137, NULL);
@@ -228,7 +238,7 @@ static void containers_are_listed(void **state)
 {
 	write_pools(TWO);
 	expect(run("$P up $B/pools.yaml 2>&1"), 0, NULL);
-	run("$P run a -- sleep 71 & $P exec b -- sleep 72 & sleep 0.3; $P ps");
+	run("$P run a -- sleep 71 > $B/out & $P exec b -- sleep 72 > $B/out & sleep 0.3; $P ps");
 	assert_non_null(strstr(output, "sleep 71"));
 	assert_null(strstr(output, "sleep 72"));
 	expect(run("$P down 2>&1"), 0, NULL);
@@ -325,9 +335,11 @@ static void a_bad_pool_among_good_ones(void **state)
 {
 	int engine;
 
-	write_pools("pools:\n  good: {mounts: {/data: {mem: {}}}}\n  bad: {mounts: {/etc/passwd/x: {mem: {}}}}\n"
-		    "  fine: {mounts: {/data: {mem: {}}}}\n");
-	expect(run("$P up $B/pools.yaml 2>&1"), 125, "pool 'bad' did not start: mount point '/etc/passwd/x'");
+	write_pools(
+		"pools:\n  good: {mounts: {/data: {mem: {}}}}\n  bad: {mounts: {/etc/passwd/x: {mem: {}}}}\n"
+		"  fine: {mounts: {/data: {mem: {}}}}\n");
+	expect(run("$P up $B/pools.yaml 2>&1"), 125,
+	       "pool 'bad' did not start: mount point '/etc/passwd/x'");
 	assert_non_null(strstr(output, "good: up"));
 	assert_non_null(strstr(output, "fine: up"));
 	assert_int_equal(figure("bad", "init"), -1);
@@ -341,19 +353,24 @@ static void a_bad_pool_among_good_ones(void **state)
 static void services_that_do_not_start(void **state)
 {
 	write_pools(TWO);
-	expect(run("FAKE_SERVICE=fail $P up $B/pools.yaml 2>&1"), 125, "did not start: the fake fails as it was told");
+	expect(run("FAKE_SERVICE=fail $P up $B/pools.yaml 2>&1"), 125,
+	       "did not start: the fake fails as it was told");
 	expect_nothing_left(0, 1000);
-	expect(run("FAKE_SERVICE=exit $P up $B/pools.yaml 2>&1"), 125, "did not start: its service ended with status 7");
+	expect(run("FAKE_SERVICE=exit $P up $B/pools.yaml 2>&1"), 125,
+	       "did not start: its service ended with status 7");
 	expect_nothing_left(0, 1000);
-	expect(run("POLYTROPON_SERVICE=/no/such $P up $B/pools.yaml 2>&1"), 125, "did not start: no service program");
+	expect(run("POLYTROPON_SERVICE=/no/such $P up $B/pools.yaml 2>&1"), 125,
+	       "did not start: no service program");
 	expect_nothing_left(0, 1000);
-	expect(run("POLYTROPON_SERVICE=/etc/passwd $P up $B/pools.yaml 2>&1"), 125, "start '/etc/passwd': Permission denied");
+	expect(run("POLYTROPON_SERVICE=/etc/passwd $P up $B/pools.yaml 2>&1"), 125,
+	       "start '/etc/passwd': Permission denied");
 	expect_nothing_left(0, 1000);
 }
 
 static void throw_away_pools(void **state)
 {
-	expect(run("$P run --mem --at /polytropon-x -- sh -c 'grep -q \" /polytropon-x fuse\" /proc/mounts && exit 6' 2>&1"), 6, NULL);
+	expect(run("$P run --mem --at /polytropon-x -- sh -c 'grep -q \" /polytropon-x fuse\" /proc/mounts && exit 6' 2>&1"),
+	       6, NULL);
 	expect(run("$P run --host $B --at /polytropon-x/y -- sh -c 'exit 5' 2>&1"), 5, NULL);
 	expect(run("$P run --mem --at /polytropon-x -- /no/such 2>&1"), 127, NULL);
 	expect(run("$P run --host /no/such --at /data -- true 2>&1"), 2, "No such file");
@@ -410,7 +427,8 @@ static void bad_clients_hurt_nobody(void **state)
 	half = connect_engine();
 	send(half, "{\"method\": \"io.poly", 19, MSG_NOSIGNAL);
 	slow = connect_engine();
-	while (tries++ < 100000 && send(slow, "{\"method\":\"io.polytropon.Ps\"}", 30, MSG_NOSIGNAL | MSG_DONTWAIT) == 30)
+	while (tries++ < 100000 &&
+	       send(slow, "{\"method\":\"io.polytropon.Ps\"}", 30, MSG_NOSIGNAL | MSG_DONTWAIT) == 30)
 		;
 	expect(run("timeout 5 $P ps"), 0, "a");
 	close(fd);
@@ -419,16 +437,23 @@ static void bad_clients_hurt_nobody(void **state)
 	fd = connect_engine();
 	assert_non_null(strstr(ask(fd, "{\"method\": \"org.varlink.service.GetInfo\"}"), "io.polytropon"));
 	assert_non_null(strstr(ask(fd, "{\"method\": \"org.varlink.service.GetInterfaceDescription\", "
-				       "\"parameters\": {\"interface\": \"io.polytropon\"}}"), "method Up("));
+				       "\"parameters\": {\"interface\": \"io.polytropon\"}}"),
+			       "method Up("));
 	assert_non_null(strstr(ask(fd, "{\"method\": \"io.polytropon.Pss\"}"), "MethodNotFound"));
 	assert_non_null(strstr(output, "did you mean 'io.polytropon.Ps'?"));
 	assert_non_null(strstr(ask(fd, "{}"), "MethodNotFound"));
 	assert_non_null(strstr(ask(fd, "{\"method\": \"io.polytropon.Stats\"}"), "InvalidParameter"));
-	assert_non_null(strstr(ask(fd, "{\"method\": \"io.polytropon.Ps\", \"parameters\": {\"x\": 1}}"), "InvalidParameter"));
-	assert_non_null(strstr(ask(fd, "{\"method\": \"io.polytropon.Up\", \"parameters\": {\"pools\": {\"c\": "
-				       "{\"mounts\": {\"x\": 1}}}}}"), "Refused"));
-	assert_non_null(strstr(ask(fd, "{\"method\": \"io.polytropon.Join\", \"parameters\": {\"pool\": \"a\", \"pid\": -1, "
-				       "\"listed\": true, \"command\": \"x\"}}"), "Refused"));
+	assert_non_null(strstr(ask(fd, "{\"method\": \"io.polytropon.Ps\", \"parameters\": {\"x\": 1}}"),
+			       "InvalidParameter"));
+	assert_non_null(
+		strstr(ask(fd, "{\"method\": \"io.polytropon.Up\", \"parameters\": {\"pools\": {\"c\": "
+			       "{\"mounts\": {\"x\": 1}}}}}"),
+		       "Refused"));
+	assert_non_null(strstr(
+		ask(fd,
+		    "{\"method\": \"io.polytropon.Join\", \"parameters\": {\"pool\": \"a\", \"pid\": -1, "
+		    "\"listed\": true, \"command\": \"x\"}}"),
+		"Refused"));
 	close(fd);
 	expect(run("timeout 5 $P run a -- true"), 0, NULL);
 	expect(run("$P down 2>&1"), 0, NULL);
@@ -466,9 +491,9 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/run", base);
 	setenv("POLYTROPON_RUN", path, 1);
 	setenv("B", base, 1);
-	setenv("P", argv[1], 1);
-	setenv("POLYTROPON_SERVICE", argv[2], 1);
-	setenv("POLYTROPON_PRELOAD", argv[3], 1);
+	for (int i = 1; i < argc; i++)
+		setenv((const char *[]){"P", "POLYTROPON_SERVICE", "POLYTROPON_PRELOAD"}[i - 1],
+		       realpath(argv[i], path), 1);
 	failed = cmocka_run_group_tests(tests, NULL, NULL) != 0;
 	snprintf(path, sizeof(path), "rm -rf '%s'", base);
 	return system(path) != 0 || failed;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mount points that the host lacks: there in a namespace of our own, with all that was there, and nowhere else. */
+/* Mount points that the host lacks: there in a namespace of our own, with all that was there, and nowhere
+ * else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,10 +48,10 @@ static bool holds(const char *path, const char *text)
 }
 
 /* Each check runs in a child with a mount namespace of its own; its exit status is the line that failed. */
-#define CHECK(x)                                                                                                   \
-	do {                                                                                                       \
-		if (!(x))                                                                                          \
-			_exit(__LINE__ & 0xff ?: 1);                                                               \
+#define CHECK(x)                                                                                           \
+	do {                                                                                               \
+		if (!(x))                                                                                  \
+			_exit(__LINE__ & 0xff ?: 1);                                                       \
 	} while (0)
 
 static void in_namespace(void (*check)(void))
@@ -80,7 +81,8 @@ static void check_below(void)
 	CHECK(stat(in_base("host"), &was) == 0);
 	CHECK(mimic_directory(&mimic, in_base("host/new/a/b"), real, &error) == 0);
 	CHECK(!strcmp(real, in_base("host/new/a/b")));
-	CHECK(stat(in_base("host/new/a/b"), &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 0755);
+	CHECK(stat(in_base("host/new/a/b"), &st) == 0 && S_ISDIR(st.st_mode) &&
+	      (st.st_mode & 07777) == 0755);
 	/* what was there */
 	CHECK(holds(in_base("host/file"), "content") && holds(in_base("host/dir/inside"), "inside"));
 	CHECK(holds(in_base("host/mounted/deep"), "below a mount"));
@@ -127,11 +129,13 @@ static void check_root(void)
 
 	CHECK(stat("/", &old) == 0);
 	CHECK(mimic_directory(&mimic, "/polytropon-not-there/x", real, &error) == 0);
-	CHECK(stat("/", &new) == 0 && new.st_dev != old.st_dev && new.st_mode == old.st_mode);
+	CHECK(stat("/", &new) == 0 && new.st_dev != old.st_dev &&new.st_mode == old.st_mode);
 	CHECK(stat("/polytropon-not-there/x", &new) == 0);
-	CHECK(stat("/proc/self", &proc) == 0 && access("/bin/sh", X_OK) == 0 && access("/dev/null", W_OK) == 0);
+	CHECK(stat("/proc/self", &proc) == 0 && access("/bin/sh", X_OK) == 0 &&
+	      access("/dev/null", W_OK) == 0);
 	CHECK(holds(in_base("host/file"), "content"));
-	CHECK(stat("/..", &old) == 0 && stat("/", &new) == 0 && old.st_ino == new.st_ino && old.st_dev == new.st_dev);
+	CHECK(stat("/..", &old) == 0 && stat("/", &new) == 0 &&
+	      old.st_ino == new.st_ino &&old.st_dev == new.st_dev);
 	/* and with a root of our own, another place */
 	CHECK(mimic_directory(&mimic, "/polytropon-too", real, &error) == 0 && mimic.count == 1);
 	CHECK(mimic_directory(&mimic, in_base("host/new"), real, &error) == 0 && mimic.count == 2);

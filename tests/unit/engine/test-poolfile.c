@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pool files: every mistake is one sentence with file, line and the nearest right word; right ones survive a dump. */
+/* Pool files: every mistake is one sentence with file, line and the nearest right word; right ones survive
+ * a dump. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,6 +38,7 @@ static int load(const char *text, struct json_object **ret, struct error *error)
 }
 
 #define POOL "pools:\n  alice:\n"
+#define BELOW "{delay: {below: "
 #define MOUNTS "    mounts: {/data: {mem: {}}}\n"
 
 static const struct {
@@ -52,7 +54,8 @@ static const struct {
 	{"pools: {}\n", 1, "'pools' must map names to pools"},
 	{"pools:\n  alice: 3\n", 2, "pool 'alice' must be a mapping"},
 	{POOL "    cpus: 0\n", 2, "pool 'alice' has no 'mounts'"},
-	{POOL "    cahce: {size: 1G}\n" MOUNTS, 3, "unknown key 'cahce' in pool 'alice'; did you mean 'cache'?"},
+	{POOL "    cahce: {size: 1G}\n" MOUNTS, 3,
+	 "unknown key 'cahce' in pool 'alice'; did you mean 'cache'?"},
 	{POOL "    cache:\n      size: 1G\n      sice: 1G\n" MOUNTS, 5,
 	 "unknown key 'sice' in pool 'alice'; did you mean 'size'?"},
 	{POOL "    cache: 1G\n" MOUNTS, 3, "'cache' in pool 'alice' must be a mapping"},
@@ -83,13 +86,25 @@ static const struct {
 	{POOL "    mounts: {/a/../b: {mem: {}}}\n", 3, "must not contain '..'"},
 	{POOL "    mounts:\n      /data: {mem: {}}\n      /data/: {mem: {}}\n", 5,
 	 "mount point '/data' in pool 'alice' is in use already"},
-	{POOL "    mounts:\n      /data: {mem: {}}\n      /data: {mem: {}}\n", 5, "'/data' is here twice; it is on line 4 already"},
+	{POOL "    mounts:\n      /data: {mem: {}}\n      /data: {mem: {}}\n", 5,
+	 "'/data' is here twice; it is on line 4 already"},
 	{POOL "    mounts: {/data: 5}\n", 3, "must be a layer"},
 	{POOL "    mounts:\n      /data:\n        hots: /tmp\n", 5, "layer 'hots'"},
-	{POOL "    mounts:\n      /data:\n        delay:\n          raed: 1ms\n          below: {mem: {}}\n", 6, "did you mean 'read'?"},
-	{POOL "    mounts:\n      /data:\n        delay:\n          below:\n            mem:\n              size: 1Q\n", 8, "'1Q'"},
-	{POOL "    mounts:\n      /data: {host: /no/such/dir}\n", 4, "directory '/no/such/dir' of pool 'alice': No such file"},
-	{POOL "    mounts:\n      /data:\n        host:\n          path: /etc/passwd\n", 6, "is not a directory"},
+	{POOL
+	 "    mounts:\n      /data:\n        delay:\n          raed: 1ms\n          below: {mem: {}}\n",
+	 6, "did you mean 'read'?"},
+	{POOL
+	 "    mounts:\n      /data:\n        delay:\n          below:\n            mem:\n              size: 1Q\n",
+	 8, "'1Q'"},
+	{POOL "    mounts:\n      /data: {host: /no/such/dir}\n", 4,
+	 "directory '/no/such/dir' of pool 'alice': No such file"},
+	{POOL "    mounts:\n      /data:\n        host:\n          path: /etc/passwd\n", 6,
+	 "is not a directory"},
+	{POOL "    mounts:\n      /data: {host: {path: /tmp, fd: 3}}\n", 4, "'fd'"},
+	{POOL "    mounts:\n      /data: " BELOW BELOW BELOW BELOW BELOW BELOW BELOW BELOW "{mem: }"
+	      "}}}}}}}}"
+	      "}}}}}}}}\n",
+	 4, "more than 8 layers"},
 	{POOL "    mounts:\n      /data: {host: tmp}\n", 4, "must be an absolute path"},
 	{POOL MOUNTS "  alice:\n" MOUNTS, 4, "'alice' is here twice; it is on line 2 already"},
 	{"pools:\n  a/b:\n" MOUNTS, 2, "'a/b' cannot be a pool's name: '/' is not a letter"},
@@ -110,9 +125,10 @@ static void each_mistake_is_a_sentence(void **state)
 		int r = load(mistakes[i].text, &json, &error);
 
 		snprintf(prefix, sizeof(prefix), "%s:%d: ", path, mistakes[i].line);
-		if (r == 0 || strncmp(error.text, prefix, strlen(prefix)) || !strstr(error.text, mistakes[i].says))
-			fail_msg("case %zu:\n%s\nexpected: %s...%s\nfound:    %s", i, mistakes[i].text, prefix,
-				 mistakes[i].says, error.text);
+		if (r == 0 || strncmp(error.text, prefix, strlen(prefix)) ||
+		    !strstr(error.text, mistakes[i].says))
+			fail_msg("case %zu:\n%s\nexpected: %s...%s\nfound:    %s", i, mistakes[i].text,
+				 prefix, mistakes[i].says, error.text);
 		assert_null(strchr(error.text, '\n'));
 		json_object_put(json);
 	}
@@ -129,23 +145,21 @@ static void a_file_that_is_not_there(void **state)
 	origin_fini(&origin);
 }
 
-static const char right[] =
-	"pools:\n"
-	"  alice:\n"
-	"    memory: 1G\n"
-	"    cpus: 0\n"
-	"    user: yes\n"
-	"    network: host\n"
-	"    timeout: 30s\n"
-	"    cache: {size: 256M, flush_interval: 5s, dirty_ratio: 20}\n"
-	"    flush: {on_close: off}\n"
-	"    mounts:\n"
-	"      //data/./x/: {host: /tmp}\n"
-	"      /scratch: {mem: }\n"
-	"      /slow:\n"
-	"        delay: {read: 10ms, below: {mem: {size: 64M}}}\n"
-	"  \"0-1\":\n"
-	"    mounts: {/data: {mem: {}}}\n";
+static const char right[] = "pools:\n  alice:\n"
+			    "    memory: 1G\n"
+			    "    cpus: 0\n"
+			    "    user: yes\n"
+			    "    network: host\n"
+			    "    timeout: 30s\n"
+			    "    cache: {size: 256M, flush_interval: 5s, dirty_ratio: 20}\n"
+			    "    flush: {on_close: off}\n"
+			    "    mounts:\n"
+			    "      //data/./x/: {host: /tmp}\n"
+			    "      /scratch: {mem: }\n"
+			    "      /slow:\n"
+			    "        delay: {read: 10ms, below: {mem: {size: 64M}}}\n"
+			    "  \"0-1\":\n"
+			    "    mounts: {/data: {mem: {}}}\n";
 
 static void two_spellings_are_one(void **state)
 {
@@ -170,7 +184,8 @@ static void settings_are_flat(void **state)
 	struct error error;
 
 	assert_int_equal(load(right, &json, &error), 0);
-	flat = spec_settings(json_child(json_child(json, "pools", json_type_object), "alice", json_type_object));
+	flat = spec_settings(
+		json_child(json_child(json, "pools", json_type_object), "alice", json_type_object));
 	assert_string_equal(json_object_to_json_string_ext(flat, JSON_C_TO_STRING_PLAIN),
 			    "{\"timeout\":\"30s\",\"cache.size\":\"256M\",\"flush.on_close\":\"false\","
 			    "\"flush.interval\":\"5s\",\"flush.dirty_ratio\":\"20\"}");
@@ -200,10 +215,8 @@ static void a_dump_loads_as_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_mistake_is_a_sentence),
-		cmocka_unit_test(a_file_that_is_not_there),
-		cmocka_unit_test(two_spellings_are_one),
-		cmocka_unit_test(settings_are_flat),
+		cmocka_unit_test(each_mistake_is_a_sentence), cmocka_unit_test(a_file_that_is_not_there),
+		cmocka_unit_test(two_spellings_are_one),      cmocka_unit_test(settings_are_flat),
 		cmocka_unit_test(a_dump_loads_as_the_same),
 	};
 	int fd = mkstemp(path), failed;

@@ -264,7 +264,8 @@ static void connection_serve(struct server *server, int fd)
 static void *acceptor_run(void *arg)
 {
 	struct server *server = arg;
-	struct pollfd polls[2] = {{.fd = server->listen, .events = POLLIN}, {.fd = server->ending[0], .events = POLLIN}};
+	struct pollfd polls[2] = {{.fd = server->listen, .events = POLLIN},
+		{.fd = server->ending[0], .events = POLLIN}};
 
 	while (poll(polls, 2, -1) < 0 || !polls[1].revents) {
 		int fd = accept4(server->listen, NULL, NULL, SOCK_CLOEXEC);

@@ -16,8 +16,8 @@ struct server;
 typedef void server_serve(struct server *server, unsigned queue, struct back_request *request,
 			  struct wire_reply *reply);
 
-/* What is done if it is not given: WIRE_READ fills the payload with arg; WIRE_FSYNC takes `length` ns and WIRE_SYNCFS,
- * too, without telling the back driver; WIRE_FLUSH lets all WIRE_FLOCK requests succeed, which wait till then. */
+/* What is done if it is not given: WIRE_READ fills the payload with arg; WIRE_FSYNC takes `length` ns, and so does
+ * WIRE_SYNCFS, without telling the back driver; WIRE_FLUSH lets all WIRE_FLOCK requests succeed, which wait. */
 server_serve server_serve_default;
 
 struct server_config {
@@ -32,7 +32,6 @@ struct server_config {
 };
 
 int server_start(const struct server_config *config, struct server **ret);
-/* The same as after a crash: the table is taken over, with the next generation. */
 struct server *server_stop(struct server *server);
 
 struct back *server_back(struct server *server);

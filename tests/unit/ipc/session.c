@@ -148,7 +148,10 @@ static void requests_are_answered(void **state)
 static void payloads_come_back(void **state)
 {
 	struct fixture *x = *state;
-	static const struct { int where; size_t size; } cases[] = {{WIRE_IN_INLINE, WIRE_INLINE}, {WIRE_IN_BULK, WIRE_BULK}};
+	static const struct {
+		int where;
+		size_t size;
+	} cases[] = {{WIRE_IN_INLINE, WIRE_INLINE}, {WIRE_IN_BULK, WIRE_BULK}};
 
 	fixture_start(x);
 	for (int i = 0; i < 2; i++) {

@@ -157,6 +157,27 @@ static void adding_while_listing_sees_the_old_once(struct fs *fs)
 		assert_int_equal(seen[i], 1);
 }
 
+static int count_one(void *arg, const char *name, size_t len, uint64_t ino, unsigned type, uint64_t next)
+{
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static void rewinding_shows_what_is_new(struct fs *fs)
+{
+	struct ls_file *f = fs_open_file(fs, fs->root, O_RDONLY | O_DIRECTORY);
+	unsigned count = 0;
+
+	fill(fs, fs->root, "old", 10);
+	assert_ok(ls_readdir(fs->ls, &fs->call, f, 0, count_one, &count));
+	assert_int_equal(count, 12);
+	fill(fs, fs->root, "new", 5);
+	assert_ok(fs_unlink(fs, fs->root, "old3"));
+	count = 0;
+	assert_ok(ls_readdir(fs->ls, &fs->call, f, 0, count_one, &count));
+	assert_int_equal(count, 16);
+}
+
 static void large_directories(struct fs *fs)
 {
 	enum { COUNT = 5000 };
@@ -204,6 +225,7 @@ const struct layer_case dir_cases[] = {
 	{"a listing resumes anywhere", a_listing_resumes_anywhere},
 	{"removing while listing sees each once", removing_while_listing_sees_each_once},
 	{"adding while listing sees the old once", adding_while_listing_sees_the_old_once},
+	{"rewinding shows what is new", rewinding_shows_what_is_new},
 	{"large directories", large_directories},
 	{"names can be looked up while listed", names_can_be_looked_up_while_listed},
 	{NULL},

@@ -305,6 +305,45 @@ void fs_empty(struct fs *fs)
 
 /* ---- scratch directories ------------------------------------------------------------------------- */
 
+/* What a failed test leaves behind is removed at the end. */
+static char *scratches[64];
+static pid_t scratch_owner;
+
+static void scratch_clean(void)
+{
+	char command[512];
+
+	for (size_t i = 0; i < sizeof(scratches) / sizeof(*scratches) && getpid() == scratch_owner; i++) {
+		if (!scratches[i])
+			continue;
+		snprintf(command, sizeof(command), "rm -rf --one-file-system '%s'", scratches[i]);
+		if (system(command) != 0)
+			fprintf(stderr, "%s\n", command);
+		free(scratches[i]);
+	}
+}
+
+static void scratch_remember(const char *path)
+{
+	if (!scratch_owner)
+		atexit(scratch_clean);
+	scratch_owner = getpid();
+	for (size_t i = 0; i < sizeof(scratches) / sizeof(*scratches); i++)
+		if (!scratches[i]) {
+			scratches[i] = strdup(path);
+			return;
+		}
+}
+
+static void scratch_forget(const char *path)
+{
+	for (size_t i = 0; i < sizeof(scratches) / sizeof(*scratches); i++)
+		if (scratches[i] && strcmp(scratches[i], path) == 0) {
+			free(scratches[i]);
+			scratches[i] = NULL;
+		}
+}
+
 char *scratch_begin(const char *parent)
 {
 	char *path;
@@ -312,12 +351,14 @@ char *scratch_begin(const char *parent)
 	assert_return_code(asprintf(&path, "%s/layers-XXXXXX", parent), errno);
 	assert_non_null(mkdtemp(path));
 	assert_ok(chmod(path, 0755));
+	scratch_remember(path);
 	return path;
 }
 
 void scratch_end(char *path)
 {
 	must_run("rm -rf '%s'", path);
+	scratch_forget(path);
 	free(path);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is mem's own: its budget, its speed with large directories, its far offsets. */
 #include <linux/falloc.h>
+#include <malloc.h>
 #include <time.h>
 
 #include "tests/unit/layers/harness.h"
@@ -198,6 +199,48 @@ static void old_bytes_are_not_seen_again(void **state)
 	fs_close(fs);
 }
 
+struct adding {
+	struct fs *fs;
+	unsigned seen;
+};
+
+static int add_two(void *arg, const char *name, size_t len, uint64_t ino, unsigned type, uint64_t next)
+{
+	struct adding *a = arg;
+	char fresh[32];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(fresh, sizeof(fresh), "%u-%d", a->seen, i);
+		fs_forget(a->fs, fs_file(a->fs, a->fs->root, fresh));
+	}
+	return ++a->seen > 1000;
+}
+
+static void a_listing_ends_though_names_are_added(void **state)
+{
+	struct fs *fs = fs_open("{\"mem\": {}}");
+	struct adding a = {.fs = fs};
+
+	fs_file(fs, fs->root, "one");
+	assert_ok(ls_readdir(fs->ls, &fs->call, fs_open_file(fs, fs->root, O_RDONLY), 0, add_two, &a));
+	assert_int_equal(a.seen, 3);
+	fs_close(fs);
+}
+
+/* The places of removed names are used again. */
+static void coming_and_going_names_take_no_memory(void **state)
+{
+	struct fs *fs = fs_open("{\"mem\": {}}");
+	size_t before = mallinfo2().uordblks;
+
+	for (int i = 0; i < 200000; i++) {
+		fs_forget(fs, fs_mknod(fs, fs->root, "name", S_IFREG));
+		assert_ok(fs_unlink(fs, fs->root, "name"));
+	}
+	assert_in_range(mallinfo2().uordblks, 0, before + 100000);
+	fs_close(fs);
+}
+
 static double seconds(void)
 {
 	struct timespec t;
@@ -258,6 +301,8 @@ int main(void)
 		cmocka_unit_test(too_large_reservations_take_nothing),
 		cmocka_unit_test(offsets_reach_far),
 		cmocka_unit_test(old_bytes_are_not_seen_again),
+		cmocka_unit_test(a_listing_ends_though_names_are_added),
+		cmocka_unit_test(coming_and_going_names_take_no_memory),
 		cmocka_unit_test(large_directories_are_fast),
 		cmocka_unit_test(what_is_open_when_it_closes_is_freed),
 	};

@@ -289,6 +289,41 @@ static void service_dies(void **state)
 	fake_serve = serve;
 }
 
+static int deaths;
+
+/* Dies over the first request, and is there again for the next. */
+static int die_once(struct wire_slot *slot)
+{
+	if (deaths++ == 0) {
+		fake_restart();
+		return -EIO;
+	}
+	assert_string_equal(payload(slot), "some/path");
+	slot->reply.attr.size = 99;
+	return 0;
+}
+
+static void paths_outlive_a_service(void **state)
+{
+	struct fs_object o;
+	struct wire_attr attr;
+	struct fs_opened got;
+
+	assert_int_equal(fs_route("/data/some/path", &o), 1);
+	fake_serve = die_once;
+	deaths = 0;
+	assert_int_equal(fs_getattr(&o, &attr), 0);
+	assert_int_equal(attr.size, 99);
+	assert_int_equal(deaths, 2);
+	deaths = 0;
+	assert_int_equal(fs_open(&o, O_RDWR | O_CREAT, 0644, &got), 0);
+	deaths = 0;
+	assert_int_equal(fs_open(&o, O_RDWR | O_CREAT | O_EXCL, 0644, &got), -EIO); /* it may have been made */
+	deaths = 0;
+	assert_int_equal(fs_unlink(&o), -EIO);
+	fake_serve = serve;
+}
+
 static void table_of_files(void **state)
 {
 	static struct fs_file *all[FS_FILES_MAX];
@@ -317,7 +352,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(large_in_pieces), T(many_ranges_one_request), T(short_at_the_end), T(full_device), T(offsets), T(append),
 		T(read_restarts),   T(nested_write),		T(moved_to_the_kernel), T(stale_handle),
-		T(service_dies),    T(table_of_files),
+		T(service_dies),    T(paths_outlive_a_service), T(table_of_files),
 	};
 
 	fake_mount(0, "/data", WIRE_MOUNT_FUSE, 10);

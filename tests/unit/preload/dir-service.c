@@ -218,6 +218,7 @@ static int64_t serve(const struct wire_request *q, char *payload, struct wire_re
 		a->arg = q->mode;
 		return serve_lock(q);
 	case WIRE_MATERIALISE:
+	case WIRE_GETPATH:
 		return serve_materialise(q, payload);
 	case WIRE_ADOPT:
 		return serve_adopt(q, a);

@@ -469,10 +469,47 @@ static void without_fuse(void **state)
 	assert_true(fd_is(1, FD_PLACEHOLDER));
 	assert_int_equal(CALL(write, 1, "x", 1), 1);
 	assert_int_equal(CALL(dup2, saved, 1), 1);
-	fake_table.mount[0].flags = WIRE_MOUNT_FUSE;
 	close(saved);
 	closed(a);
 	assert_int_equal(dir_service_open, 0);
+	fake_table.mount[0].flags = WIRE_MOUNT_FUSE;
+}
+
+/* The kernel has no such directory, and yet it is where we are. */
+static void working_directory_without_fuse(void **state)
+{
+	char cwd[64], real[64];
+	int64_t d;
+	pid_t child;
+	int status;
+
+	fake_table.mount[0].flags = 0;
+	CALL(mkdir, F("vd"), 0755);
+	assert_non_null(getcwd(real, sizeof(real)));
+	assert_int_equal(CALL(chdir, F("vd")), 0);
+	assert_true(call_served);
+	assert_int_equal(CALL(mkdir, "in", 0755), 0);
+	assert_int_equal(CALL(chdir, "in"), 0);
+	assert_int_equal(CALL(chdir, "none"), -ENOENT);
+	assert_int_equal(CALL(getcwd, cwd, sizeof(cwd)), strlen(F("vd/in")) + 1);
+	assert_string_equal(cwd, F("vd/in"));
+	assert_int_equal(CALL(getcwd, cwd, 5), -ERANGE);
+	child = fork();
+	if (child == 0)
+		_exit(CALL(rmdir, "../in") != 0 || !call_served);
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+	d = opened(F("vd"), O_RDONLY | O_DIRECTORY);
+	assert_int_equal(CALL(fchdir, d), 0);
+	closed((int)d);
+	assert_int_equal(CALL(mkdir, "in", 0755), 0);
+	assert_int_equal(CALL(rmdir, "in"), 0);
+	assert_int_equal(CALL(chdir, real), 0);
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	assert_string_equal(cwd, real);
+	CALL(rmdir, F("vd"));
+	assert_int_equal(dir_service_open, 0);
+	fake_table.mount[0].flags = WIRE_MOUNT_FUSE;
 }
 
 /* Last: there is no way back. */
@@ -520,6 +557,7 @@ int main(void)
 		cmocka_unit_test(vfork_child_is_the_kernels),
 		cmocka_unit_test(size_limit_is_the_kernels),
 		cmocka_unit_test(without_fuse),
+		cmocka_unit_test(working_directory_without_fuse),
 		cmocka_unit_test(no_more_placeholders),
 	};
 

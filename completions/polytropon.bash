@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for polytropon(1)
+
+_polytropon_pools() {
+	polytropon ps --json 2>/dev/null | sed -n 's/.*"pool":"\([^"]*\)".*/\1/p'
+}
+
+_polytropon() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} words=() i
+	local settings="memory= cpu_weight= timeout= cache.size= cache.readahead= cache.policy= flush.interval=
+		flush.dirty_ratio= flush.background_ratio= flush.batch= flush.on_close="
+	COMPREPLY=()
+
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "up ps run exec set stats dump down version help --help --version" -- "$cur")
+		return
+	fi
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		if [ "${COMP_WORDS[i]}" = -- ] && declare -F _command_offset >/dev/null; then
+			_command_offset $((i + 1))
+			return
+		fi
+	done
+	case "$command:$prev" in
+	up:up)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	run:--host)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	run:--at | run:--size | run:--cpus | run:--cpu-weight | run:--memory)
+		return
+		;;
+	run:--set)
+		mapfile -t words < <(compgen -W "$settings" -- "$cur")
+		;;
+	run:run)
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --host --mem --help" -- "$cur")
+		;;
+	run:*)
+		mapfile -t words < <(compgen -W "--host --mem --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
+		;;
+	exec:exec | stats:stats | set:set | dump:* | down:*)
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --help" -- "$cur")
+		;;
+	exec:*)
+		mapfile -t words < <(compgen -W "--" -- "$cur")
+		;;
+	set:*)
+		mapfile -t words < <(compgen -W "$settings" -- "$cur")
+		;;
+	stats:* | ps:*)
+		mapfile -t words < <(compgen -W "--json --help" -- "$cur")
+		;;
+	help:help)
+		mapfile -t words < <(compgen -W "up ps run exec set stats dump down version" -- "$cur")
+		;;
+	esac
+	COMPREPLY=("${words[@]}")
+	[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+	return 0
+}
+
+complete -F _polytropon polytropon
