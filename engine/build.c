@@ -331,7 +331,7 @@ static struct json_object *mounts_json(struct build *b)
 static int answer(struct build *b)
 {
 	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
-	int fds[BUILD_FDS + BUILD_HOSTS_MAX + WIRE_MOUNTS_MAX] = {
+	int fds[BUILD_FDS + BUILD_HOSTS_MAX + 2 * WIRE_MOUNTS_MAX] = {
 		[BUILD_INIT] = b->init_fd,    [BUILD_HOLD] = b->hold,         [BUILD_DIR] = b->dir.dir,
 		[BUILD_TABLE] = b->dir.table, [BUILD_LISTEN] = b->dir.listen,
 	};
@@ -340,8 +340,10 @@ static int answer(struct build *b)
 	for (size_t i = 0; i < b->host_count; i++)
 		fds[n++] = b->host[i];
 	for (size_t i = 0; i < b->mount_count; i++)
-		if (b->mount[i].fuse.device >= 0)
+		if (b->mount[i].fuse.device >= 0) {
 			fds[n++] = b->mount[i].fuse.device;
+			fds[n++] = b->mount[i].fuse.mount;
+		}
 	json_object_object_add(json, "ok", json_object_new_boolean(true));
 	json_object_object_add(json, "init", json_object_new_int(b->init));
 	json_object_object_add(json, "mounts", mounts_json(b));

@@ -54,7 +54,8 @@ int mount_fuse(const char *source, struct fuse_mount *ret, struct error *error)
 	if (device < 0)
 		return error_errno(error, errno, "open '/dev/fuse'");
 	snprintf(options, sizeof(options),
-		 "source=%s,subtype=polytropon,fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other",
+		 "source=%s,subtype=polytropon,fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,"
+		 "default_permissions",
 		 source, device);
 	mount = create("fuse", options, MOUNT_ATTR_NODEV, error);
 	if (mount < 0)

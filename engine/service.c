@@ -66,6 +66,7 @@ static struct json_object *boot_mounts(const struct pool *pool)
 		if (!json_true(json_object_array_get_idx(places, i), "fuse"))
 			continue;
 		json_object_object_add(m, "fuse", json_object_new_int(next++));
+		json_object_object_add(m, "root", json_object_new_int(next++));
 		json_object_object_add(m, "fuse_live", json_object_new_boolean(pool->fuse_live));
 	}
 	return list;

@@ -40,6 +40,8 @@ struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the refe
 extern const struct door_hooks fuse_door_hooks;
 /* Has the kernel send again what an earlier service took and never answered (Linux 6.9). */
 void door_resend(struct fuse_door *door);
+/* Has the kernel ask again for every name that it was told, if it was told any since the last time. */
+void door_names_changed(struct fuse_door *door);
 
 /* ops.c */
 extern const struct fuse_lowlevel_ops fuse_door_ops;

@@ -91,7 +91,7 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	fs->door = door;
 	fs->hooks = &fuse_door_hooks;
 	if (live) {
-		fuse_door_hooks.names(door);
+		door_names_changed(door);
 		door_resend(door);
 	}
 	r = threads_start(door);

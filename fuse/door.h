@@ -3,13 +3,15 @@
  * The FUSE door of one filesystem instance: what reaches it by way of the kernel.
  *
  * What the kernel is allowed to remember, and why that is safe:
- *  names       for ever, if every user may search the directory (else the kernel would not ask whether this
- *              one may) and the stack has the files to itself; any change through another door bumps the
- *              connection's epoch, which makes the kernel ask again.
+ *  names       for ever; any change through another door bumps the connection's epoch, which makes the kernel ask
+ *              again.
  *  attributes  for ever, with one notice when they change through another door.
  *  pages       of files opened for reading; ranges written through another door are dropped first. Files
  *              opened for writing bypass the page cache but for mappings.
- * A stack whose files others may change (LS_SHARED) gets no names and no attributes remembered.
+ * A stack whose files others may change (LS_SHARED) gets no names remembered, and attributes for a moment.
+ *
+ * The mount has `default_permissions`: names that the kernel resolves by itself, FIFOs, sockets and devices are
+ * never asked for here, so it checks modes too. Every request is checked here all the same.
  */
 #pragma once
 

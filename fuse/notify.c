@@ -45,11 +45,8 @@ static void data_changed(void *arg, struct inode *inode, off_t offset, off_t len
 	fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), offset, length);
 }
 
-static void names_changed(void *arg)
+void door_names_changed(struct fuse_door *door)
 {
-	struct fuse_door *door = arg;
-
-	/* Without epochs names are kept for a second at most; see entry_timeout() in ops.c. */
 	if (!door->epoch || !__atomic_exchange_n(&door->names_kept, false, __ATOMIC_SEQ_CST))
 		return;
 	if (!notice_send(door, NOTIFY_INC_EPOCH))
@@ -63,7 +60,7 @@ static void entry_changed(void *arg, struct inode *dir, const char *name)
 	if (!__atomic_load_n(&door->names_kept, __ATOMIC_SEQ_CST))
 		return;
 	if (door->epoch)
-		names_changed(door);
+		door_names_changed(door);
 	if (!door->epoch)
 		fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
 }
@@ -72,5 +69,4 @@ const struct door_hooks fuse_door_hooks = {
 	.attr = attr_changed,
 	.data = data_changed,
 	.entry = entry_changed,
-	.names = names_changed,
 };

@@ -115,7 +115,6 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct entry entry;
 	struct inode *dir;
 	struct ofd *ofd;
-	mode_t pm = 0;
 	struct op op;
 	int r;
 
@@ -130,7 +129,6 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		r = vfs_tmpfile(&op.c, dir, mode, fi->flags, &ofd, &entry);
 	else
 		r = vfs_create(&op.c, dir, name, mode, fi->flags, NULL, &ofd, &entry);
-	pm = dir_mode(&op, dir);
 	if (r == -EEXIST && !(fi->flags & O_EXCL))
 		r = create_existing(&op, dir, name, fi, &ofd, &entry);
 	inode_unref(dir);
@@ -143,7 +141,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		ops_status(&op, r);
 		return;
 	}
-	entry_fill(&op, &entry, pm, &e);
+	entry_fill(&op, &entry, &e);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT) {
 		struct inode *inode = inode_of(op.door, e.ino);
 		file_forget(&op, fi->fh);
@@ -257,8 +255,6 @@ void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_in
 struct listing {
 	struct op *op;
 	struct inode *dir;
-	mode_t dir_mode;
-	bool plus;
 	char *buf;
 	size_t used, size;
 };
@@ -297,7 +293,7 @@ static int listing_emit_plus(void *arg, const char *name, size_t len, uint64_t i
 	if (fuse_add_direntry_plus(l->op->req, NULL, 0, text, NULL, 0) > room)
 		return 1;
 	if (strcmp(text, ".") && strcmp(text, "..") && vfs_lookup(&l->op->c, l->dir, text, &entry) == 0)
-		entry_fill(l->op, &entry, l->dir_mode, &e);
+		entry_fill(l->op, &entry, &e);
 	n = fuse_add_direntry_plus(l->op->req, l->buf + l->used, room, text, &e, next);
 	l->used += n;
 	return 0;
@@ -347,7 +343,7 @@ static int list_plus(struct op *op, struct ofd *ofd, off_t offset, struct listin
 
 static void list(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi, bool plus)
 {
-	struct listing l = {.plus = plus, .buf = thread_buffer(), .size = size < DOOR_MAX_IO ? size : DOOR_MAX_IO};
+	struct listing l = {.buf = thread_buffer(), .size = size < DOOR_MAX_IO ? size : DOOR_MAX_IO};
 	struct ofd *ofd;
 	struct op op;
 	int r;
@@ -360,7 +356,6 @@ static void list(fuse_req_t req, size_t size, off_t offset, struct fuse_file_inf
 	} else if (plus) {
 		l.dir = ofd->inode;
 		will_tell_name(op.door);
-		l.dir_mode = dir_mode(&op, l.dir);
 		r = list_plus(&op, ofd, offset, &l);
 	} else {
 		r = vfs_readdir(&op.c, ofd, offset, listing_emit, &l);

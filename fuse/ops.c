@@ -51,15 +51,15 @@ void stat_from(const struct fuse_door *door, const struct ls_attr *attr, struct 
 
 enum { FOR_EVER = 1000000000 };
 
+/* A moment even where others change files behind us: each permission check of one path walk would ask again. */
 double attr_timeout(const struct fuse_door *door)
 {
-	return door->fs->shared ? 0 : FOR_EVER;
+	return door->fs->shared ? 0.02 : FOR_EVER;
 }
 
-/* How long the kernel may know a name in a directory; see door.h. */
-double entry_timeout(const struct fuse_door *door, mode_t dir_mode)
+double entry_timeout(const struct fuse_door *door)
 {
-	if (door->fs->shared || (dir_mode & 0111) != 0111)
+	if (door->fs->shared)
 		return 0;
 	return door->epoch ? FOR_EVER : 1;
 }
@@ -67,8 +67,7 @@ double entry_timeout(const struct fuse_door *door, mode_t dir_mode)
 /* Before anything is read that the kernel will be told: a change from now on sends a notice. */
 void will_tell_attr(struct inode *inode)
 {
-	if (!inode->fs->shared)
-		__atomic_store_n(&inode->kernel_attr, true, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&inode->kernel_attr, true, __ATOMIC_SEQ_CST);
 }
 
 void will_tell_name(struct fuse_door *door)
@@ -77,32 +76,23 @@ void will_tell_name(struct fuse_door *door)
 		__atomic_store_n(&door->names_kept, true, __ATOMIC_SEQ_CST);
 }
 
-mode_t dir_mode(struct op *op, struct inode *dir)
-{
-	struct ls_attr attr;
-
-	return op->door->fs->shared || vfs_getattr(&op->c, dir, NULL, &attr) < 0 ? 0 : attr.mode;
-}
-
 /*
  * Fills the answer for an entry whose reference it takes over: the kernel's lookup count holds the inode from
  * here on. The attributes are read again once the inode is marked as told, so that no change slips between.
  */
-void entry_fill(struct op *op, struct entry *entry, mode_t parent_mode, struct fuse_entry_param *e)
+void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e)
 {
 	*e = (struct fuse_entry_param){.ino = node_of(entry->inode), .attr_timeout = attr_timeout(op->door),
-				       .entry_timeout = entry_timeout(op->door, parent_mode)};
+				       .entry_timeout = entry_timeout(op->door)};
 	inode_lookup_add(entry->inode);
-	if (!op->door->fs->shared) {
-		will_tell_attr(entry->inode);
-		if (vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) < 0)
-			e->attr_timeout = 0;
-	}
+	will_tell_attr(entry->inode);
+	if (vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) < 0)
+		e->attr_timeout = 0;
 	stat_from(op->door, &entry->attr, &e->attr);
 	inode_unref(entry->inode);
 }
 
-static void entry_reply(struct op *op, int r, struct entry *entry, mode_t parent_mode)
+static void entry_reply(struct op *op, int r, struct entry *entry)
 {
 	struct fuse_entry_param e;
 
@@ -110,7 +100,7 @@ static void entry_reply(struct op *op, int r, struct entry *entry, mode_t parent
 		ops_status(op, r);
 		return;
 	}
-	entry_fill(op, entry, parent_mode, &e);
+	entry_fill(op, entry, &e);
 	if (fuse_reply_entry(op->req, &e) < 0) { /* interrupted: the kernel does not know it */
 		struct inode *inode = inode_of(op->door, e.ino);
 		if (inode) {
@@ -142,22 +132,19 @@ static int lookup(struct op *op, struct inode *dir, const char *name, struct ent
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct entry entry;
-	mode_t mode = 0;
 	struct op op;
 	int r;
 
 	ops_begin(&op, req, STAT_LOOKUP);
 	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, (mode = dir_mode(&op, dir), lookup(&op, dir, name, &entry)));
-	if (!strncmp(name, PENDING_NAME, strlen(PENDING_NAME)))
-		mode = 0;
-	if (r == -ENOENT && entry_timeout(op.door, mode) > 0) {
-		struct fuse_entry_param e = {.entry_timeout = entry_timeout(op.door, mode)};
+	r = WITH_INODE(&op, parent, dir, lookup(&op, dir, name, &entry));
+	if (r == -ENOENT && entry_timeout(op.door) > 0) {
+		struct fuse_entry_param e = {.entry_timeout = entry_timeout(op.door)};
 		fuse_reply_entry(req, &e);
 		ops_end(&op, r);
 		return;
 	}
-	entry_reply(&op, r, &entry, mode);
+	entry_reply(&op, r, &entry);
 }
 
 static void forget_one(struct fuse_door *door, fuse_ino_t node, uint64_t n)
@@ -261,47 +248,42 @@ static void op_readlink(fuse_req_t req, fuse_ino_t node)
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	struct entry entry;
-	mode_t pm = 0;
 	struct op op;
 	int r;
 
 	ops_begin(&op, req, WIRE_MKNOD);
 	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, (pm = dir_mode(&op, dir),
-		       vfs_mknod(&op.c, dir, name, mode, major(rdev), minor(rdev), &entry)));
-	entry_reply(&op, r, &entry, pm);
+	r = WITH_INODE(&op, parent, dir, vfs_mknod(&op.c, dir, name, mode, major(rdev), minor(rdev), &entry));
+	entry_reply(&op, r, &entry);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct entry entry;
-	mode_t pm = 0;
 	struct op op;
 	int r;
 
 	ops_begin(&op, req, WIRE_MKDIR);
 	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, (pm = dir_mode(&op, dir), vfs_mkdir(&op.c, dir, name, mode, &entry)));
-	entry_reply(&op, r, &entry, pm);
+	r = WITH_INODE(&op, parent, dir, vfs_mkdir(&op.c, dir, name, mode, &entry));
+	entry_reply(&op, r, &entry);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	struct entry entry;
-	mode_t pm = 0;
 	struct op op;
 	int r;
 
 	ops_begin(&op, req, WIRE_SYMLINK);
 	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, (pm = dir_mode(&op, dir), vfs_symlink(&op.c, dir, name, target, &entry)));
-	entry_reply(&op, r, &entry, pm);
+	r = WITH_INODE(&op, parent, dir, vfs_symlink(&op.c, dir, name, target, &entry));
+	entry_reply(&op, r, &entry);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const char *name)
 {
 	struct entry entry = {.inode = NULL};
-	mode_t pm = 0;
 	struct op op;
 	int r;
 
@@ -309,11 +291,10 @@ static void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const ch
 	will_tell_name(op.door);
 	entry.inode = inode_of(op.door, node);
 	r = !entry.inode ? -ESTALE
-			 : WITH_INODE(&op, parent, dir, (pm = dir_mode(&op, dir),
-				      vfs_link(&op.c, entry.inode, dir, name, &entry.attr)));
+			 : WITH_INODE(&op, parent, dir, vfs_link(&op.c, entry.inode, dir, name, &entry.attr));
 	if (r < 0)
 		inode_unref(entry.inode);
-	entry_reply(&op, r, &entry, pm);
+	entry_reply(&op, r, &entry);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)

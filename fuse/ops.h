@@ -19,11 +19,10 @@ void ops_status(struct op *op, int r);
 
 void stat_from(const struct fuse_door *door, const struct ls_attr *attr, struct stat *st);
 double attr_timeout(const struct fuse_door *door);
-double entry_timeout(const struct fuse_door *door, mode_t dir_mode);
+double entry_timeout(const struct fuse_door *door);
 void will_tell_attr(struct inode *inode);
 void will_tell_name(struct fuse_door *door);
-mode_t dir_mode(struct op *op, struct inode *dir);
-void entry_fill(struct op *op, struct entry *entry, mode_t parent_mode, struct fuse_entry_param *e);
+void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e);
 
 /* ops-file.c */
 void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);

@@ -95,7 +95,7 @@ static int socket_open(const struct front *f)
 	return (int)fd;
 }
 
-static int socket_send(int fd, uint32_t kind, uint32_t session)
+static int socket_send(int fd, uint32_t kind, uint32_t session, uint32_t handle)
 {
 	const struct wire_hello hello = {
 		.magic = WIRE_MAGIC,
@@ -103,6 +103,7 @@ static int socket_send(int fd, uint32_t kind, uint32_t session)
 		.kind = kind,
 		.session = session,
 		.pid = (uint32_t)sys_getpid(),
+		.handle = handle,
 	};
 	long r = sys_sendto(fd, &hello, sizeof(hello), MSG_NOSIGNAL);
 
@@ -170,7 +171,7 @@ int front_hello(struct front *f, uint32_t kind)
 	fd = socket_open(f);
 	if (fd < 0)
 		return fd;
-	r = socket_send(fd, kind, s->number);
+	r = socket_send(fd, kind, s->number, 0);
 	if (r == 0) {
 		r = socket_receive(fd, kind == WIRE_HELLO_KICK ? ANSWER_KICK_MS : ANSWER_MS, &welcome, fds);
 		fds_close(fds);
@@ -183,6 +184,27 @@ int front_hello(struct front *f, uint32_t kind)
 	}
 	sys_close(fd);
 	return r;
+}
+
+int front_fetch(struct front *f, uint32_t handle)
+{
+	struct front_session *s = front_current(f);
+	struct wire_welcome welcome;
+	int fds[FDS] = {-1, -1}, fd, r;
+
+	if (!s)
+		return -ENOTCONN;
+	fd = socket_open(f);
+	if (fd < 0)
+		return fd;
+	r = socket_send(fd, WIRE_HELLO_FETCH, s->number, handle);
+	if (r == 0)
+		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
+	sys_close(fd);
+	if (r == 0 && fds[0] >= 0)
+		return fds[0];
+	fds_close(fds);
+	return r < 0 ? r : -EPROTO;
 }
 
 /* ---- sessions --------------------------------------------------------------------------------- */
@@ -379,7 +401,7 @@ static int attach_ask(struct front *f)
 
 	if (fd < 0)
 		return fd;
-	r = socket_send(fd, WIRE_HELLO_ATTACH, f->session);
+	r = socket_send(fd, WIRE_HELLO_ATTACH, f->session, 0);
 	if (r == 0) {
 		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
 		if (r == 0)

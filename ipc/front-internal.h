@@ -44,8 +44,8 @@ static inline int front_stale(const struct front *f, const struct front_session 
 /* Hands the submitted slot to a queue and waits for its reply: 0, -EIO or -EINTR as front_call does. After
  * -EINTR the request is still under way. */
 int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible);
-/* Goes on waiting. */
-int front_wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible);
+/* Goes on waiting for the reply for so long: 0, -EIO, or -EAGAIN if it has not come. */
+int front_wait_ms(struct front *f, struct front_session *s, unsigned index, unsigned ms);
 
 /* Unmaps a retired session if no slot of it is claimed. */
 void front_session_reap(struct front *f, struct front_session *s);

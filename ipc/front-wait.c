@@ -298,7 +298,23 @@ static unsigned wait_complain(struct front *f, struct front_session *s, struct w
 	return ms < PATIENCE_MAX_MS ? ms : PATIENCE_MAX_MS;
 }
 
-int front_wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible)
+int front_wait_ms(struct front *f, struct front_session *s, unsigned index, unsigned ms)
+{
+	struct wire_slot *slot = front_slot(s, index);
+	int64_t until = sys_now() + ms * 1000000ll;
+	uint32_t state;
+
+	while ((state = wait_announce(slot)) != WIRE_SLOT_DONE) {
+		if (front_stale(f, s))
+			return -EIO;
+		if (wait_futex(f, s, slot, state, until) == -ETIMEDOUT)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+/* 0, -EIO, or -EINTR if interruptible. */
+static int wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible)
 {
 	struct wire_slot *slot = front_slot(s, index);
 	unsigned complaints = 0;
@@ -347,7 +363,7 @@ int front_wait_send(struct front *f, struct front_session *s, unsigned index, in
 	if (route.spin && wait_spin(f, pace, &route, slot))
 		r = 0;
 	else
-		r = front_wait_sleep(f, s, index, interruptible);
+		r = wait_sleep(f, s, index, interruptible);
 	if (!route.quick)
 		pace->end = sys_cycles();
 	return r;

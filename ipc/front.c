@@ -16,6 +16,8 @@
 #include <signal.h>
 #include "ipc/front-internal.h"
 
+enum { ABANDONED_TRIES = 10 };
+
 /* ---- claims ----------------------------------------------------------------------------------- */
 
 static int claim_take(struct front_claim *c)
@@ -220,25 +222,43 @@ static void call_cancel(struct front *f, struct front_session *s, unsigned victi
 	front_release(f, with);
 }
 
-/* Finds the calls that this thread left by siglongjmp, and takes back what they were waiting for. */
-static void call_find_abandoned(struct front *f, struct front_session *s, uintptr_t thread, uintptr_t frame)
+/*
+ * Cancels until the reply is there: 0, or -EIO. More than once, for the first time may be too early, when the
+ * request is on its way to where it will wait. -EAGAIN after so many tries.
+ */
+static int call_end(struct front *f, struct front_session *s, unsigned index, unsigned tries)
+{
+	int r = -EAGAIN;
+
+	for (unsigned i = 0; r == -EAGAIN && i < tries; i++) {
+		call_cancel(f, s, index);
+		r = front_wait_ms(f, s, index, i < 6 ? 1u << i : 64);
+	}
+	return r;
+}
+
+/* Finds the calls that this thread left by siglongjmp, and takes back the locks that they were waiting for. */
+static void call_find_abandoned(struct front *f, struct front_session *s, uintptr_t thread, uintptr_t frame,
+				unsigned ours)
 {
 	for (unsigned i = 0; i < WIRE_SLOTS; i++) {
-		if (!claim_is_abandoned(&s->claim[i], thread, frame))
+		struct front_claim *c = &s->claim[i];
+
+		if (i == ours || !claim_is_abandoned(c, thread, frame))
 			continue;
-		claim_orphan(&s->claim[i]);
-		if (front_slot_state(front_slot(s, i)) != WIRE_SLOT_DONE)
-			call_cancel(f, s, i);
+		/* It is found again if this call is left, too, but not by the calls within this one. */
+		c->frame = frame;
+		if (c->patient && front_slot_state(front_slot(s, i)) != WIRE_SLOT_DONE)
+			call_end(f, s, i, ABANDONED_TRIES);
+		claim_orphan(c);
 	}
 }
 
 /* A signal handler interrupted the call: the request is cancelled, or it completes first. */
 static int call_interrupt(struct front *f, struct front_session *s, unsigned index)
 {
-	int r;
+	int r = call_end(f, s, index, UINT32_MAX);
 
-	call_cancel(f, s, index);
-	r = front_wait_sleep(f, s, index, 0);
 	return r == 0 && front_slot(s, index)->reply.result == -EINTR ? -EINTR : r;
 }
 
@@ -251,11 +271,10 @@ int front_call(struct front *f, struct wire_slot *slot, int interruptible)
 
 	if (!s || s != front_current(f))
 		return -EIO;
-	s->claim[index].frame = UINTPTR_MAX;
+	s->claim[index].frame = frame;
 	/* We did not get the slot that this thread prefers: perhaps an older call of it has it. */
 	if (__builtin_expect(index != front_hash(thread) % WIRE_SLOTS, 0))
-		call_find_abandoned(f, s, thread, frame);
-	s->claim[index].frame = frame;
+		call_find_abandoned(f, s, thread, frame, index);
 	if (interruptible && !session_has_patience(s, &s->claim[index]))
 		return -EAGAIN;
 	r = front_wait_send(f, s, index, interruptible);

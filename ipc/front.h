@@ -97,6 +97,9 @@ void front_detach(struct front *f);
 /* Sends one of WIRE_HELLO_{CREDENTIALS,KICK}. For EXEC returns the open close-on-exec descriptor. */
 int front_hello(struct front *f, uint32_t kind);
 
+/* A FUSE descriptor of the open file that a handle of this session names, close-on-exec; or -errno. */
+int front_fetch(struct front *f, uint32_t handle);
+
 /* A request buffer of the calling thread. NULL only if there is no session. Waits if all are claimed. */
 struct wire_slot *front_claim(struct front *f);
 

@@ -167,7 +167,7 @@ enum wire_where {
 struct wire_request {
 	uint16_t op;    /* enum wire_op */
 	uint16_t flags; /* enum wire_request_flags */
-	uint32_t tid;   /* the caller's thread, as gettid(2) returns it to the caller */
+	uint32_t tid;   /* of MATERIALISE: the caller's thread, as gettid(2) returns it to the caller; else 0 */
 	uint32_t base;  /* where `path` starts: WIRE_MOUNT(n) or a directory handle */
 	uint32_t base2;
 	uint32_t handle;
@@ -244,6 +244,9 @@ enum wire_hello_kind {
 	WIRE_HELLO_EXEC = 3,
 	/* Requests of this session wait and nobody answers: look at its slots, whatever the queues say. */
 	WIRE_HELLO_KICK = 4,
+	/* Open this handle's open file through the FUSE mount for me and send me the descriptor: where the
+	 * kernel would not let the sender open it again by name. WELCOME carries it. */
+	WIRE_HELLO_FETCH = 5,
 };
 
 struct wire_hello {
@@ -252,7 +255,8 @@ struct wire_hello {
 	uint32_t kind;
 	uint32_t session; /* for all but ATTACH */
 	uint32_t pid;     /* the sender's own, for nested PID namespaces */
-	uint32_t pad[3];
+	uint32_t handle;  /* for FETCH */
+	uint32_t pad[2];
 };
 
 /* The answer. With ATTACH it carries two descriptors: the session's memfd, the queues' memfd. */

@@ -203,6 +203,7 @@ int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *re
  * Calls `open` with the absolute path by which this thread can open the same open file through the FUSE
  * mount. `always`: by the name that always works. Returns what it returns, or -errno.
  */
+int64_t fs_fetch(struct fs_file *f); /* the same, opened by the service and handed over */
 int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char *path, void *arg), void *arg);
 /* The directory's absolute path now. Its length, or -errno. */
 int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size);

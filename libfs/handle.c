@@ -256,3 +256,8 @@ int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
 	fs_op_end(&op);
 	return r;
 }
+
+int64_t fs_fetch(struct fs_file *f)
+{
+	return front_fetch(fs_front(), f->handle);
+}

@@ -322,7 +322,8 @@ int aio_queue_cancel(int fd, const struct aio_block *block)
 
 	aio_lock();
 	result = queue_cancel(queue_find(fd), block, &canceled);
-	if (aio.waiting)
+	/* One that goes may let another go on. After all have gone nothing does; and no thread is made in a close. */
+	if (block)
 		aio_workers_want(0);
 	aio_unlock();
 	if (canceled.first)

@@ -8,8 +8,9 @@
  * request brings about; it does not count among the few, and there may be many of them.
  *
  * Such a worker first waits until the descriptor is ready, and until then its request can be cancelled; between
- * that and the system call another reader may come first, and then it cannot. It waits for a second at a time, for
- * a cancelled request does not wake it: that would need a descriptor, or a signal of the program's.
+ * that and the system call another reader may come first, and then it cannot. A cancellation does not wake the
+ * worker, for that would need a descriptor, or a signal of the program's. So it looks by itself, after twice the time
+ * that it has waited already: it stays away no longer than its request has lasted.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +20,8 @@
 enum {
 	STACK = 128 * 1024,
 	IDLE_NS = 1000 * 1000 * 1000,
-	POLL_MS = 1000,
+	POLL_MS = 4,
+	POLL_MAX_MS = 2000,
 };
 
 /* ---- one request ------------------------------------------------------------------------------- */
@@ -40,11 +42,11 @@ static int serve_claim(struct aio_request *r, int ready)
 static int serve_poll(struct aio_request *r)
 {
 	struct pollfd wait = {.fd = r->fd, .events = r->op == AIO_READ ? POLLIN : POLLOUT};
-	int ready = 0, mine = 1;
+	int ready = 0, mine = 1, ms;
 
-	while (mine && !ready) {
+	for (ms = POLL_MS; mine && !ready; ms = ms < POLL_MAX_MS ? 2 * ms : ms) {
 		/* A failure is the system call's to tell. */
-		long n = sys_poll(&wait, 1, POLL_MS);
+		long n = sys_poll(&wait, 1, ms);
 
 		ready = n != 0 && n != -EINTR;
 		mine = serve_claim(r, ready);
@@ -146,7 +148,7 @@ static int worker_start(void)
 
 int aio_workers_want(uint32_t more)
 {
-	if (aio.waiting + more <= aio.called + aio.starting)
+	if (aio.waiting + more <= aio.called + aio.starting) /* also if there is nothing */
 		return 0;
 	if (aio.sleepers > aio.called) {
 		aio.called++;

@@ -161,11 +161,11 @@ static long wait_futex(const void *word, uint32_t value, const struct sys_time *
 	int old = 0;
 	long r;
 
-	if (!libc)
-		return aio_futex_wait(word, value, until);
-	libc->setcanceltype(CANCEL_ASYNCHRONOUS, &old);
+	if (libc)
+		libc->setcanceltype(CANCEL_ASYNCHRONOUS, &old);
 	r = aio_futex_wait(word, value, until);
-	libc->setcanceltype(old, &old);
+	if (libc)
+		libc->setcanceltype(old, &old);
 	return r == -EAGAIN ? 0 : r;
 }
 

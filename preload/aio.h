@@ -2,9 +2,9 @@
 /*
  * POSIX asynchronous I/O, from inside. aio.c has the idea and the functions that programs call.
  *
- * What is outstanding lies in `aio`, under one lock, which is held for some dozen instructions and never over a
- * system call; that is also why there is not one for each descriptor. Whoever holds it has signals blocked, for
- * close(2) takes it too, and may be called by a signal handler.
+ * What is outstanding lies in `aio`, under one lock, which is held for some dozen instructions and over no system
+ * call but the allocation of memory; that is also why there is not one for each descriptor. Whoever holds it has
+ * signals blocked, for close(2) takes it too, and may be called by a signal handler.
  */
 #pragma once
 

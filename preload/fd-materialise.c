@@ -101,6 +101,9 @@ static int64_t move_file_opened(struct fs_file *f)
 
 	if (real < 0 && real != -EMFILE)
 		real = fs_materialise(f, 1, move_open, f);
+	/* A file that this process made and may not open again: the service does it. */
+	if (real == -EACCES || real == -EPERM)
+		real = fs_fetch(f);
 	return real;
 }
 

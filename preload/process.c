@@ -79,7 +79,6 @@ void process_vfork(int for_ever)
 		if (__atomic_compare_exchange_n(&process.vfork_tid[i], &free, tid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			return;
 	}
-	process.vfork_many = 1;
 }
 
 void process_limit(uint32_t limits)

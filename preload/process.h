@@ -63,9 +63,8 @@ struct process {
 	uint32_t posix_locked; /* took a POSIX lock at some time */
 	uint32_t size_limit;   /* RLIMIT_FSIZE: enum size_limit */
 	uint32_t moving;       /* lock: a thread makes a descriptor real (fd-materialise.c) */
-	uint32_t vforks;       /* threads between vfork and its return, and what makes us ask for ever */
+	uint32_t vforks;       /* threads between vfork and its return; more of them than vfork_tid: ask for ever */
 	uint32_t vfork_tid[PROCESS_FORKERS];
-	uint32_t vfork_many;   /* more than we can tell apart */
 	uint32_t cwd;          /* preload/path.c */
 	uint32_t cwd_file;
 	uint32_t mount_checked, mount_good; /* bits: the mount's path leads to the mount in this process */

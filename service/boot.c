@@ -106,6 +106,7 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 	s->mount[m]->dev = s->table->mount[m].dev;
 	s->mount[m]->became_dirty = flusher_wake;
 	b->fuse_fd[m] = fd_of(b, mount, "fuse");
+	s->mount[m]->root_fd = fd_of(b, mount, "root");
 	b->fuse_live[m] = get(mount, "fuse_live") && json_object_get_boolean(get(mount, "fuse_live"));
 	s->mount_count++;
 	return 0;

@@ -21,6 +21,7 @@
  *     "mounts": [
  *       {"path": "/data", "fuse": 3, "fuse_live": false, "stack": {"host": {"path": "/srv/a", "fd": 4}}}
  *     ]                              "fuse": a /dev/fuse descriptor, mounted; absent: no FUSE door.
+ *                                    "root": a descriptor of that mount's root
  *                                    "fuse_live": INIT was answered by an earlier service
  *   }
  *

@@ -155,7 +155,7 @@ int instance_new(struct ls *stack, const char *tenant, const char *path, unsigne
 		return -ENOMEM;
 	*fs = (struct instance){.path = strdup(path), .path_len = strcmp(path, "/") ? strlen(path) : 0,
 				.tenant = tenant, .index = index, .stack = stack,
-				.shared = stack->traits & LS_SHARED, .rdonly = stack->traits & LS_RDONLY};
+				.shared = stack->traits & LS_SHARED, .rdonly = stack->traits & LS_RDONLY, .root_fd = -1};
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_mutex_init(&fs->dirty_lock, NULL);
 	r = inode_enter(fs, stack->root, &stack->root_attr, &fs->root);

@@ -42,7 +42,6 @@ struct door_hooks {
 	void (*attr)(void *door, struct inode *inode);
 	void (*data)(void *door, struct inode *inode, off_t offset, off_t length); /* length 0: to the end */
 	void (*entry)(void *door, struct inode *dir, const char *name);
-	void (*names)(void *door); /* any name may have changed its meaning */
 };
 
 enum { INODE_BUCKETS = 4096 };
@@ -64,6 +63,7 @@ struct instance {
 	struct inode *dirty;
 	void (*became_dirty)(void); /* the first dirty inode; may be NULL */
 	const struct door_hooks *hooks; /* NULL: no other door */
+	int root_fd; /* the FUSE mount's root, as the kernel has it; -1 without */
 	void *door;
 };
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "service/cred.h"
 #include "service/pending.h"
@@ -44,15 +45,15 @@ static struct pending **find(pid_t pid, uint32_t ns_tid)
 	return p;
 }
 
-int pending_add(struct session *session, uint32_t ns_tid, struct ofd *ofd)
+static int add(struct session *session, pid_t pid, uint32_t ns_tid, struct ofd *ofd)
 {
 	struct pending *pending = malloc(sizeof(*pending)), *old = NULL, **p;
 
 	if (!pending)
 		return -ENOMEM;
-	*pending = (struct pending){.session = session, .pid = session->pid, .ns_tid = ns_tid, .ofd = ofd_ref(ofd)};
+	*pending = (struct pending){.session = session, .pid = pid, .ns_tid = ns_tid, .ofd = ofd_ref(ofd)};
 	pthread_mutex_lock(&pending_mutex);
-	p = find(session->pid, ns_tid);
+	p = find(pid, ns_tid);
 	if (*p)
 		old = unlink_at(p);
 	pending->next = pendings;
@@ -62,6 +63,16 @@ int pending_add(struct session *session, uint32_t ns_tid, struct ofd *ofd)
 	if (old)
 		pending_free(old);
 	return 0;
+}
+
+int pending_add(struct session *session, uint32_t ns_tid, struct ofd *ofd)
+{
+	return add(session, session->pid, ns_tid, ofd);
+}
+
+int pending_add_self(struct ofd *ofd)
+{
+	return add(NULL, getpid(), gettid(), ofd);
 }
 
 /* With the mutex held: the entry of a host thread, or NULL. */

@@ -13,6 +13,8 @@
 
 struct session;
 
+/* The same for the calling thread of this service itself. */
+int pending_add_self(struct ofd *ofd);
 /* Announces; takes a reference of its own. Replaces what the same thread announced before. */
 int pending_add(struct session *session, uint32_t ns_tid, struct ofd *ofd);
 /*

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How sessions begin and end. All of it runs in the socket thread. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -170,6 +172,23 @@ void session_exec(struct service *s, struct session *session)
 		session_finish(s, session, false);
 }
 
+/* An answer with at most one descriptor. */
+static int answer_send(int socket, int result, int fd)
+{
+	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .result = result};
+	char control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = {&welcome, sizeof(welcome)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
+	}
+	return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 static int welcome_send(struct service *s, int socket, struct session *session, int result)
 {
 	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .result = result};
@@ -265,10 +284,28 @@ int session_attach(struct service *s, int socket, const struct wire_hello *hello
 	return r;
 }
 
-int session_refresh(struct service *s, int socket)
+/* The session that the peer speaks of: it must be its process's current one. Referenced. */
+static int peer_session(struct service *s, int socket, uint32_t number, struct session **ret)
+{
+	struct session *session;
+	struct ucred cred;
+	int r = peer_of(socket, &cred);
+
+	if (r < 0)
+		return r;
+	session = session_of_pid(s, cred.pid);
+	if (session && session->back.number == number) {
+		*ret = session;
+		return 0;
+	}
+	if (session)
+		back_session_put(&session->back);
+	return -ESTALE;
+}
+
+static int session_refresh(struct service *s, int socket, struct session *session)
 {
 	struct process process, swap;
-	struct session *session;
 	struct ucred cred;
 	int r = peer_of(socket, &cred);
 
@@ -276,32 +313,59 @@ int session_refresh(struct service *s, int socket)
 		r = peer_process(s, &cred, &process);
 	if (r < 0)
 		return r;
-	session = session_of_pid(s, cred.pid);
-	if (!session) {
-		process_fini(&process);
-		return -ESRCH;
-	}
 	pthread_mutex_lock(&session->lock);
 	swap = session->process;
 	session->process = process;
 	pthread_mutex_unlock(&session->lock);
 	process_fini(&swap);
-	back_session_put(&session->back);
-	return welcome_send(s, socket, NULL, 0);
+	return 0;
 }
 
-int session_kick(struct service *s, int socket)
+/*
+ * Opens the FUSE file for a client that may not: one that made a file which it may not open again, say. The OPEN
+ * message comes to a thread of the FUSE door, and joins the open file.
+ */
+static int session_fetch(struct session *session, uint32_t handle)
+{
+	struct ofd *ofd = session_handle_get(session, handle);
+	char name[64];
+	int r, fd = -1;
+
+	if (!ofd)
+		return -EBADF;
+	snprintf(name, sizeof(name), PENDING_NAME "%llx", (unsigned long long)ofd->id);
+	r = ofd->inode->fs->root_fd < 0 ? -ENOTSUP : pending_add_self(ofd);
+	if (r == 0) {
+		fd = openat(ofd->inode->fs->root_fd, name, (ofd->flags & ~O_NOFOLLOW) | O_CLOEXEC);
+		r = fd < 0 ? -errno : fd;
+	}
+	ofd_unref(ofd);
+	return r;
+}
+
+int session_hello(struct service *s, int socket, const struct wire_hello *hello)
 {
 	struct session *session;
-	struct ucred cred;
-	int r = peer_of(socket, &cred);
+	int fd = -1, r = peer_session(s, socket, hello->session, &session);
 
 	if (r < 0)
-		return r;
-	session = session_of_pid(s, cred.pid);
-	if (!session)
-		return -ESRCH;
-	back_session_kick(s->back, &session->back);
+		return answer_send(socket, r, -1);
+	switch (hello->kind) {
+	case WIRE_HELLO_CREDENTIALS:
+		r = session_refresh(s, socket, session);
+		break;
+	case WIRE_HELLO_KICK:
+		back_session_kick(s->back, &session->back);
+		break;
+	case WIRE_HELLO_FETCH:
+		r = fd = session_fetch(session, hello->handle);
+		break;
+	default:
+		r = -EINVAL;
+	}
 	back_session_put(&session->back);
-	return welcome_send(s, socket, NULL, 0);
+	r = answer_send(socket, r < 0 ? r : 0, fd);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }

@@ -119,15 +119,11 @@ static void on_hello(struct service *s, struct watch *watch)
 		case WIRE_HELLO_ATTACH:
 			session_attach(s, watch->fd, &hello);
 			break;
-		case WIRE_HELLO_CREDENTIALS:
-			session_refresh(s, watch->fd);
-			break;
-		case WIRE_HELLO_KICK:
-			session_kick(s, watch->fd);
-			break;
 		case WIRE_HELLO_EXEC:
 			exec_announced(s, watch);
 			return;
+		default:
+			session_hello(s, watch->fd, &hello);
 		}
 	}
 	watch_end(s, watch);

@@ -14,6 +14,5 @@ void socket_forget_session(struct service *s, struct session *session);
 /* session-life.c */
 /* The process runs another program now: handles end, POSIX locks on files still open stay. */
 void session_exec(struct service *s, struct session *session);
-/* The hellos, answered on the socket they came by. 0 or -errno. */
-int session_refresh(struct service *s, int socket);
-int session_kick(struct service *s, int socket);
+/* Answers any hello but ATTACH and EXEC, on the socket it came by. 0 or -errno. */
+int session_hello(struct service *s, int socket, const struct wire_hello *hello);

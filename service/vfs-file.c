@@ -79,8 +79,6 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 	if ((set & LS_SET_MODE) && inode->type != S_IFLNK)
 		acl_follow_mode(c, inode, new.mode);
 	notify_attr(c, inode);
-	if (inode->type == S_IFDIR && (set & (LS_SET_MODE | LS_SET_UID | LS_SET_GID)))
-		notify_names(inode);
 	return 0;
 }
 

@@ -41,10 +41,3 @@ static inline void notify_data(struct caller *c, struct inode *inode, off_t offs
 	if (notify_wanted(c, inode) && kernel_may_hold_pages(inode))
 		inode->fs->hooks->data(inode->fs->door, inode, offset, length);
 }
-
-/* Who may search a directory changed: names that the kernel resolves by itself must be asked for again. */
-static inline void notify_names(struct inode *inode)
-{
-	if (inode->fs->hooks)
-		inode->fs->hooks->names(inode->fs->door);
-}

@@ -15,7 +15,7 @@
 
 #include "libservices/libservice.h"
 
-enum { HOST_STRIPES = 64, HOST_MOUNTS = 64, HOST_LISTING = 32768 };
+enum { HOST_STRIPES = 256, HOST_MOUNTS = 64, HOST_LISTING = 32768 };
 
 /* Where a file handle can be opened again: some directory of each mount that we met. */
 struct host_mount {
@@ -41,7 +41,7 @@ struct host_inode {
 };
 
 /*
- * A lock of some directories, for those who make names (writers) and all others (readers). While a writer waits,
+ * A lock of some directories, for those who change them (writers) and those who look names up (readers). While a writer waits,
  * readers that come later queue at the gate, so that neither side starves.
  */
 struct host_stripe {

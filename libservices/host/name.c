@@ -3,10 +3,11 @@
  * Names in the host's directories. Every step goes by a directory's descriptor and a name without a slash;
  * no symbolic link is ever followed.
  *
- * The kernel makes an object for us, root, and we give it to its owner in a second step. The directory's
- * stripe is held for writing meanwhile, and for reading by everybody who looks names up or moves them: no
- * tenant sees the object before it has its owner, and no tenant can put another file under the name so that
- * we would give that one away. Processes of the host are trusted not to.
+ * Who changes a directory holds its stripe for writing, who looks a name up for reading: some things take
+ * two steps. The kernel makes an object for us, root, and then we give it to its owner: no tenant sees it before
+ * it has its owner, and no tenant can put another file under the name so that we would give that one away. And
+ * before a name is removed we hold its inode, so that it is not lost with its last name (table.c): it must
+ * still be that name's when the name is removed. Processes of the host are trusted not to interfere.
  *
  * The process's umask must be 0: the mode has been decided by the service.
  */
@@ -73,14 +74,14 @@ static int dir_use_locked(struct dir_use *use, struct ls *ls, struct ls_inode *d
 	return use->fd < 0 ? use->fd : 0;
 }
 
-static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name, bool making)
+static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name, bool changing)
 {
 	int r = dir_use_locked(use, ls, dir, name);
 
 	if (r < 0)
 		return r;
 	use->stripe = stripe_of(use->h, use->dir);
-	if (making)
+	if (changing)
 		stripe_write(use->stripe);
 	else
 		stripe_read(use->stripe);
@@ -285,7 +286,7 @@ int host_link(struct ls *ls, const struct ls_call *call, struct ls_inode *inode,
 	      const char *name, struct ls_attr *ret_attr)
 {
 	struct dir_use use;
-	int fd, r = dir_use(&use, ls, dir, name, false);
+	int fd, r = dir_use(&use, ls, dir, name, true);
 
 	if (r < 0)
 		return r;
@@ -301,7 +302,7 @@ static int name_remove(struct ls *ls, struct ls_inode *dir, const char *name, in
 {
 	struct host_inode *victim;
 	struct dir_use use;
-	int r = dir_use(&use, ls, dir, name, false);
+	int r = dir_use(&use, ls, dir, name, true);
 
 	if (r < 0)
 		return r;
@@ -325,22 +326,22 @@ int host_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, 
 
 /* Two directories, their stripes in one order for everybody; one stripe once. */
 static int dirs_use(struct dir_use *a, struct dir_use *b, struct ls *ls, struct ls_inode *dir, const char *name,
-		    struct ls_inode *dir2, const char *name2, bool making)
+		    struct ls_inode *dir2, const char *name2)
 {
 	struct host *h = host_of(ls);
 	const struct host_stripe *stripe = stripe_of(h, host_inode_of(dir)), *stripe2 = stripe_of(h, host_inode_of(dir2));
 	int r;
 
 	if (stripe <= stripe2)
-		r = dir_use(a, ls, dir, name, making);
+		r = dir_use(a, ls, dir, name, true);
 	else
-		r = dir_use(b, ls, dir2, name2, making);
+		r = dir_use(b, ls, dir2, name2, true);
 	if (r < 0)
 		return r;
 	if (stripe < stripe2)
-		r = dir_use(b, ls, dir2, name2, making);
+		r = dir_use(b, ls, dir2, name2, true);
 	else if (stripe > stripe2)
-		r = dir_use(a, ls, dir, name, making);
+		r = dir_use(a, ls, dir, name, true);
 	else
 		r = dir_use_locked(b, ls, dir2, name2);
 	if (r < 0)
@@ -382,13 +383,12 @@ static int rename_whiteout(const struct ls_call *call, struct dir_use *a, const 
 int host_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
 		struct ls_inode *dir2, const char *name2, unsigned flags)
 {
-	bool whiteout = flags & RENAME_WHITEOUT;
 	struct dir_use a, b;
-	int r = dirs_use(&a, &b, ls, dir, name, dir2, name2, whiteout);
+	int r = dirs_use(&a, &b, ls, dir, name, dir2, name2);
 
 	if (r < 0)
 		return r;
-	if (whiteout)
+	if (flags & RENAME_WHITEOUT)
 		r = rename_whiteout(call, &a, name, &b, name2, flags);
 	else
 		r = rename_names(&a, name, &b, name2, flags);

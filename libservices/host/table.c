@@ -305,12 +305,14 @@ static void make_room(struct host *h)
 /* Did a descriptor fail to open for want of room, and is there more room now? */
 static bool made_room(struct host *h, int fd)
 {
+	int reason = errno;
 	bool some = false;
 
-	if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+	if (fd >= 0 || (reason != EMFILE && reason != ENFILE))
 		return false;
 	for (int i = 0; i < ROOM_STEPS / 8; i++)
 		some |= drop_one(h);
+	errno = reason;
 	return some;
 }
 

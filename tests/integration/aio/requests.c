@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests, one at a time and in lists: what they do, in which order, and how they fail. */
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include "tests/integration/programs/aio.h"
+#include "tests/integration/aio/claims.h"
 
 enum { MANY = 200 };
 
@@ -311,5 +312,22 @@ static void limit(void)
 	free(b);
 }
 
+/* Without the memory for a thread. (glibc's, in the child of a fork, takes the parent's threads for its own.) */
+static void no_threads(void)
+{
+	if (!ours())
+		return;
+	CHILD {
+		const struct rlimit limit_ = {1, 1};
+		struct aiocb b;
+		int ends[2];
+		char c;
+
+		EQUAL(pipe(ends), 0);
+		EQUAL(setrlimit(RLIMIT_AS, &limit_), 0);
+		FAILS(aio_read(block(&b, ends[0], &c, 1, 0)), EAGAIN);
+	}
+}
+
 MAIN(reads_and_writes, large, failures, failures_at_once, appends_in_order, pipes_in_order, both_ways, blocked_pipes,
-     sync_comes_after, lists, lists_with_failures, limit)
+     sync_comes_after, lists, lists_with_failures, limit, no_threads)

@@ -2,7 +2,7 @@
 /* How a program hears of its requests: waiting, signals, threads; and how it ends them: cancel, close, fork. */
 #include <dirent.h>
 #include <sys/syscall.h>
-#include "tests/integration/programs/aio.h"
+#include "tests/integration/aio/claims.h"
 
 static void on_signal(int sig)
 {

@@ -4,7 +4,7 @@
  * out of order. Cancellations race with completions, signals interrupt everything, children fork in the middle.
  */
 #include <sys/time.h>
-#include "tests/integration/programs/aio.h"
+#include "tests/integration/aio/claims.h"
 
 enum { THREADS = 12, SLOTS = 64, SLOT = 1000, BYTES = 48 };
 
