@@ -3,7 +3,9 @@
  * Keeping the kernel's caches right when something changes through another door. Runs in the threads of that
  * other door, never in ours: dropping pages may make the kernel send writes that our threads must answer.
  */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -45,6 +47,31 @@ static void data_changed(void *arg, struct inode *inode, off_t offset, off_t len
 	fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), offset, length);
 }
 
+/*
+ * There is no notice of a size. Storing a byte at the end sets it; the page that it goes to is dropped right after,
+ * by the notice of the change itself.
+ */
+static void grown(void *arg, struct inode *inode, off_t size, char last)
+{
+	struct fuse_door *door = arg;
+	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(1);
+
+	buf.buf[0].mem = &last;
+	__atomic_store_n(&inode->kernel_size, size, __ATOMIC_SEQ_CST);
+	if (fuse_lowlevel_notify_store(door->session, node_of(inode), size - 1, &buf, 0) == 0)
+		data_changed(door, inode, size - 1, 1);
+}
+
+/* Messages are read in order, so one of our own comes after those that are on their way. */
+static void drain(void *arg)
+{
+	struct fuse_door *door = arg;
+	struct statx st;
+
+	if (door->fs->root_fd >= 0)
+		statx(door->fs->root_fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_MTIME, &st);
+}
+
 void door_names_changed(struct fuse_door *door)
 {
 	if (!door->epoch || !__atomic_exchange_n(&door->names_kept, false, __ATOMIC_SEQ_CST))
@@ -68,5 +95,7 @@ static void entry_changed(void *arg, struct inode *dir, const char *name)
 const struct door_hooks fuse_door_hooks = {
 	.attr = attr_changed,
 	.data = data_changed,
+	.grown = grown,
+	.drain = drain,
 	.entry = entry_changed,
 };

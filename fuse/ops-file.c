@@ -207,9 +207,10 @@ void op_write(fuse_req_t req, fuse_ino_t node, const char *buf, size_t size, off
 		n = ls_write(op.door->fs->stack, &op.c.call, ofd->file, &iov, 1, offset, 0, &end);
 		inode_mark_dirty(ofd->inode);
 	} else {
-		/* The flags may have been changed by fcntl, which the kernel keeps to itself. */
-		unsigned flags = fi->flags & O_APPEND ? LS_WRITE_APPEND : 0;
-		n = vfs_write(&op.c, ofd, &iov, 1, offset, flags, &end);
+		/* fcntl may have changed it, which the kernel keeps to itself. */
+		if ((ofd->flags ^ fi->flags) & O_APPEND)
+			__atomic_store_n(&ofd->flags, ofd->flags ^ O_APPEND, __ATOMIC_RELAXED);
+		n = vfs_write(&op.c, ofd, &iov, 1, offset, 0, &end);
 	}
 	ofd_unref(ofd);
 	if (n < 0)

@@ -70,6 +70,11 @@ void will_tell_attr(struct inode *inode)
 	__atomic_store_n(&inode->kernel_attr, true, __ATOMIC_SEQ_CST);
 }
 
+static void told_size(struct inode *inode, const struct ls_attr *attr)
+{
+	__atomic_store_n(&inode->kernel_size, attr->size, __ATOMIC_SEQ_CST);
+}
+
 void will_tell_name(struct fuse_door *door)
 {
 	if (!door->fs->shared)
@@ -88,6 +93,7 @@ void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e)
 	will_tell_attr(entry->inode);
 	if (vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) < 0)
 		e->attr_timeout = 0;
+	told_size(entry->inode, &entry->attr);
 	stat_from(op->door, &entry->attr, &e->attr);
 	inode_unref(entry->inode);
 }
@@ -183,6 +189,15 @@ static void attr_reply(struct op *op, int r, const struct ls_attr *attr)
 	ops_end(op, 0);
 }
 
+static int getattr_told(struct op *op, struct inode *inode, struct ls_attr *ret)
+{
+	int r = vfs_getattr(&op->c, inode, NULL, ret);
+
+	if (r == 0)
+		told_size(inode, ret);
+	return r;
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct ls_attr attr;
@@ -190,8 +205,18 @@ static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	int r;
 
 	ops_begin(&op, req, WIRE_GETATTR);
-	r = WITH_INODE(&op, node, inode, (will_tell_attr(inode), vfs_getattr(&op.c, inode, NULL, &attr)));
+	r = WITH_INODE(&op, node, inode, (will_tell_attr(inode), getattr_told(&op, inode, &attr)));
 	attr_reply(&op, r, &attr);
+}
+
+static int setattr_told(struct op *op, struct inode *inode, struct ofd *ofd, const struct ls_attr *in, unsigned set,
+			struct ls_attr *ret)
+{
+	int r = vfs_setattr(&op->c, inode, ofd, in, set, ret);
+
+	if (r == 0)
+		told_size(inode, ret);
+	return r;
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set, struct fuse_file_info *fi)
@@ -223,7 +248,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_
 	if (fi)
 		ofd = door_file_get(op.door, fi->fh);
 	r = WITH_INODE(&op, node, inode,
-		       (will_tell_attr(inode), vfs_setattr(&op.c, inode, ofd, &in, set, &attr)));
+		       (will_tell_attr(inode), setattr_told(&op, inode, ofd, &in, set, &attr)));
 	ofd_unref(ofd);
 	attr_reply(&op, r, &attr);
 }

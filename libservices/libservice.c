@@ -22,10 +22,10 @@ const char *const ls_op_names[LS_OP_MAX] = {
 };
 
 /* `forget` and `release` have nobody to refuse to; the cast makes them do nothing. */
-#define X(ret, name, params, ...)                                                                         \
-	static ret refuse_##name params                                                                   \
-	{                                                                                                 \
-		return (ret)-EOPNOTSUPP;                                                                  \
+#define X(ret, name, params, ...)                                                                          \
+	static ret refuse_##name params                                                                    \
+	{                                                                                                  \
+		return (ret)-EOPNOTSUPP;                                                                   \
 	}
 LS_OPS(X)
 #undef X
@@ -35,16 +35,16 @@ static void layer_bind(struct ls *ls)
 	const struct ls_ops *ops = &ls->type->ops;
 
 	assert(ls->type->unset == LS_REFUSE || ls->below_count > 0);
-#define X(ret, op_name, ...)                                                                              \
-	if (ops->op_name) {                                                                               \
-		ls->op.op_name.ls = ls;                                                                   \
-		ls->op.op_name.fn = ops->op_name;                                                         \
-	} else if (ls->type->unset == LS_PASS) {                                                          \
-		ls->op.op_name.ls = ls->below[0]->op.op_name.ls;                                          \
-		ls->op.op_name.fn = ls->below[0]->op.op_name.fn;                                          \
-	} else {                                                                                          \
-		ls->op.op_name.ls = ls;                                                                   \
-		ls->op.op_name.fn = refuse_##op_name;                                                     \
+#define X(ret, op_name, ...)                                                                               \
+	if (ops->op_name) {                                                                                \
+		ls->op.op_name.ls = ls;                                                                    \
+		ls->op.op_name.fn = ops->op_name;                                                          \
+	} else if (ls->type->unset == LS_PASS) {                                                           \
+		ls->op.op_name.ls = ls->below[0]->op.op_name.ls;                                           \
+		ls->op.op_name.fn = ls->below[0]->op.op_name.fn;                                           \
+	} else {                                                                                           \
+		ls->op.op_name.ls = ls;                                                                    \
+		ls->op.op_name.fn = refuse_##op_name;                                                      \
 	}
 	LS_OPS(X)
 #undef X
@@ -65,7 +65,7 @@ static struct json_object *layer_config(const struct ls_type *type, struct json_
 {
 	struct json_object *config = json_object_new_object();
 
-	json_object_object_foreach(body, key, value)
+	json_object_object_foreach (body, key, value)
 		if (strcmp(key, "below") != 0)
 			json_object_object_add(config, key, json_object_get(value));
 	for (const struct ls_option *o = type->options; o && o->name; o++)
@@ -92,7 +92,8 @@ static int layer_open_below(struct ls *ls, struct json_object *below, char *erro
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = layer_open(json_object_array_get_idx(below, i), ls->tenant, &ls->below[i], error, error_size);
+		r = layer_open(json_object_array_get_idx(below, i), ls->tenant, &ls->below[i], error,
+			       error_size);
 		if (r == 0)
 			ls->below_count++;
 	}
@@ -131,7 +132,8 @@ static int layer_open(struct json_object *stack, const char *tenant, struct ls *
 	return 0;
 }
 
-int ls_stack_open(struct json_object *stack, const char *tenant, struct ls **ret, char *error, size_t error_size)
+int ls_stack_open(struct json_object *stack, const char *tenant, struct ls **ret, char *error,
+		  size_t error_size)
 {
 	int r = ls_stack_check(stack, error, error_size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options and descriptions of stacks, checked against the types' option tables and nowhere else. An error is
- * a sentence that names the nearest right word.
+ * Options and descriptions of stacks, checked against the types' option tables and nowhere else. An error
+ * is a sentence that names the nearest right word.
  */
 #include <assert.h>
 #include <errno.h>
@@ -41,7 +41,8 @@ static int sentence_unknown(struct sentence s, const char *what, const char *wor
 		return sentence_fail(s, "unknown %s: did you mean '%s'?", what, nearest);
 	for (size_t i = 0, n = 0; known[i] && n < sizeof(all); i++)
 		n += snprintf(all + n, sizeof(all) - n, "%s'%s'", i ? ", " : "", known[i]);
-	return *all ? sentence_fail(s, "unknown %s: known are %s", what, all) : sentence_fail(s, "unknown %s", what);
+	return *all ? sentence_fail(s, "unknown %s: known are %s", what, all)
+		    : sentence_fail(s, "unknown %s", what);
 }
 
 static int type_unknown(struct sentence s, const char *name)
@@ -122,21 +123,22 @@ static const struct {
 };
 
 /* Is the value good for the option? *ret is its number, or 0 for a text. */
-static int value_check(struct sentence s, const struct ls_type *type, const struct ls_option *o, const char *value,
-		       uint64_t *ret)
+static int value_check(struct sentence s, const struct ls_type *type, const struct ls_option *o,
+		       const char *value, uint64_t *ret)
 {
 	if (kinds[o->kind].parse(value, ret) < 0)
-		return sentence_fail(s, "%s of %s: '%s' is not %s", o->name, type->name, value, kinds[o->kind].what);
+		return sentence_fail(s, "%s of %s: '%s' is not %s", o->name, type->name, value,
+				     kinds[o->kind].what);
 	if (o->kind == LS_FD && *ret > INT32_MAX)
 		return sentence_fail(s, "%s of %s: '%s' is too large", o->name, type->name, value);
 	if ((!o->min && !o->max) || o->kind == LS_STRING)
 		return 0;
 	if (*ret < o->min)
-		return sentence_fail(s, "%s of %s: '%s' is too small: at least %" PRIu64, o->name, type->name, value,
-				     o->min);
+		return sentence_fail(s, "%s of %s: '%s' is too small: at least %" PRIu64, o->name,
+				     type->name, value, o->min);
 	if (o->max && *ret > o->max)
-		return sentence_fail(s, "%s of %s: '%s' is too large: at most %" PRIu64, o->name, type->name, value,
-				     o->max);
+		return sentence_fail(s, "%s of %s: '%s' is too large: at most %" PRIu64, o->name,
+				     type->name, value, o->max);
 	return 0;
 }
 
@@ -154,7 +156,8 @@ static int is_scalar(const struct json_object *v)
 {
 	enum json_type t = json_object_get_type(v);
 
-	return t == json_type_string || t == json_type_int || t == json_type_boolean || t == json_type_double;
+	return t == json_type_string || t == json_type_int || t == json_type_boolean ||
+	       t == json_type_double;
 }
 
 static int option_check(struct sentence s, const struct ls_type *type, const struct ls_option *o,
@@ -167,7 +170,8 @@ static int option_check(struct sentence s, const struct ls_type *type, const str
 
 	if (!v) {
 		json_object_object_del(body, o->name); /* null is as good as nothing */
-		return o->fallback ? 0 : sentence_fail(s, "%s needs '%s': %s", type->name, o->name, o->help);
+		return o->fallback ? 0
+				   : sentence_fail(s, "%s needs '%s': %s", type->name, o->name, o->help);
 	}
 	text = json_object_get_string(v);
 	if (!is_scalar(v) || (json_object_is_type(v, json_type_string) &&
@@ -185,8 +189,7 @@ static int options_check(struct sentence s, const struct ls_type *type, struct j
 {
 	int r = 0;
 
-	json_object_object_foreach(body, key, value)
-	{
+	json_object_object_foreach (body, key, value) {
 		(void)value;
 		if (!option_find(type, key) && !(type->below_max && strcmp(key, "below") == 0))
 			return option_unknown(s, type, key);
@@ -212,8 +215,8 @@ static int below_check(struct sentence s, const struct ls_type *type, struct jso
 	if (count < type->below_min)
 		return sentence_fail(s, "%s stands on another layer: say which with 'below'", type->name);
 	if (count > type->below_max)
-		return sentence_fail(s, "%s stands on at most %u layers: %zu are given", type->name, type->below_max,
-				     count);
+		return sentence_fail(s, "%s stands on at most %u layers: %zu are given", type->name,
+				     type->below_max, count);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = ls_stack_check(json_object_array_get_idx(below, i), s.text, s.size);
 	return r;
@@ -230,7 +233,8 @@ static int body_normalise(struct sentence s, const struct ls_type *type, struct 
 		return 0;
 	}
 	if (given && (!is_scalar(given) || !type->primary))
-		return sentence_fail(s, "%s: the options must be an object, like {\"%s\": {}}", type->name, type->name);
+		return sentence_fail(s, "%s: the options must be an object, like {\"%s\": {}}", type->name,
+				     type->name);
 	body = json_object_new_object();
 	if (given)
 		json_object_object_add(body, type->primary, json_object_get(given));

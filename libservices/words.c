@@ -14,10 +14,11 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-	{"", 1}, {"k", 1ull << 10}, {"K", 1ull << 10}, {"M", 1ull << 20}, {"G", 1ull << 30}, {"T", 1ull << 40}, {NULL, 0},
+	{"", 1},           {"k", 1ull << 10}, {"K", 1ull << 10}, {"M", 1ull << 20},
+	{"G", 1ull << 30}, {"T", 1ull << 40}, {NULL, 0},
 };
 static const struct unit time_units[] = {
-	{"ns", 1},           {"us", 1000},         {"ms", 1000000},        {"s", 1000000000},
+	{"ns", 1},          {"us", 1000},         {"ms", 1000000}, {"s", 1000000000},
 	{"m", 60000000000}, {"h", 3600000000000}, {NULL, 0},
 };
 
@@ -73,7 +74,8 @@ static unsigned word_distance(const char *a, const char *b)
 		now[0] = i;
 		for (size_t j = 1; j <= n; j++) {
 			now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < now[j])
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < now[j])
 				now[j] = before[j - 2] + 1;
 		}
 		swap = before, before = last, last = now, now = swap;

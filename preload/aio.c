@@ -70,11 +70,14 @@ static int request_check(struct aio_request *r, const struct aio_block *b)
 	return moves && !r->stream && r->offset < 0 ? -EINVAL : 0;
 }
 
+/* Several threads may do this at once. */
 static void aio_begin(void)
 {
-	if (!__atomic_exchange_n(&aio.wiped, 1, __ATOMIC_RELAXED))
-		fs_wipe_on_fork(&aio, sizeof(aio));
-	process.closing = aio_queue_closing;
+	if (__atomic_load_n(&aio.wiped, __ATOMIC_ACQUIRE))
+		return;
+	fs_wipe_on_fork(&aio, sizeof(aio));
+	__atomic_store_n(&process.closing, aio_queue_closing, __ATOMIC_RELAXED);
+	__atomic_store_n(&aio.wiped, 1, __ATOMIC_RELEASE);
 }
 
 static int64_t submit_checked(struct aio_block *b, enum aio_op op, struct aio_request *group)

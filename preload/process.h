@@ -116,8 +116,10 @@ static inline int process_strict(void)
 /* A descriptor, of whomever, is about to be closed or replaced by the program. */
 static inline void process_closing(uint64_t fd)
 {
-	if (__builtin_expect(process.closing != NULL, 0))
-		process.closing((uint32_t)fd);
+	void (*closing)(uint32_t) = __atomic_load_n(&process.closing, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(closing != NULL, 0))
+		closing((uint32_t)fd);
 }
 
 /* In strict mode ends the program, saying what was broken; else does nothing. */

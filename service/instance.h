@@ -28,6 +28,7 @@ struct inode {
 	unsigned kernel_opens; /* FUSE files open on it, mappings included */
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
 	bool kernel_pages;     /* it was told that it may keep pages after the last close */
+	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */
 	bool dirty;
 	struct inode *dirty_next;
@@ -41,6 +42,9 @@ struct inode {
 struct door_hooks {
 	void (*attr)(void *door, struct inode *inode);
 	void (*data)(void *door, struct inode *inode, off_t offset, off_t length); /* length 0: to the end */
+	/* Returns when what the kernel had to say before now has been heard. Never from a thread of that door. */
+	void (*drain)(void *door);
+	void (*grown)(void *door, struct inode *inode, off_t size, char last); /* `last`: the byte before size */
 	void (*entry)(void *door, struct inode *dir, const char *name);
 };
 

@@ -12,6 +12,9 @@
 static pthread_mutex_t locks_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct lock_wait *all_waits;
 
+void (*lock_reap)(void *arg);
+void *lock_reap_arg;
+
 static bool owner_same(struct lock_owner a, struct lock_owner b)
 {
 	return a.kind == b.kind && a.id == b.id;
@@ -156,12 +159,26 @@ void lock_table_fini(struct lock_table *table)
 	}
 }
 
+/* Takes the mutex, with the conflicts of dead owners out of the way. */
+static void lock_enter(struct lock_table *table, const struct lock_range *range)
+{
+	bool conflict;
+
+	pthread_mutex_lock(&locks_mutex);
+	conflict = range->type != F_UNLCK && held_conflict(table, range);
+	if (!conflict || !lock_reap)
+		return;
+	pthread_mutex_unlock(&locks_mutex);
+	lock_reap(lock_reap_arg);
+	pthread_mutex_lock(&locks_mutex);
+}
+
 int lock_set(struct lock_table *table, const struct lock_range *range)
 {
 	struct lock_wait *granted = NULL;
 	int r;
 
-	pthread_mutex_lock(&locks_mutex);
+	lock_enter(table, range);
 	r = range->type != F_UNLCK && held_conflict(table, range) ? -EAGAIN : table_apply(table, range);
 	if (r == 0)
 		granted = table_grant(table);
@@ -199,7 +216,7 @@ int lock_set_wait(struct lock_table *table, struct lock_wait *wait)
 
 	wait->table = table;
 	wait->next = NULL;
-	pthread_mutex_lock(&locks_mutex);
+	lock_enter(table, &wait->range);
 	if (wait->range.type == F_UNLCK || !held_conflict(table, &wait->range)) {
 		r = table_apply(table, &wait->range);
 		if (r == 0)
@@ -258,7 +275,7 @@ void lock_get(struct lock_table *table, const struct lock_range *probe, struct l
 {
 	*ret = *probe;
 	ret->type = F_UNLCK;
-	pthread_mutex_lock(&locks_mutex);
+	lock_enter(table, probe);
 	for (struct lock_held *held = table->held; held; held = held->next)
 		if (range_conflicts(&held->range, probe) &&
 		    (ret->type == F_UNLCK || held->range.start < ret->start))

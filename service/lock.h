@@ -46,6 +46,13 @@ struct lock_table {
 	struct lock_wait *waits;
 };
 
+/*
+ * Asked, without any lock held, when an owner stands in the way: lets go of what dead processes hold, whose end has
+ * not been noticed yet. The conflict is looked at again then. Set once at start; may be NULL.
+ */
+extern void (*lock_reap)(void *arg);
+extern void *lock_reap_arg;
+
 void lock_table_init(struct lock_table *table);
 void lock_table_fini(struct lock_table *table);
 

@@ -22,6 +22,7 @@
 #include "service/perm.h"
 #include "service/sandbox.h"
 #include "service/service.h"
+#include "service/socket.h"
 
 static void limits_raise(void)
 {
@@ -54,6 +55,8 @@ static int service_start(struct boot *b, struct service *s)
 	int r;
 
 	cred_proc_fd = s->proc_fd;
+	lock_reap = sessions_reap;
+	lock_reap_arg = s;
 	perm_load_settings(s->proc_fd);
 	copy_measure(&s->copy);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

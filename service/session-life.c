@@ -2,6 +2,7 @@
 /* How sessions begin and end. All of it runs in the socket thread. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,31 @@ static int peer_pidfd(int socket, pid_t pid)
 		return fd;
 	fd = syscall(SYS_pidfd_open, pid, 0);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Everything that the process held: what other threads may find still held after its parent saw it end. */
+static void session_release(struct service *s, struct session *session, bool process_ended);
+
+void sessions_reap(void *arg)
+{
+	enum { AT_ONCE = 16 };
+	struct session *dead[AT_ONCE], *session;
+	struct service *s = arg;
+	int n = 0;
+
+	pthread_mutex_lock(&s->sessions_lock);
+	for (session = s->sessions; session && n < AT_ONCE; session = session->next) {
+		struct pollfd poll_fd = {.fd = session->pidfd, .events = POLLIN};
+		if (session->reaped || poll(&poll_fd, 1, 0) <= 0 || !back_session_get(s->back, session->back.number))
+			continue;
+		session->reaped = true;
+		dead[n++] = session;
+	}
+	pthread_mutex_unlock(&s->sessions_lock);
+	while (n-- > 0) {
+		session_release(s, dead[n], true);
+		back_session_put(&dead[n]->back);
+	}
 }
 
 static int peer_of(int socket, struct ucred *ret)
@@ -130,6 +156,20 @@ static void handles_end(struct session *session, bool locks)
 	}
 }
 
+static void session_release(struct service *s, struct session *session, bool process_ended)
+{
+	if (process_ended) {
+		pthread_mutex_lock(&session->lock);
+		session->ended = true;
+		pthread_mutex_unlock(&session->lock);
+	}
+	session_waits_end(session);
+	pending_end(session);
+	handles_end(session, process_ended);
+	if (process_ended && session->had_locks)
+		drop_locks_everywhere(s, session);
+}
+
 static void session_finish(struct service *s, struct session *session, bool process_ended)
 {
 	struct session **p;
@@ -142,15 +182,8 @@ static void session_finish(struct service *s, struct session *session, bool proc
 		s->session_count--;
 	}
 	pthread_mutex_unlock(&s->sessions_lock);
-	socket_forget_session(s, session);
-	pthread_mutex_lock(&session->lock);
-	session->ended = true;
-	pthread_mutex_unlock(&session->lock);
-	session_waits_end(session);
-	pending_end(session);
-	handles_end(session, process_ended);
-	if (process_ended && session->had_locks)
-		drop_locks_everywhere(s, session);
+	socket_forget_session(s, session); /* after it left the list, whose readers use its pidfd */
+	session_release(s, session, process_ended);
 	back_session_close(s->back, &session->back);
 }
 
@@ -161,15 +194,8 @@ void session_end(struct service *s, struct session *session)
 
 void session_exec(struct service *s, struct session *session)
 {
-	bool current = false;
-
-	/* It may have attached anew already. */
-	pthread_mutex_lock(&s->sessions_lock);
-	for (struct session *other = s->sessions; other; other = other->next)
-		current |= other == session;
-	pthread_mutex_unlock(&s->sessions_lock);
-	if (current)
-		session_finish(s, session, false);
+	/* The session stays, empty: locks on files that are still open go with the process. */
+	session_release(s, session, false);
 }
 
 /* An answer with at most one descriptor. */

@@ -27,7 +27,8 @@ struct session {
 	bool had_locks; /* it may hold POSIX locks */
 	struct session *next; /* in the service's list */
 	pthread_mutex_t lock; /* of all below */
-	bool ended; /* no new handles */
+	bool ended;  /* no new handles */
+	bool reaped; /* under the service's sessions_lock: found dead by sessions_reap */
 	struct process process;
 	struct handle *handles;
 	unsigned handle_room, handle_hint;

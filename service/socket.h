@@ -14,5 +14,7 @@ void socket_forget_session(struct service *s, struct session *session);
 /* session-life.c */
 /* The process runs another program now: handles end, POSIX locks on files still open stay. */
 void session_exec(struct service *s, struct session *session);
+/* Lets go of what dead processes hold. Any thread. arg: struct service. */
+void sessions_reap(void *arg);
 /* Answers any hello but ATTACH and EXEC, on the socket it came by. 0 or -errno. */
 int session_hello(struct service *s, int socket, const struct wire_hello *hello);

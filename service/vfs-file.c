@@ -73,6 +73,8 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 	if (r < 0)
 		return r;
 	if (set & LS_SET_SIZE) {
+		if (new.size > old.size)
+			notify_grown(c, inode, new.size, 0);
 		notify_data(c, inode, new.size < old.size ? new.size : old.size, 0);
 		inode_mark_dirty(inode);
 	}
@@ -183,6 +185,14 @@ static int write_strip(struct caller *c, struct inode *inode)
 	return ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, LS_SET_MODE, &after);
 }
 
+/* The last of the first n bytes. */
+static char last_byte(const struct iovec *iov, size_t n)
+{
+	while (n > iov->iov_len)
+		n -= iov++->iov_len;
+	return ((const char *)iov->iov_base)[n - 1];
+}
+
 ssize_t vfs_write(struct caller *c, struct ofd *ofd, const struct iovec *iov, int iovcnt, off_t offset,
 		  unsigned flags, off_t *ret_end)
 {
@@ -211,6 +221,8 @@ ssize_t vfs_write(struct caller *c, struct ofd *ofd, const struct iovec *iov, in
 	if (n < 0)
 		return n;
 	if (n > 0) {
+		if (notify_grown_wanted(c, ofd->inode, end))
+			notify_grown(c, ofd->inode, end, last_byte(iov, n));
 		notify_data(c, ofd->inode, end - n, n);
 		notify_attr(c, ofd->inode);
 		inode_mark_dirty(ofd->inode);
@@ -252,6 +264,9 @@ int vfs_fallocate(struct caller *c, struct ofd *ofd, int mode, off_t offset, off
 	if (r == 0)
 		r = ls_fallocate(stack_of(ofd->inode), &c->call, ofd->file, mode, offset, length);
 	if (r == 0) {
+		struct ls_attr attr;
+		if (kernel_may_hold_pages(ofd->inode) && vfs_getattr(c, ofd->inode, NULL, &attr) == 0)
+			notify_grown(c, ofd->inode, attr.size, 0);
 		notify_data(c, ofd->inode, offset, 0);
 		notify_attr(c, ofd->inode);
 		inode_mark_dirty(ofd->inode);
@@ -323,6 +338,9 @@ ssize_t vfs_copy(struct caller *c, struct ofd *in, off_t in_off, struct ofd *out
 	if (n == -EOPNOTSUPP || n == -EXDEV || n == -ENOSYS)
 		n = copy_bytes(c, in, in_off, out, out_off, length);
 	if (n > 0) {
+		struct ls_attr attr;
+		if (kernel_may_hold_pages(out->inode) && vfs_getattr(c, out->inode, NULL, &attr) == 0)
+			notify_grown(c, out->inode, attr.size, 0);
 		notify_data(c, out->inode, out_off, n);
 		notify_attr(c, out->inode);
 		inode_mark_dirty(out->inode);
@@ -493,6 +511,11 @@ int vfs_flock(struct caller *c, struct ofd *ofd, int operation, struct lock_wait
 	}
 	ofd->flocked = true;
 	r = lock_set(&ofd->inode->locks, &range);
+	/* The kernel tells of a file's last close a moment after close(2) has returned. */
+	if (r == -EAGAIN && c->door == DOOR_PRELOAD && ofd->inode->fs->hooks) {
+		ofd->inode->fs->hooks->drain(ofd->inode->fs->door);
+		r = lock_set(&ofd->inode->locks, &range);
+	}
 	if (r != -EAGAIN || !wait || (operation & LOCK_NB))
 		return r;
 	/* Two holders of a shared lock that both want the exclusive one must not wait for each other. */

@@ -35,6 +35,22 @@ static inline bool kernel_may_hold_pages(struct inode *inode)
 	       __atomic_load_n(&inode->kernel_pages, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * The file has a new size. Where the kernel has it open, programs may have it mapped, and a mapping knows no other
+ * size than the kernel's.
+ */
+static inline bool notify_grown_wanted(const struct caller *c, const struct inode *inode, uint64_t size)
+{
+	return notify_wanted(c, inode) && __atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST) &&
+	       size > __atomic_load_n(&inode->kernel_size, __ATOMIC_SEQ_CST);
+}
+
+static inline void notify_grown(struct caller *c, struct inode *inode, uint64_t size, char last)
+{
+	if (notify_grown_wanted(c, inode, size))
+		inode->fs->hooks->grown(inode->fs->door, inode, size, last);
+}
+
 /* Bytes changed; or, before a read, may be newer in a page that a program has mapped for writing. */
 static inline void notify_data(struct caller *c, struct inode *inode, off_t offset, off_t length)
 {

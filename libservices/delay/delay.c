@@ -2,8 +2,8 @@
 /*
  * Makes the layer below slow: sleeps, then passes the call down. A tool of the tests.
  *
- * Handles are those of the layer below, so forget and release, which cannot wait for anybody, and all that a
- * handle needs, go straight there.
+ * Handles are those of the layer below, so forget and release, which cannot wait for anybody, and all that
+ * a handle needs, go straight there.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -20,7 +20,7 @@ struct delay {
 };
 
 static const unsigned char class_of[LS_OP_MAX] = {
-	[LS_OP_read] = DELAY_READ,   [LS_OP_readdir] = DELAY_READ,     [LS_OP_readlink] = DELAY_READ,
+	[LS_OP_read] = DELAY_READ,   [LS_OP_readdir] = DELAY_READ,    [LS_OP_readlink] = DELAY_READ,
 	[LS_OP_write] = DELAY_WRITE, [LS_OP_fallocate] = DELAY_WRITE, [LS_OP_copy] = DELAY_WRITE,
 	[LS_OP_fsync] = DELAY_WRITE, [LS_OP_sync] = DELAY_WRITE,
 };
@@ -53,14 +53,14 @@ static int delay_wait(const struct ls *ls, const struct ls_call *call, enum ls_o
 }
 
 /* forget and release get a function too, but it is never bound. */
-#define X(ret, name, params, ...)                                                                         \
-	static inline ret delay_##name params                                                             \
-	{                                                                                                 \
-		int r = delay_wait(ls, call, LS_OP_##name);                                               \
-		if (r < 0)                                                                                \
-			return (ret)r;                                                                    \
-		ls = ls->below[0];                                                                        \
-		return ls_##name(ls, call, ##__VA_ARGS__);                                                \
+#define X(ret, name, params, ...)                                                                          \
+	static inline ret delay_##name params                                                              \
+	{                                                                                                  \
+		int r = delay_wait(ls, call, LS_OP_##name);                                                \
+		if (r < 0)                                                                                 \
+			return (ret)r;                                                                     \
+		ls = ls->below[0];                                                                         \
+		return ls_##name(ls, call, ##__VA_ARGS__);                                                 \
 	}
 LS_OPS(X)
 #undef X
@@ -85,8 +85,8 @@ static int delay_type_open(struct ls *ls, struct json_object *config, char *erro
 	if (!ls->state)
 		return -ENOMEM;
 	for (const struct ls_option *o = ls->type->options; o->name; o++)
-		delay_set(ls, o->name, json_object_get_string(json_object_object_get(config, o->name)), error,
-			  error_size);
+		delay_set(ls, o->name, json_object_get_string(json_object_object_get(config, o->name)),
+			  error, error_size);
 	return 0;
 }
 

@@ -36,14 +36,14 @@ static int error_draw(const struct ls *ls, enum ls_op op)
 }
 
 /* forget and release get a function too, but it is never bound. */
-#define X(ret, name, params, ...)                                                                         \
-	static inline ret error_##name params                                                             \
-	{                                                                                                 \
-		int r = error_draw(ls, LS_OP_##name);                                                     \
-		if (r < 0)                                                                                \
-			return (ret)r;                                                                    \
-		ls = ls->below[0];                                                                        \
-		return ls_##name(ls, call, ##__VA_ARGS__);                                                \
+#define X(ret, name, params, ...)                                                                          \
+	static inline ret error_##name params                                                              \
+	{                                                                                                  \
+		int r = error_draw(ls, LS_OP_##name);                                                      \
+		if (r < 0)                                                                                 \
+			return (ret)r;                                                                     \
+		ls = ls->below[0];                                                                         \
+		return ls_##name(ls, call, ##__VA_ARGS__);                                                 \
 	}
 LS_OPS(X)
 #undef X
@@ -119,8 +119,8 @@ static int error_type_open(struct ls *ls, struct json_object *config, char *erro
 	if (!ls->state)
 		return -ENOMEM;
 	for (const struct ls_option *o = ls->type->options; o->name && r == 0; o++)
-		r = error_set(ls, o->name, json_object_get_string(json_object_object_get(config, o->name)), error,
-			      error_size);
+		r = error_set(ls, o->name, json_object_get_string(json_object_object_get(config, o->name)),
+			      error, error_size);
 	if (r < 0)
 		free(ls->state);
 	return r;

@@ -78,6 +78,14 @@ int host_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_
 	return r;
 }
 
+static int set_owner(int fd, const struct ls_attr *in, unsigned set)
+{
+	uid_t uid = set & LS_SET_UID ? in->uid : (uid_t)-1;
+	gid_t gid = set & LS_SET_GID ? in->gid : (gid_t)-1;
+
+	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
 static int set_size(struct host *h, int fd, const struct host_file *f, off_t size)
 {
 	int writable, r;
@@ -118,8 +126,7 @@ static int attr_set(struct host *h, const struct host_inode *inode, int fd, cons
 	if ((set & LS_SET_SIZE) && inode->type != S_IFREG)
 		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (set & (LS_SET_UID | LS_SET_GID))
-		r = fchownat(fd, "", set & LS_SET_UID ? in->uid : (uid_t)-1, set & LS_SET_GID ? in->gid : (gid_t)-1,
-			     AT_EMPTY_PATH) < 0 ? -errno : 0;
+		r = set_owner(fd, in, set);
 	if (r == 0 && (set & LS_SET_MODE))
 		r = fchmodat(h->self_fd, host_fd_name(fd).text, in->mode & 07777, 0) < 0 ? -errno : 0;
 	if (r == 0 && (set & LS_SET_SIZE))
@@ -144,7 +151,8 @@ int host_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_
 	return r;
 }
 
-ssize_t host_readlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf, size_t size)
+ssize_t host_readlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf,
+		      size_t size)
 {
 	struct host_inode *inode = host_inode_of(ls_inode);
 	int fd = host_hold(host_of(ls), inode);

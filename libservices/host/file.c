@@ -71,8 +71,8 @@ void host_release(struct ls *ls, const struct ls_call *call, struct ls_file *f)
 
 /* ---- data ---------------------------------------------------------------------------------------- */
 
-ssize_t host_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov, int iovcnt,
-		  off_t offset)
+ssize_t host_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov,
+		  int iovcnt, off_t offset)
 {
 	ssize_t n = preadv(host_file_of(f)->fd, iov, iovcnt, offset);
 
@@ -86,7 +86,8 @@ static int write_flags(unsigned flags)
 }
 
 /* The kernel finds the end and the write in one step; the descriptor's offset then tells where it was. */
-static ssize_t file_append(struct host_file *file, const struct iovec *iov, int iovcnt, int flags, off_t *ret_end)
+static ssize_t file_append(struct host_file *file, const struct iovec *iov, int iovcnt, int flags,
+			   off_t *ret_end)
 {
 	ssize_t n;
 
@@ -100,8 +101,8 @@ static ssize_t file_append(struct host_file *file, const struct iovec *iov, int 
 	return n;
 }
 
-ssize_t host_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov, int iovcnt,
-		   off_t offset, unsigned flags, off_t *ret_end)
+ssize_t host_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov,
+		   int iovcnt, off_t offset, unsigned flags, off_t *ret_end)
 {
 	ssize_t n;
 
@@ -123,7 +124,8 @@ int host_fsync(struct ls *ls, const struct ls_call *call, struct ls_file *f, int
 	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
 }
 
-int host_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f, int mode, off_t offset, off_t length)
+int host_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f, int mode, off_t offset,
+		   off_t length)
 {
 	return fallocate(host_file_of(f)->fd, mode, offset, length) < 0 ? -errno : 0;
 }
@@ -143,17 +145,19 @@ off_t host_seek(struct ls *ls, const struct ls_call *call, struct ls_file *f, of
 	return r;
 }
 
-ssize_t host_copy(struct ls *ls, const struct ls_call *call, struct ls_file *in, off_t in_off, struct ls_file *out,
-		  off_t out_off, size_t length)
+ssize_t host_copy(struct ls *ls, const struct ls_call *call, struct ls_file *in, off_t in_off,
+		  struct ls_file *out, off_t out_off, size_t length)
 {
-	ssize_t n = copy_file_range(host_file_of(in)->fd, &in_off, host_file_of(out)->fd, &out_off, length, 0);
+	ssize_t n =
+		copy_file_range(host_file_of(in)->fd, &in_off, host_file_of(out)->fd, &out_off, length, 0);
 
 	if (n < 0)
 		return errno == EXDEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
 	return n;
 }
 
-int host_advise(struct ls *ls, const struct ls_call *call, struct ls_file *f, off_t offset, off_t length, int advice)
+int host_advise(struct ls *ls, const struct ls_call *call, struct ls_file *f, off_t offset, off_t length,
+		int advice)
 {
 	return -posix_fadvise(host_file_of(f)->fd, offset, length, advice);
 }
@@ -220,7 +224,8 @@ static uint64_t entry_number(const struct host *h, const struct host_inode *dir,
 	return host_number(h, dir->dev, d->d_ino);
 }
 
-static int file_list(const struct host *h, struct host_file *file, uint64_t cookie, ls_emit *emit, void *arg)
+static int file_list(const struct host *h, struct host_file *file, uint64_t cookie, ls_emit *emit,
+		     void *arg)
 {
 	ssize_t at = listing_start(file, cookie);
 	int r;
@@ -228,7 +233,8 @@ static int file_list(const struct host *h, struct host_file *file, uint64_t cook
 	while (at >= 0 && file->listing_size) {
 		while ((size_t)at < file->listing_size) {
 			const struct dirent64 *d = listing_at(file, at);
-			if (emit(arg, d->d_name, strlen(d->d_name), entry_number(h, file->inode, d), d->d_type, d->d_off))
+			if (emit(arg, d->d_name, strlen(d->d_name), entry_number(h, file->inode, d),
+				 d->d_type, d->d_off))
 				return 0;
 			at += d->d_reclen;
 		}
@@ -238,8 +244,8 @@ static int file_list(const struct host *h, struct host_file *file, uint64_t cook
 	return at < 0 ? at : 0;
 }
 
-int host_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie, ls_emit *emit,
-		 void *arg)
+int host_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie,
+		 ls_emit *emit, void *arg)
 {
 	struct host_file *file = host_file_of(f);
 	int r;

@@ -2,9 +2,9 @@
 /*
  * A directory of the host.
  *
- * Whatever happens to names, everything is reached by descriptors: an O_PATH one for each inode that somebody
- * refers to (table.c), from which files are opened through /proc/self/fd. So nothing is raced by path, and
- * nothing above the directory can be reached.
+ * Whatever happens to names, everything is reached by descriptors: an O_PATH one for each inode that
+ * somebody refers to (table.c), from which files are opened through /proc/self/fd. So nothing is raced by
+ * path, and nothing above the directory can be reached.
  *
  * Others may change the directory at any time (LS_SHARED). The process must have a umask of 0 and these
  * capabilities: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, and
@@ -86,7 +86,8 @@ static int open_root(struct host *h, int fd, const char *path)
 static int open_proc(struct host *h, int proc_fd)
 {
 	h->xattr_at = access("/proc/self/fd", X_OK) < 0;
-	h->self_fd = openat(proc_fd, proc_fd >= 0 ? "self/fd" : "/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	h->self_fd = openat(proc_fd, proc_fd >= 0 ? "self/fd" : "/proc/self/fd",
+			    O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return h->self_fd < 0 ? -errno : 0;
 }
 

@@ -4,22 +4,21 @@
  * no symbolic link is ever followed.
  *
  * Who changes a directory holds its stripe for writing, who looks a name up for reading: some things take
- * two steps. The kernel makes an object for us, root, and then we give it to its owner: no tenant sees it before
- * it has its owner, and no tenant can put another file under the name so that we would give that one away. And
- * before a name is removed we hold its inode, so that it is not lost with its last name (table.c): it must
- * still be that name's when the name is removed. Processes of the host are trusted not to interfere.
+ * two steps. The kernel makes an object for us, root, and then we give it to its owner: no tenant sees it
+ * before it has its owner, and no tenant can put another file under the name so that we would give that one
+ * away. And before a name is removed we hold its inode, so that it is not lost with its last name
+ * (table.c): it must still be that name's when the name is removed. Processes of the host are trusted not
+ * to interfere.
  *
  * The process's umask must be 0: the mode has been decided by the service.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "libservices/host/host.h"
+#include "libservices/host/name.h"
 
 static int name_check(const char *name)
 {
@@ -53,19 +52,12 @@ static void stripe_write(struct host_stripe *s)
 	__atomic_sub_fetch(&s->waiting, 1, __ATOMIC_RELAXED);
 }
 
-/* A directory in use by a call: held, and its stripe locked. */
-struct dir_use {
-	struct host *h;
-	struct host_inode *dir;
-	struct host_stripe *stripe; /* NULL: locked by another use */
-	int fd;
-};
-
-static int dir_use_locked(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name)
+static int host_dir_use_locked(struct host_dir_use *use, struct ls *ls, struct ls_inode *dir,
+			       const char *name)
 {
 	int r = name_check(name);
 
-	*use = (struct dir_use){.h = host_of(ls), .dir = host_inode_of(dir)};
+	*use = (struct host_dir_use){.h = host_of(ls), .dir = host_inode_of(dir)};
 	if (r < 0)
 		return r;
 	if (use->dir->type != S_IFDIR)
@@ -74,9 +66,10 @@ static int dir_use_locked(struct dir_use *use, struct ls *ls, struct ls_inode *d
 	return use->fd < 0 ? use->fd : 0;
 }
 
-static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name, bool changing)
+int host_dir_use(struct host_dir_use *use, struct ls *ls, struct ls_inode *dir, const char *name,
+		 bool changing)
 {
-	int r = dir_use_locked(use, ls, dir, name);
+	int r = host_dir_use_locked(use, ls, dir, name);
 
 	if (r < 0)
 		return r;
@@ -88,7 +81,7 @@ static int dir_use(struct dir_use *use, struct ls *ls, struct ls_inode *dir, con
 	return 0;
 }
 
-static void dir_done(struct dir_use *use)
+void host_dir_done(struct host_dir_use *use)
 {
 	if (use->stripe)
 		pthread_rwlock_unlock(&use->stripe->rw);
@@ -97,8 +90,7 @@ static void dir_done(struct dir_use *use)
 
 /* ---- looking up ---------------------------------------------------------------------------------- */
 
-/* Takes the O_PATH descriptor over. */
-static int fd_enter(struct host *h, int fd, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+int host_fd_enter(struct host *h, int fd, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct host_inode *inode;
 	struct statx sx;
@@ -133,19 +125,19 @@ static int name_enter(struct host *h, int dirfd, const char *name, struct ls_ino
 		return 0;
 	}
 	fd = host_openat(h, dirfd, name, O_PATH | O_NOFOLLOW, 0);
-	return fd < 0 ? fd : fd_enter(h, fd, ret_inode, ret_attr);
+	return fd < 0 ? fd : host_fd_enter(h, fd, ret_inode, ret_attr);
 }
 
 int host_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
 		struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
-	struct dir_use use;
-	int r = dir_use(&use, ls, dir, name, false);
+	struct host_dir_use use;
+	int r = host_dir_use(&use, ls, dir, name, false);
 
 	if (r < 0)
 		return r;
 	r = name_enter(use.h, use.fd, name, ret_inode, ret_attr);
-	dir_done(&use);
+	host_dir_done(&use);
 	return r;
 }
 
@@ -175,8 +167,8 @@ static int below_root(struct host *h, int fd)
 	return 0;
 }
 
-int host_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, struct ls_inode **ret_inode,
-		struct ls_attr *ret_attr)
+int host_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir,
+		struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct host_inode *dir = host_inode_of(ls_dir);
 	struct host *h = host_of(ls);
@@ -196,88 +188,7 @@ int host_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_d
 		close(up);
 		return r;
 	}
-	return fd_enter(h, up, ret_inode, ret_attr);
-}
-
-/* ---- making -------------------------------------------------------------------------------------- */
-
-/* Gives what we just made to its owner. The kernel may have taken set-id bits away, or added one. */
-static int fd_own(struct host *h, const struct ls_call *call, int fd, mode_t mode)
-{
-	const struct ls_cred *cred = call->cred;
-	struct statx sx;
-	int r = host_statx(fd, "", &sx);
-
-	if (r == 0 && (sx.stx_uid != cred->uid || sx.stx_gid != cred->gid)) {
-		r = fchownat(fd, "", cred->uid, cred->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
-		if (r == 0)
-			r = host_statx(fd, "", &sx);
-	}
-	if (r < 0 || S_ISLNK(sx.stx_mode) || !((sx.stx_mode ^ mode) & 07000))
-		return r;
-	mode = (sx.stx_mode & 0777) | (mode & 07000);
-	return fchmodat(h->self_fd, host_fd_name(fd).text, mode, 0) < 0 ? -errno : 0;
-}
-
-/* The second step, for a name that the first step made: r is what that returned. */
-static int made(struct dir_use *use, const struct ls_call *call, const char *name, mode_t mode, int r,
-		struct ls_inode **ret_inode, struct ls_attr *ret_attr)
-{
-	int fd;
-
-	if (r < 0)
-		return -errno;
-	fd = host_openat(use->h, use->fd, name, O_PATH | O_NOFOLLOW, 0);
-	r = fd < 0 ? fd : fd_own(use->h, call, fd, mode);
-	if (r < 0) {
-		if (fd >= 0)
-			close(fd);
-		unlinkat(use->fd, name, S_ISDIR(mode) ? AT_REMOVEDIR : 0);
-		return r;
-	}
-	return fd_enter(use->h, fd, ret_inode, ret_attr);
-}
-
-int host_mknod(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
-	       unsigned major, unsigned minor, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
-{
-	struct dir_use use;
-	int r = dir_use(&use, ls, dir, name, true);
-
-	if (r < 0)
-		return r;
-	r = mknodat(use.fd, name, mode, makedev(major, minor));
-	r = made(&use, call, name, mode, r, ret_inode, ret_attr);
-	dir_done(&use);
-	return r;
-}
-
-int host_mkdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
-	       struct ls_inode **ret_inode, struct ls_attr *ret_attr)
-{
-	struct dir_use use;
-	int r = dir_use(&use, ls, dir, name, true);
-
-	if (r < 0)
-		return r;
-	r = mkdirat(use.fd, name, mode);
-	r = made(&use, call, name, S_IFDIR | mode, r, ret_inode, ret_attr);
-	dir_done(&use);
-	return r;
-}
-
-int host_symlink(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
-		 const char *target, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
-{
-	struct dir_use use;
-	int r = dir_use(&use, ls, dir, name, true);
-
-	if (r < 0)
-		return r;
-	r = symlinkat(target, use.fd, name);
-	r = made(&use, call, name, S_IFLNK, r, ret_inode, ret_attr);
-	dir_done(&use);
-	return r;
+	return host_fd_enter(h, up, ret_inode, ret_attr);
 }
 
 /* ---- links, removals, moves ---------------------------------------------------------------------- */
@@ -285,8 +196,8 @@ int host_symlink(struct ls *ls, const struct ls_call *call, struct ls_inode *dir
 int host_link(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_inode *dir,
 	      const char *name, struct ls_attr *ret_attr)
 {
-	struct dir_use use;
-	int fd, r = dir_use(&use, ls, dir, name, true);
+	struct host_dir_use use;
+	int fd, r = host_dir_use(&use, ls, dir, name, true);
 
 	if (r < 0)
 		return r;
@@ -294,15 +205,15 @@ int host_link(struct ls *ls, const struct ls_call *call, struct ls_inode *inode,
 	r = fd < 0 ? fd : linkat(fd, "", use.fd, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
 	if (fd >= 0)
 		host_let_go(use.h, host_inode_of(inode));
-	dir_done(&use);
+	host_dir_done(&use);
 	return r < 0 ? r : host_getattr(ls, call, inode, NULL, ret_attr);
 }
 
 static int name_remove(struct ls *ls, struct ls_inode *dir, const char *name, int flags)
 {
 	struct host_inode *victim;
-	struct dir_use use;
-	int r = dir_use(&use, ls, dir, name, true);
+	struct host_dir_use use;
+	int r = host_dir_use(&use, ls, dir, name, true);
 
 	if (r < 0)
 		return r;
@@ -310,7 +221,7 @@ static int name_remove(struct ls *ls, struct ls_inode *dir, const char *name, in
 	r = unlinkat(use.fd, name, flags) < 0 ? -errno : 0;
 	if (victim)
 		host_let_go(use.h, victim);
-	dir_done(&use);
+	host_dir_done(&use);
 	return r;
 }
 
@@ -325,31 +236,33 @@ int host_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, 
 }
 
 /* Two directories, their stripes in one order for everybody; one stripe once. */
-static int dirs_use(struct dir_use *a, struct dir_use *b, struct ls *ls, struct ls_inode *dir, const char *name,
-		    struct ls_inode *dir2, const char *name2)
+static int dirs_use(struct host_dir_use *a, struct host_dir_use *b, struct ls *ls, struct ls_inode *dir,
+		    const char *name, struct ls_inode *dir2, const char *name2)
 {
 	struct host *h = host_of(ls);
-	const struct host_stripe *stripe = stripe_of(h, host_inode_of(dir)), *stripe2 = stripe_of(h, host_inode_of(dir2));
+	const struct host_stripe *stripe = stripe_of(h, host_inode_of(dir)),
+				 *stripe2 = stripe_of(h, host_inode_of(dir2));
 	int r;
 
 	if (stripe <= stripe2)
-		r = dir_use(a, ls, dir, name, true);
+		r = host_dir_use(a, ls, dir, name, true);
 	else
-		r = dir_use(b, ls, dir2, name2, true);
+		r = host_dir_use(b, ls, dir2, name2, true);
 	if (r < 0)
 		return r;
 	if (stripe < stripe2)
-		r = dir_use(b, ls, dir2, name2, true);
+		r = host_dir_use(b, ls, dir2, name2, true);
 	else if (stripe > stripe2)
-		r = dir_use(a, ls, dir, name, true);
+		r = host_dir_use(a, ls, dir, name, true);
 	else
-		r = dir_use_locked(b, ls, dir2, name2);
+		r = host_dir_use_locked(b, ls, dir2, name2);
 	if (r < 0)
-		dir_done(stripe <= stripe2 ? a : b);
+		host_dir_done(stripe <= stripe2 ? a : b);
 	return r;
 }
 
-static int rename_names(struct dir_use *a, const char *name, struct dir_use *b, const char *name2, unsigned flags)
+static int rename_names(struct host_dir_use *a, const char *name, struct host_dir_use *b, const char *name2,
+			unsigned flags)
 {
 	struct host_inode *victim = host_hold_victim(b->h, b->fd, name2);
 	int r = renameat2(a->fd, name, b->fd, name2, flags) < 0 ? -errno : 0;
@@ -360,8 +273,8 @@ static int rename_names(struct dir_use *a, const char *name, struct dir_use *b, 
 }
 
 /* The kernel leaves a whiteout that is root's: it belongs to who moved the file. */
-static int rename_whiteout(const struct ls_call *call, struct dir_use *a, const char *name, struct dir_use *b,
-			   const char *name2, unsigned flags)
+static int rename_whiteout(const struct ls_call *call, struct host_dir_use *a, const char *name,
+			   struct host_dir_use *b, const char *name2, unsigned flags)
 {
 	struct statx before = {0}, after;
 	int fd, r;
@@ -375,7 +288,7 @@ static int rename_whiteout(const struct ls_call *call, struct dir_use *a, const 
 		return fd;
 	r = host_statx(fd, "", &after);
 	if (r == 0 && after.stx_ino != before.stx_ino) /* else two names of one file: nothing happened */
-		r = fd_own(a->h, call, fd, after.stx_mode);
+		r = host_fd_own(a->h, call, fd, after.stx_mode);
 	close(fd);
 	return r;
 }
@@ -383,7 +296,7 @@ static int rename_whiteout(const struct ls_call *call, struct dir_use *a, const 
 int host_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
 		struct ls_inode *dir2, const char *name2, unsigned flags)
 {
-	struct dir_use a, b;
+	struct host_dir_use a, b;
 	int r = dirs_use(&a, &b, ls, dir, name, dir2, name2);
 
 	if (r < 0)
@@ -392,68 +305,7 @@ int host_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir,
 		r = rename_whiteout(call, &a, name, &b, name2, flags);
 	else
 		r = rename_names(&a, name, &b, name2, flags);
-	dir_done(&a);
-	dir_done(&b);
+	host_dir_done(&a);
+	host_dir_done(&b);
 	return r;
-}
-
-/* ---- files that are open from birth -------------------------------------------------------------- */
-
-/* The descriptor of a file that we just made becomes its inode and its open file, or is closed. */
-static int file_made(struct host *h, const struct ls_call *call, int fd, mode_t mode, int flags,
-		     struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
-{
-	struct ls_inode *inode;
-	struct ls_file *file;
-	int path, r = fd_own(h, call, fd, mode);
-
-	if (r == 0) {
-		path = host_openat(h, h->self_fd, host_fd_name(fd).text, O_PATH, 0);
-		r = path < 0 ? path : fd_enter(h, path, &inode, ret_attr);
-	}
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	r = host_file_new(h, host_inode_of(inode), fd, flags, &file);
-	if (r < 0) {
-		host_inode_unref(h, host_inode_of(inode), 1);
-		return r;
-	}
-	*ret_inode = inode;
-	*ret_file = file;
-	return 0;
-}
-
-int host_create(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
-		int flags, struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
-{
-	struct dir_use use;
-	int fd, r = dir_use(&use, ls, dir, name, true);
-
-	if (r < 0)
-		return r;
-	fd = host_openat(use.h, use.fd, name, host_open_flags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 07777);
-	r = fd < 0 ? fd : file_made(use.h, call, fd, mode, flags, ret_inode, ret_attr, ret_file);
-	if (fd >= 0 && r < 0)
-		unlinkat(use.fd, name, 0);
-	dir_done(&use);
-	return r;
-}
-
-int host_tmpfile(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, mode_t mode, int flags,
-		 struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
-{
-	struct host_inode *dir = host_inode_of(ls_dir);
-	struct host *h = host_of(ls);
-	int fd, dirfd;
-
-	if (dir->type != S_IFDIR)
-		return -ENOTDIR;
-	dirfd = host_hold(h, dir);
-	if (dirfd < 0)
-		return dirfd;
-	fd = host_openat(h, dirfd, ".", host_open_flags(flags) | O_TMPFILE | (flags & O_EXCL), mode & 07777);
-	host_let_go(h, dir);
-	return fd < 0 ? fd : file_made(h, call, fd, mode, flags, ret_inode, ret_attr, ret_file);
 }

@@ -49,7 +49,8 @@ static ssize_t fd_get(const struct host *h, int fd, const char *name, void *buf,
 	return syscall(SYS_getxattrat, h->self_fd, host_fd_name(fd).text, 0, name, &args, sizeof(args));
 }
 
-static ssize_t fd_put(const struct host *h, int fd, const char *name, const void *buf, size_t size, int flags)
+static ssize_t fd_put(const struct host *h, int fd, const char *name, const void *buf, size_t size,
+		      int flags)
 {
 	struct at_args args = {(uintptr_t)buf, size, flags};
 
@@ -80,8 +81,8 @@ static ssize_t done(struct ls *ls, struct ls_inode *inode, ssize_t r)
 	return r;
 }
 
-ssize_t host_getxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, const char *name, void *buf,
-		      size_t size)
+ssize_t host_getxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, const char *name,
+		      void *buf, size_t size)
 {
 	int fd = host_hold(host_of(ls), host_inode_of(inode));
 
@@ -96,7 +97,8 @@ int host_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *in
 	return fd < 0 ? fd : done(ls, inode, fd_put(host_of(ls), fd, name, buf, size, flags));
 }
 
-ssize_t host_listxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, char *buf, size_t size)
+ssize_t host_listxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, char *buf,
+		       size_t size)
 {
 	int fd = host_hold(host_of(ls), host_inode_of(inode));
 

@@ -2,9 +2,9 @@
 /*
  * What a file contains: a sparse array of 4 KiB pages.
  *
- * Pages lie in chunks of 16. A slot of the tree is a chunk's address with one bit per page that the file has
- * in its low 16 bits, so finding a page's memory and whether it is there is one load. A tree of height 0 is
- * one slot, for files up to 64 KiB; each level above multiplies by 256.
+ * Pages lie in chunks of 16. A slot of the tree is a chunk's address with one bit per page that the file
+ * has in its low 16 bits, so finding a page's memory and whether it is there is one load. A tree of height
+ * 0 is one slot, for files up to 64 KiB; each level above multiplies by 256.
  *
  * Invariants: a slot that is not 0 has at least one page; a node has at least one slot that is not 0; the
  * bytes of a page beyond the file's end are 0; memory of a chunk outside of its pages means nothing.
@@ -21,7 +21,8 @@ struct node {
 	uintptr_t slot[NODE_SLOTS];
 };
 
-_Static_assert(MEM_CHUNK_PAGES == 16 && MEM_CHUNK == 1 << 16, "page bits fill the low bits of a chunk's address");
+_Static_assert(MEM_CHUNK_PAGES == 16 && MEM_CHUNK == 1 << 16,
+	       "page bits fill the low bits of a chunk's address");
 
 static char *slot_memory(uintptr_t slot)
 {
@@ -126,7 +127,8 @@ static bool node_empty(const struct node *node)
 }
 
 /* Drops pages first..last of a chunk. */
-static void slot_trim(struct mem *mem, struct mem_data *data, uintptr_t *slot, unsigned first, unsigned last)
+static void slot_trim(struct mem *mem, struct mem_data *data, uintptr_t *slot, unsigned first,
+		      unsigned last)
 {
 	unsigned gone = slot_pages(*slot) & page_mask(first, last), count = __builtin_popcount(gone);
 
@@ -140,10 +142,11 @@ static void slot_trim(struct mem *mem, struct mem_data *data, uintptr_t *slot, u
 }
 
 /* Drops the pages first..last, counted from the subtree's own first one. */
-static void tree_trim(struct mem *mem, struct mem_data *data, uintptr_t *slot, unsigned height, uint64_t first,
-		      uint64_t last)
+static void tree_trim(struct mem *mem, struct mem_data *data, uintptr_t *slot, unsigned height,
+		      uint64_t first, uint64_t last)
 {
-	uint64_t span = (uint64_t)MEM_CHUNK_PAGES << (NODE_BITS * height) >> NODE_BITS; /* pages of a child */
+	uint64_t span =
+		(uint64_t)MEM_CHUNK_PAGES << (NODE_BITS * height) >> NODE_BITS; /* pages of a child */
 	struct node *node;
 
 	if (!*slot)
@@ -258,18 +261,20 @@ static void page_clear(char *chunk, unsigned page, unsigned from, unsigned to)
 }
 
 /*
- * Makes the pages of bytes from..to of a chunk present; bytes of new pages outside of that range are zero, those
- * inside too if `zeroed`. Returns where the leading pages that are present end, at most `to`: less if space
- * ran out.
+ * Makes the pages of bytes from..to of a chunk present; bytes of new pages outside of that range are zero,
+ * those inside too if `zeroed`. Returns where the leading pages that are present end, at most `to`: less if
+ * space ran out.
  */
-static unsigned slot_fill(struct mem *mem, struct mem_data *data, uintptr_t *slot, unsigned from, unsigned to,
-			  bool zeroed)
+static unsigned slot_fill(struct mem *mem, struct mem_data *data, uintptr_t *slot, unsigned from,
+			  unsigned to, bool zeroed)
 {
 	unsigned page = from / MEM_PAGE;
 	bool clean = false;
 
 	if (!*slot)
 		*slot = mem_pool_get(&mem->pool, &clean);
+	if (*slot && clean && !zeroed)
+		mem_pool_touch(*slot, page, (to - 1) / MEM_PAGE);
 	for (; *slot && page * MEM_PAGE < to; page++) {
 		if (*slot >> page & 1)
 			continue;
@@ -289,7 +294,8 @@ static unsigned slot_fill(struct mem *mem, struct mem_data *data, uintptr_t *slo
 	return page * MEM_PAGE < to ? page * MEM_PAGE : to;
 }
 
-int64_t mem_data_write(struct mem *mem, struct mem_data *data, const char *buf, uint64_t offset, uint64_t length)
+int64_t mem_data_write(struct mem *mem, struct mem_data *data, const char *buf, uint64_t offset,
+		       uint64_t length)
 {
 	uint64_t done = 0;
 

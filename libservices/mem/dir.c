@@ -4,10 +4,11 @@
  * them.
  *
  * A new name gets the next cookie and goes to the array's end; a removed one leaves a hole. So cookies only
- * grow, a cookie's place is found by bisection even when its name is gone, and somebody who lists a directory
- * while names come and go sees each that stays exactly once. (He stops at the cookie that was the last when he
- * started; else somebody who adds names as fast as he reads would keep him for ever.) When more than half of the array is holes it is
- * packed, in place: removing a name allocates nothing and cannot fail.
+ * grow, a cookie's place is found by bisection even when its name is gone, and somebody who lists a
+ * directory while names come and go sees each that stays exactly once. (He stops at the cookie that was the
+ * last when he started; else somebody who adds names as fast as he reads would keep him for ever.) When
+ * more than half of the array is holes it is packed, in place: removing a name allocates nothing and cannot
+ * fail.
  */
 #include <errno.h>
 #include <stdlib.h>

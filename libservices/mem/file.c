@@ -34,8 +34,8 @@ static void file_changed(struct mem_inode *inode, uint64_t size)
 	mem_inode_touch(inode, MEM_MTIME | MEM_CTIME);
 }
 
-ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov, int iovcnt,
-		 off_t offset)
+ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov,
+		 int iovcnt, off_t offset)
 {
 	struct mem_inode *inode = mem_file_of(f)->inode;
 	ssize_t done = 0;
@@ -46,7 +46,8 @@ ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, c
 		return -EINVAL;
 	mem_lock_read(&inode->content);
 	for (int i = 0; i < iovcnt && (uint64_t)offset < inode->attr.size; i++) {
-		uint64_t left = inode->attr.size - offset, n = iov[i].iov_len < left ? iov[i].iov_len : left;
+		uint64_t left = inode->attr.size - offset,
+			 n = iov[i].iov_len < left ? iov[i].iov_len : left;
 		mem_data_read(&inode->data, iov[i].iov_base, offset, n);
 		offset += n;
 		done += n;
@@ -64,7 +65,8 @@ static ssize_t file_write(struct mem *mem, struct mem_inode *inode, const struct
 	int64_t n = 0;
 
 	for (int i = 0; i < iovcnt; i++) {
-		uint64_t room = MEM_FILE_MAX - (offset + done), length = iov[i].iov_len < room ? iov[i].iov_len : room;
+		uint64_t room = MEM_FILE_MAX - (offset + done),
+			 length = iov[i].iov_len < room ? iov[i].iov_len : room;
 		if (length < iov[i].iov_len && length == 0) {
 			n = -EFBIG;
 			break;
@@ -78,8 +80,8 @@ static ssize_t file_write(struct mem *mem, struct mem_inode *inode, const struct
 	return done ? done : n;
 }
 
-ssize_t mem_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov, int iovcnt,
-		  off_t offset, unsigned flags, off_t *ret_end)
+ssize_t mem_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov,
+		  int iovcnt, off_t offset, unsigned flags, off_t *ret_end)
 {
 	struct mem_inode *inode = mem_file_of(f)->inode;
 	ssize_t n;
@@ -95,14 +97,16 @@ ssize_t mem_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 		offset = inode->attr.size;
 	n = file_write(mem_of(ls), inode, iov, iovcnt, offset);
 	if (n > 0)
-		file_changed(inode, offset + n > (off_t)inode->attr.size ? (uint64_t)(offset + n) : inode->attr.size);
+		file_changed(inode, offset + n > (off_t)inode->attr.size ? (uint64_t)(offset + n)
+									 : inode->attr.size);
 	mem_unlock(&inode->content);
 	if (n >= 0)
 		*ret_end = offset + n;
 	return n;
 }
 
-static int file_allocate(struct mem *mem, struct mem_inode *inode, int mode, uint64_t offset, uint64_t length)
+static int file_allocate(struct mem *mem, struct mem_inode *inode, int mode, uint64_t offset,
+			 uint64_t length)
 {
 	uint64_t size = inode->attr.size;
 	int r = 0;
@@ -117,7 +121,8 @@ static int file_allocate(struct mem *mem, struct mem_inode *inode, int mode, uin
 	return r;
 }
 
-int mem_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f, int mode, off_t offset, off_t length)
+int mem_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f, int mode, off_t offset,
+		  off_t length)
 {
 	struct mem_inode *inode = mem_file_of(f)->inode;
 	int r;
@@ -167,7 +172,8 @@ int mem_fsync(struct ls *ls, const struct ls_call *call, struct ls_file *f, int 
 	return 0;
 }
 
-int mem_advise(struct ls *ls, const struct ls_call *call, struct ls_file *f, off_t offset, off_t length, int advice)
+int mem_advise(struct ls *ls, const struct ls_call *call, struct ls_file *f, off_t offset, off_t length,
+	       int advice)
 {
 	return 0;
 }
@@ -189,8 +195,8 @@ static size_t listed_size(size_t len)
 	return (sizeof(struct listed) + len + 1 + 7) & ~(size_t)7;
 }
 
-static size_t listing_add(char *buf, size_t used, const char *name, size_t len, const struct mem_inode *inode,
-			  uint64_t next)
+static size_t listing_add(char *buf, size_t used, const char *name, size_t len,
+			  const struct mem_inode *inode, uint64_t next)
 {
 	struct listed *l = (struct listed *)(buf + used);
 
@@ -241,8 +247,8 @@ static ssize_t listing_fill(struct mem_file *file, uint64_t cookie, char *buf)
 	return dead ? -ENOENT : (ssize_t)used;
 }
 
-int mem_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie, ls_emit *emit,
-		void *arg)
+int mem_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie,
+		ls_emit *emit, void *arg)
 {
 	struct mem_inode *inode = mem_file_of(f)->inode;
 	_Alignas(struct listed) char buf[LISTING];

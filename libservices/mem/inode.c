@@ -112,12 +112,16 @@ static int inode_charge(struct mem *mem)
 	return -ENOSPC;
 }
 
-static int inode_init(struct mem *mem, struct mem_inode *inode, const struct ls_call *call, const struct mem_new *what)
+static int inode_init(struct mem *mem, struct mem_inode *inode, const struct ls_call *call,
+		      const struct mem_new *what)
 {
 	struct ls_attr *a = &inode->attr;
 
-	*a = (struct ls_attr){.mode = what->mode & (S_IFMT | 07777), .nlink = what->nlink, .uid = call->cred->uid,
-			      .gid = call->cred->gid, .blksize = MEM_PAGE};
+	*a = (struct ls_attr){.mode = what->mode & (S_IFMT | 07777),
+			      .nlink = what->nlink,
+			      .uid = call->cred->uid,
+			      .gid = call->cred->gid,
+			      .blksize = MEM_PAGE};
 	inode->refs = 1;
 	inode->type = what->mode & S_IFMT;
 	inode->linkable = what->linkable;
@@ -160,7 +164,8 @@ static void inode_free(struct mem *mem, struct mem_inode *inode)
 	__atomic_sub_fetch(&mem->inode_used, 1, __ATOMIC_RELAXED);
 }
 
-int mem_inode_new(struct mem *mem, const struct ls_call *call, const struct mem_new *what, struct mem_inode **ret)
+int mem_inode_new(struct mem *mem, const struct ls_call *call, const struct mem_new *what,
+		  struct mem_inode **ret)
 {
 	struct mem_inode *inode;
 	int r = inode_charge(mem);

@@ -2,8 +2,9 @@
 /*
  * A lock for many readers or one writer under which nobody starves.
  *
- * glibc's favours one side: readers that overlap keep writers out for ever, or writers that queue keep readers
- * out. Here it favours readers, but while a writer waits, readers that come later queue behind it at the gate.
+ * glibc's favours one side: readers that overlap keep writers out for ever, or writers that queue keep
+ * readers out. Here it favours readers, but while a writer waits, readers that come later queue behind it
+ * at the gate.
  */
 #pragma once
 

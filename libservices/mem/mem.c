@@ -2,9 +2,9 @@
 /*
  * A filesystem in memory, for tests and for scratch data.
  *
- * Everything is charged to one budget, `size`: the pages of files, and by the byte names, links' targets and
- * extended attributes. Inodes have a limit of their own. Removing charges nothing and allocates nothing, so
- * it works when the filesystem is full. mem.h has the order of the locks.
+ * Everything is charged to one budget, `size`: the pages of files, and by the byte names, links' targets
+ * and extended attributes. Inodes have a limit of their own. Removing charges nothing and allocates
+ * nothing, so it works when the filesystem is full. mem.h has the order of the locks.
  *
  * File data lies in memory of this process's own and is copied in and out: pool.c, data.c.
  */
@@ -117,7 +117,8 @@ static int mem_type_open(struct ls *ls, struct json_object *config, char *error,
 		return -ENOMEM;
 	ls->state = mem;
 	for (const struct ls_option *o = ls->type->options; o->name; o++)
-		mem_set(ls, o->name, json_object_get_string(json_object_object_get(config, o->name)), error, error_size);
+		mem_set(ls, o->name, json_object_get_string(json_object_object_get(config, o->name)), error,
+			error_size);
 	/* Nobody outside should be able to choose names that fall into one bucket. */
 	if (getrandom(&mem->seed, sizeof(mem->seed), GRND_NONBLOCK) < 0)
 		mem->seed = (uintptr_t)mem;

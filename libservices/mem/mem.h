@@ -103,10 +103,10 @@ struct mem_xattr {
 };
 
 struct mem_inode {
-	uint64_t refs; /* atomic */
-	mode_t type;   /* S_IFMT bits; they never change */
-	bool linkable; /* an unnamed file that may get a name */
-	bool atime_due; /* atomic: the next read sets atime, as it is older than another time */
+	uint64_t refs;          /* atomic */
+	mode_t type;            /* S_IFMT bits; they never change */
+	bool linkable;          /* an unnamed file that may get a name */
+	bool atime_due;         /* atomic: the next read sets atime, as it is older than another time */
 	struct mem_inode *next; /* in the table's bucket */
 	struct mem_lock content;
 	pthread_mutex_t attr_lock;
@@ -158,7 +158,8 @@ struct mem_new {
 	const char *target;       /* of a symbolic link */
 	struct mem_inode *parent; /* of a directory; the root has none */
 };
-int mem_inode_new(struct mem *mem, const struct ls_call *call, const struct mem_new *what, struct mem_inode **ret);
+int mem_inode_new(struct mem *mem, const struct ls_call *call, const struct mem_new *what,
+		  struct mem_inode **ret);
 struct mem_inode *mem_inode_ref(struct mem_inode *inode);
 /* Ends n references. Takes NULL. Holds no lock while it frees. */
 void mem_inode_unref(struct mem *mem, struct mem_inode *inode, uint64_t n);
@@ -176,11 +177,15 @@ void mem_pool_fini(struct mem_pool *pool);
 /* A chunk, aligned to its size; *ret_zero tells whether it is all zero bytes. 0 if there is no memory. */
 uintptr_t mem_pool_get(struct mem_pool *pool, bool *ret_zero);
 void mem_pool_put(struct mem_pool *pool, uintptr_t chunk);
+/* Pages first..last of a zero chunk will be written: has the kernel give them in one go. */
+void mem_pool_touch(uintptr_t chunk, unsigned first, unsigned last);
 
-/* data.c: with content held, for writing unless the data is const. Offsets and lengths have been checked. */
+/* data.c: with content held, for writing unless the data is const. Offsets and lengths have been checked.
+ */
 void mem_data_read(const struct mem_data *data, char *buf, uint64_t offset, uint64_t length);
 /* How much was written: less than length if space ran out, and then -errno if nothing was. */
-int64_t mem_data_write(struct mem *mem, struct mem_data *data, const char *buf, uint64_t offset, uint64_t length);
+int64_t mem_data_write(struct mem *mem, struct mem_data *data, const char *buf, uint64_t offset,
+		       uint64_t length);
 void mem_data_punch(struct mem *mem, struct mem_data *data, uint64_t offset, uint64_t length);
 int mem_data_reserve(struct mem *mem, struct mem_data *data, uint64_t offset, uint64_t length);
 /* The first byte from offset on, before `end`, that is in a page (or, if !present, in none); or end. */

@@ -38,8 +38,8 @@ int mem_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_di
 	return 0;
 }
 
-int mem_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, struct ls_inode **ret_inode,
-	       struct ls_attr *ret_attr)
+int mem_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir,
+	       struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct mem_inode *dir = mem_inode_of(ls_dir), *parent;
 
@@ -99,8 +99,9 @@ static int name_make(struct ls *ls, const struct ls_call *call, struct ls_inode 
 	return r;
 }
 
-int mem_mknod(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
-	      unsigned major, unsigned minor, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+int mem_mknod(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+	      mode_t mode, unsigned major, unsigned minor, struct ls_inode **ret_inode,
+	      struct ls_attr *ret_attr)
 {
 	struct mem_new what = {
 		.mode = mode & S_IFMT ? mode : mode | S_IFREG, .nlink = 1, .major = major, .minor = minor};
@@ -119,8 +120,8 @@ int mem_mknod(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, c
 	}
 }
 
-int mem_mkdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
-	      struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+int mem_mkdir(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+	      mode_t mode, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct mem_new what = {.mode = S_IFDIR | (mode & 07777), .nlink = 2, .parent = mem_inode_of(dir)};
 
@@ -179,8 +180,9 @@ int mem_open(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inod
 	return 0;
 }
 
-int mem_create(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
-	       int flags, struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
+int mem_create(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+	       mode_t mode, int flags, struct ls_inode **ret_inode, struct ls_attr *ret_attr,
+	       struct ls_file **ret_file)
 {
 	struct mem_new what = {.mode = S_IFREG | (mode & 07777), .nlink = 1};
 	struct mem_file *file = malloc(sizeof(*file));

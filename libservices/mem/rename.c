@@ -171,8 +171,13 @@ static int moving_run(struct moving *m)
 int mem_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
 	       struct ls_inode *dir2, const char *name2, unsigned flags)
 {
-	struct moving m = {.mem = mem_of(ls), .call = call, .dir = mem_inode_of(dir), .dir2 = mem_inode_of(dir2),
-			   .name = name, .name2 = name2, .flags = flags};
+	struct moving m = {.mem = mem_of(ls),
+			   .call = call,
+			   .dir = mem_inode_of(dir),
+			   .dir2 = mem_inode_of(dir2),
+			   .name = name,
+			   .name2 = name2,
+			   .flags = flags};
 	int r = mem_name_check(name);
 
 	if (r == 0)

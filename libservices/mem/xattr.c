@@ -99,8 +99,8 @@ static ssize_t answer(void *buf, size_t size, const void *from, size_t length)
 	return length;
 }
 
-ssize_t mem_getxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, const char *name, void *buf,
-		     size_t size)
+ssize_t mem_getxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, const char *name,
+		     void *buf, size_t size)
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	const struct mem_xattr *x;
@@ -147,7 +147,8 @@ int mem_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_
 	return r;
 }
 
-ssize_t mem_listxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf, size_t size)
+ssize_t mem_listxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf,
+		      size_t size)
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	ssize_t length = 0;
@@ -188,7 +189,8 @@ int mem_removexattr(struct ls *ls, const struct ls_call *call, struct ls_inode *
 	return 0;
 }
 
-ssize_t mem_readlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf, size_t size)
+ssize_t mem_readlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf,
+		     size_t size)
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	size_t n;

@@ -18,26 +18,24 @@ static int null_lookup(struct ls *ls, const struct ls_call *call, struct ls_inod
 	return -ENOENT;
 }
 
-static void null_forget(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, uint64_t n)
-{
-}
+static void null_forget(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, uint64_t n) {}
 
-static int null_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, struct ls_inode **ret_inode,
-		       struct ls_attr *ret_attr)
+static int null_parent(struct ls *ls, const struct ls_call *call, struct ls_inode *dir,
+		       struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	*ret_inode = ls->root;
 	*ret_attr = ls->root_attr;
 	return 0;
 }
 
-static int null_resolve(struct ls *ls, const struct ls_call *call, uint64_t ino, struct ls_inode **ret_inode,
-			struct ls_attr *ret_attr)
+static int null_resolve(struct ls *ls, const struct ls_call *call, uint64_t ino,
+			struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	return ino == NULL_ROOT ? null_parent(ls, call, ls->root, ret_inode, ret_attr) : -ESTALE;
 }
 
-static int null_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *f,
-			struct ls_attr *ret_attr)
+static int null_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode,
+			struct ls_file *f, struct ls_attr *ret_attr)
 {
 	*ret_attr = ls->root_attr;
 	return 0;
@@ -51,12 +49,10 @@ static int null_open(struct ls *ls, const struct ls_call *call, struct ls_inode 
 	return 0;
 }
 
-static void null_release(struct ls *ls, const struct ls_call *call, struct ls_file *f)
-{
-}
+static void null_release(struct ls *ls, const struct ls_call *call, struct ls_file *f) {}
 
-static int null_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie, ls_emit *emit,
-			void *arg)
+static int null_readdir(struct ls *ls, const struct ls_call *call, struct ls_file *f, uint64_t cookie,
+			ls_emit *emit, void *arg)
 {
 	if (cookie < 1 && emit(arg, ".", 1, NULL_ROOT, S_IFDIR >> 12, 1))
 		return 0;

@@ -38,11 +38,17 @@ mem() { "$polytropon" run --mem --at /data -- "$@"; }
 host() { "$polytropon" run --host "$work/dir" --at /data -- "$@"; }
 export -f fail expect same
 
-processes() { pgrep -f 'polytropon-service|polytropon.*(engine|init)|polytropon run' | sort; }
-mounts() { grep -c polytropon /proc/self/mountinfo; }
-groups() { find /sys/fs/cgroup -type d -path '*polytropon*' 2>/dev/null | sort; }
+# The command's, engine's, init's and service's processes of this run: they carry its POLYTROPON_RUN.
+processes() {
+  local p
+  for p in $(grep -lsa "POLYTROPON_RUN=$work/run" /proc/[0-9]*/environ | cut -d/ -f3); do
+    case "$(cat "/proc/$p/comm" 2>/dev/null)" in polytropon*) echo "$p" ;; esac
+  done
+}
+mounts() { grep -c "$work" /proc/self/mountinfo; }
+groups() { find /sys/fs/cgroup -type d -path '*polytropon/*' 2>/dev/null | sort; }
 
-before_processes=$(processes) before_mounts=$(mounts) before_groups=$(groups)
+before_groups=$(groups)
 
 (
   set -eu -o pipefail
@@ -54,15 +60,15 @@ status=$?
 
 "$polytropon" down >/dev/null 2>&1
 for _ in $(seq 50); do # what dies by a signal takes a moment
-  left="$(comm -13 <(echo "$before_processes") <(processes)) $(comm -13 <(echo "$before_groups") <(groups))"
-  [ "$(mounts)" -le "$before_mounts" ] || left="$left mounts"
+  left=$(processes)
+  [ -n "${POLYTROPON_SHARED_MACHINE:-}" ] || left="$left $(comm -13 <(echo "$before_groups") <(groups))"
+  [ "$(mounts)" = 0 ] || left="$left mounts"
   left=$(echo $left)
   [ -n "$left" ] || break
   sleep 0.1
 done
 if [ -n "$left" ]; then
   echo "left behind: $left" >&2
-  ps -ef | grep '[p]olytropon' >&2
   [ $status = 0 ] && status=1
 fi
 [ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2

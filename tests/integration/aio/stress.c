@@ -17,7 +17,8 @@ struct thread {
 };
 
 static struct thread all[THREADS];
-static volatile int stop, interrupted;
+static int stop;
+static volatile int interrupted;
 static volatile long signals_wanted, signals_seen, threads_wanted, threads_seen;
 static int sink[2];
 
@@ -32,7 +33,7 @@ static void on_alarm(int sig)
 	int saved = errno;
 	char c;
 
-	interrupted++;
+	__sync_fetch_and_add(&interrupted, 1);
 	if (write(sink[1], "x", 1) == 1 && read(sink[0], &c, 1) != 1)
 		_exit(3);
 	errno = saved;
@@ -251,7 +252,7 @@ static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
 
-	for (; !stop; t->rounds++)
+	for (; !__atomic_load_n(&stop, __ATOMIC_RELAXED); t->rounds++)
 		switch (dice(t, 12)) {
 		case 0:
 			fork_round(t);
@@ -278,7 +279,7 @@ static void settle(volatile long *seen, volatile long *wanted)
 {
 	int64_t end = now_ms() + 10000;
 
-	while (*seen != *wanted && now_ms() < end)
+	while (__sync_fetch_and_add(seen, 0) != *wanted && now_ms() < end)
 		sleep_ms(10);
 	EQUAL(*seen, *wanted);
 }
@@ -303,7 +304,7 @@ static void stress(void)
 	}
 	EQUAL(setitimer(ITIMER_REAL, &often, NULL), 0);
 	sleep_ms(seconds ? atoi(seconds) * 1000 : 5000);
-	stop = 1;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (i = 0; i < THREADS; i++) {
 		EQUAL(pthread_join(all[i].id, NULL), 0);
 		rounds += all[i].rounds;

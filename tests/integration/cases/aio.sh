@@ -3,7 +3,7 @@
 # Asynchronous I/O on a pool's files keeps POSIX's promises, with glibc and musl, and needs none of the kernel's files.
 programs=("$build"/tests/integration/aio/aio-{requests,events,stress}{,-musl})
 run=$source/tests/integration/preload/in-a-directory.sh
-export AIO AIO_SECONDS=8
+export AIO AIO_SECONDS=3
 for mode in lazy strict real off; do
   case $mode in
   real) AIO=pool ;;

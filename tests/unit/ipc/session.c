@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,11 @@ struct fixture {
 	struct server_config config;
 	struct server *server;
 	struct front *f;
+	char *stacks; /* of one test */
+	int failures;
 };
+
+enum { STACK = 1 << 20 };
 
 static struct front *front_new(const char *dir)
 {
@@ -53,6 +58,8 @@ static int setup(void **state)
 	x->dir = server_dir_new();
 	x->config = (struct server_config){.dir = x->dir, .cpus = x->cpus, .workers = 2, .pin = 1};
 	x->config.queues = server_cpus(x->cpus, 4);
+	if (x->config.queues == 1)
+		x->cpus[1] = x->cpus[0];
 	x->f = front_new(x->dir);
 	*state = x;
 	return 0;
@@ -107,6 +114,16 @@ static int call_op(struct front *f, enum wire_op op, uint64_t length, int interr
 	int r = call(f, (struct wire_request){.op = (uint16_t)op, .length = length}, interruptible, &result);
 
 	return r < 0 ? r : (int)result;
+}
+
+static unsigned orphans(const struct front *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FRONT_SESSIONS; i++)
+		for (unsigned j = 0; j < WIRE_SLOTS; j++)
+			n += f->sessions[i].claim[j].orphan;
+	return n;
 }
 
 static unsigned claims(const struct front *f)
@@ -201,8 +218,18 @@ static void threads_share_a_session(void **state)
 	assert_int_equal(claims(x->f), 0);
 }
 
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static void others_are_served_during(struct fixture *x, enum wire_op op)
 {
+	struct back_counters counters;
 	int status;
 	pid_t pid;
 
@@ -214,14 +241,21 @@ static void others_are_served_during(struct fixture *x, enum wire_op op)
 
 		if (front_attach(f, SECOND) < 0)
 			_exit(1);
+		/* From another core, so that the worker spins, and says so during the long request, too. */
+		pin(x->cpus[1]);
+		for (uint64_t i = 0; i < 5000; i++)
+			if (call_null(f, i) < 0)
+				_exit(2);
 		_exit(call_op(f, op, SECOND * 9 / 10, 0) != 0);
 	}
-	sleep_ms(100);
+	sleep_ms(300);
 	for (uint64_t i = 0; i < 100; i++)
 		assert_int_equal(call_null(x->f, i), 0);
 	assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* the long one is still under way */
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	back_counters(server_back(x->server), &counters);
+	assert_int_equal(counters.kicks, 0); /* that would have helped, but late */
 }
 
 static void a_long_request_delays_nobody(void **state)
@@ -306,26 +340,49 @@ static void a_handler_may_call_at_any_moment(void **state)
 	assert_int_equal(claims(x->f), 0);
 }
 
+/* The handlers' stack lies right above the thread's: there a handler's frame looks like a caller's. */
+static void *call_with_a_stack_above(void *arg)
+{
+	struct fixture *x = arg;
+	stack_t stack = {.ss_sp = x->stacks + STACK, .ss_size = STACK}, none = {.ss_flags = SS_DISABLE};
+	sigset_t alarm_only;
+
+	sigaltstack(&stack, NULL);
+	sigemptyset(&alarm_only);
+	sigaddset(&alarm_only, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+	for (int i = 0; i < 5; i++) {
+		alarm_in_ms(10);
+		x->failures += call_op(x->f, WIRE_FSYNC, SECOND / 50, 0) != 0;
+		x->failures += handler_result != 0 || claims(x->f) != 0 || orphans(x->f) != 0;
+	}
+	sigaltstack(&none, NULL);
+	return NULL;
+}
+
 static void a_handler_on_its_own_stack_steals_nothing(void **state)
 {
 	struct fixture *x = *state;
-	/* Above and below the thread's stack: one of them is where a naive comparison goes wrong. */
-	char *low = malloc(SIGSTKSZ * 4);
-	stack_t stack = {.ss_sp = low, .ss_size = (size_t)SIGSTKSZ * 4}, none = {.ss_flags = SS_DISABLE};
+	pthread_attr_t attributes;
+	sigset_t alarm_only;
+	pthread_t thread;
 
 	fixture_start(x);
+	x->stacks = mmap(NULL, 2 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	handler_front = x->f;
-	assert_int_equal(sigaltstack(&stack, NULL), 0);
 	handle(handler_call, SA_RESTART | SA_ONSTACK);
-	for (int i = 0; i < 5; i++) {
-		alarm_in_ms(10);
-		assert_int_equal(call_op(x->f, WIRE_FSYNC, SECOND / 50, 0), 0);
-		assert_int_equal(handler_result, 0);
-	}
+	sigemptyset(&alarm_only);
+	sigaddset(&alarm_only, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm_only, NULL);
+	pthread_attr_init(&attributes);
+	assert_int_equal(pthread_attr_setstack(&attributes, x->stacks, STACK), 0);
+	assert_int_equal(pthread_create(&thread, &attributes, call_with_a_stack_above, x), 0);
+	pthread_join(thread, NULL);
+	pthread_attr_destroy(&attributes);
+	pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
+	assert_int_equal(x->failures, 0);
 	assert_int_equal(handler_runs, 5);
-	assert_int_equal(claims(x->f), 0);
-	sigaltstack(&none, NULL);
-	free(low);
+	munmap(x->stacks, 2 * STACK);
 }
 
 static void a_lock_wait_is_interrupted(void **state)
@@ -635,6 +692,24 @@ static void a_ruined_queue_is_kicked(void **state)
 	assert_true(counters.kicks > 0);
 }
 
+static void a_request_in_no_queue_is_kicked(void **state)
+{
+	struct fixture *x = *state;
+	struct wire_slot *slot;
+
+	fixture_start(x);
+	sleep_ms(20); /* until the workers sleep */
+	slot = front_claim(x->f);
+	slot->request = (struct wire_request){.op = WIRE_NULL, .arg = 8};
+	__atomic_store_n(&slot->state, WIRE_SLOT_SUBMITTED, __ATOMIC_RELEASE);
+	assert_int_equal(front_hello(x->f, WIRE_HELLO_KICK), 0);
+	for (int i = 0; i < 5000 && __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != WIRE_SLOT_DONE; i++)
+		sleep_ms(1);
+	assert_int_equal(slot->state, WIRE_SLOT_DONE);
+	assert_int_equal(slot->reply.result, 16);
+	front_release(x->f, slot);
+}
+
 static void a_session_that_the_service_lost_is_reported(void **state)
 {
 	struct fixture *x = *state;
@@ -666,16 +741,23 @@ static void one_core_never_spins(void **state)
 {
 	struct fixture *x = *state;
 	const struct wire_table *table;
+	cpu_set_t all;
 	int64_t before;
 
+	/* On different cores, so that nothing but the table's word keeps them from it. */
+	sched_getaffinity(0, sizeof(all), &all);
 	x->config.one_core = 1;
+	x->config.queues = 1;
 	fixture_start(x);
+	pin(x->cpus[1]);
 	table = server_table(x->server);
-	for (uint64_t i = 0; i < 5000; i++) {
+	for (uint64_t i = 0; i < 3000; i++) {
 		assert_int_equal(call_null(x->f, i), 0);
-		for (unsigned q = 0; q < table->queue_count; q++)
-			assert_int_not_equal(table->worker[q].state, WIRE_WORKER_SPINNING);
+		assert_int_not_equal(table->worker[0].state, WIRE_WORKER_SPINNING);
 	}
+	sched_setaffinity(0, sizeof(all), &all);
+	for (unsigned i = 0; i < FRONT_PACES; i++)
+		assert_int_equal(x->f->pace[i].delay | x->f->pace[i].spin | x->f->pace[i].missed, 0);
 	before = cpu_us(RUSAGE_SELF);
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(call_op(x->f, WIRE_FSYNC, SECOND / 50, 0), 0);
@@ -709,6 +791,7 @@ int main(void)
 		TEST(attaching_waits_for_a_restart),
 		TEST(outside_of_a_pool_there_is_no_table),
 		TEST(a_ruined_queue_is_kicked),
+		TEST(a_request_in_no_queue_is_kicked),
 		TEST(a_session_that_the_service_lost_is_reported),
 		TEST(an_idle_pool_burns_nothing),
 		TEST(one_core_never_spins),

@@ -32,7 +32,8 @@ static struct ls_attr set(struct fs *fs, struct ls_inode *inode, unsigned what, 
 static void setattr_sets_what_it_names(struct fs *fs)
 {
 	struct ls_inode *f = fs_file(fs, fs->root, "f"), *l = fs_symlink(fs, fs->root, "l", "f");
-	struct ls_attr a = set(fs, f, LS_SET_UID | LS_SET_GID, (struct ls_attr){.uid = 10, .gid = 20, .mode = 1});
+	struct ls_attr a =
+		set(fs, f, LS_SET_UID | LS_SET_GID, (struct ls_attr){.uid = 10, .gid = 20, .mode = 1});
 
 	assert_int_equal(a.uid, 10);
 	assert_int_equal(a.gid, 20);
@@ -106,13 +107,13 @@ static void tick(void)
 	nanosleep(&(struct timespec){0, 12000000}, NULL);
 }
 
-#define TIMES(inode, want, ...)                                                                           \
-	do {                                                                                              \
-		struct ls_attr before_ = fs_attr(fs, inode);                                              \
-		char buf_[4];                                                                             \
-		tick();                                                                                   \
-		__VA_ARGS__;                                                                              \
-		assert_string_equal(changed(before_, fs_attr(fs, inode), buf_), want);                    \
+#define TIMES(inode, want, ...)                                                                            \
+	do {                                                                                               \
+		struct ls_attr before_ = fs_attr(fs, inode);                                               \
+		char buf_[4];                                                                              \
+		tick();                                                                                    \
+		__VA_ARGS__;                                                                               \
+		assert_string_equal(changed(before_, fs_attr(fs, inode), buf_), want);                     \
 	} while (0)
 
 static void files_keep_their_times(struct fs *fs)

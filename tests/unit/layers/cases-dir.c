@@ -88,8 +88,8 @@ static int take_one(void *arg, const char *name, size_t len, uint64_t ino, unsig
 }
 
 /* Reads entry after entry, each by a readdir of its own; `seen` gets how often each prefix<number> came. */
-static unsigned walk(struct fs *fs, struct ls_inode *dir, const char *prefix, unsigned *seen, unsigned count,
-		     void (*on_each)(struct fs *fs, struct ls_inode *dir, const char *name))
+static unsigned walk(struct fs *fs, struct ls_inode *dir, const char *prefix, unsigned *seen,
+		     unsigned count, void (*on_each)(struct fs *fs, struct ls_inode *dir, const char *name))
 {
 	struct ls_file *f = fs_open_file(fs, dir, O_RDONLY | O_DIRECTORY);
 	struct one one = {.next = 0};

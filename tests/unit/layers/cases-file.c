@@ -47,7 +47,8 @@ static void appends_at_the_end(struct fs *fs)
 	assert_int_equal(fs_write(fs, f, "0123456789", 10, 0), 10);
 	assert_int_equal(ls_write(fs->ls, &fs->call, f, &iov, 1, 2, LS_WRITE_APPEND, &end), 3);
 	assert_int_equal(end, 13);
-	assert_int_equal(ls_write(fs->ls, &fs->call, f, &iov, 1, 0, LS_WRITE_APPEND | LS_WRITE_DSYNC, &end), 3);
+	assert_int_equal(ls_write(fs->ls, &fs->call, f, &iov, 1, 0, LS_WRITE_APPEND | LS_WRITE_DSYNC, &end),
+			 3);
 	assert_int_equal(end, 16);
 	fs_is(fs, f, 0, "0123456789xyzxyz");
 	/* A file opened for appending obeys the offset all the same: the service says what appends. */
@@ -162,7 +163,8 @@ static void a_file_is_an_array(struct fs *fs)
 				memset(model + at, 0, size - at);
 			size = at;
 		} else if (what < 11 && n) {
-			assert_ok(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n));
+			assert_ok(ls_fallocate(fs->ls, &fs->call, f,
+					       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n));
 			memset(model + at, 0, n);
 		} else if (what == 11 && n) {
 			assert_ok(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_KEEP_SIZE, at, n));
@@ -181,7 +183,8 @@ static void a_file_is_an_array(struct fs *fs)
 
 static void copies_or_leaves_it_to_the_service(struct fs *fs)
 {
-	struct ls_file *from = fs_create(fs, fs->root, "from", NULL), *to = fs_create(fs, fs->root, "to", NULL);
+	struct ls_file *from = fs_create(fs, fs->root, "from", NULL),
+		       *to = fs_create(fs, fs->root, "to", NULL);
 	ssize_t n;
 
 	assert_int_equal(fs_write(fs, from, "0123456789", 10, 0), 10);
@@ -241,9 +244,14 @@ static void opens_files_and_directories_only(struct fs *fs)
 {
 	struct ls_file *f;
 
-	assert_int_equal(ls_open(fs->ls, &fs->call, fs_symlink(fs, fs->root, "l", "x"), O_RDONLY, &f), -ELOOP);
-	assert_int_equal(ls_open(fs->ls, &fs->call, fs_mknod(fs, fs->root, "p", S_IFIFO | 0600), O_RDONLY, &f), -ENXIO);
-	assert_int_equal(ls_open(fs->ls, &fs->call, fs_mknod(fs, fs->root, "s", S_IFSOCK | 0600), O_RDWR, &f), -ENXIO);
+	assert_int_equal(ls_open(fs->ls, &fs->call, fs_symlink(fs, fs->root, "l", "x"), O_RDONLY, &f),
+			 -ELOOP);
+	assert_int_equal(
+		ls_open(fs->ls, &fs->call, fs_mknod(fs, fs->root, "p", S_IFIFO | 0600), O_RDONLY, &f),
+		-ENXIO);
+	assert_int_equal(
+		ls_open(fs->ls, &fs->call, fs_mknod(fs, fs->root, "s", S_IFSOCK | 0600), O_RDWR, &f),
+		-ENXIO);
 	assert_int_equal(ls_open(fs->ls, &fs->call, fs->root, O_RDWR, &f), -EISDIR);
 	f = fs_open_file(fs, fs->root, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(fs_read(fs, f, &(char){0}, 1, 0), -EISDIR);

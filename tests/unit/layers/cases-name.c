@@ -15,7 +15,8 @@ static void names_are_checked(struct fs *fs)
 	name[255] = 0;
 	fs_mkdir(fs, fs->root, name);
 	assert_int_equal(ls_mkdir(fs->ls, &fs->call, fs->root, name, 0755, &inode, &attr), -EEXIST);
-	for (const char *const *bad = (const char *const[]){".", "..", "a/b", "/", "../x", NULL}; *bad; bad++) {
+	for (const char *const *bad = (const char *const[]){".", "..", "a/b", "/", "../x", NULL}; *bad;
+	     bad++) {
 		assert_int_equal(fs_try(fs, fs->root, *bad), -EINVAL);
 		assert_int_equal(fs_unlink(fs, fs->root, *bad), -EINVAL);
 		assert_int_equal(fs_rename(fs, fs->root, name, fs->root, *bad, 0), -EINVAL);
@@ -70,7 +71,8 @@ static void a_removed_directory_takes_no_names(struct fs *fs)
 	assert_int_equal(ls_link(fs->ls, &fs->call, file, d, "x", &attr), -ENOENT);
 	assert_int_equal(fs_rename(fs, fs->root, "f", d, "x", 0), -ENOENT);
 	assert_int_equal(fs_try(fs, d, "x"), -ENOENT);
-	assert_int_equal(ls_readdir(fs->ls, &fs->call, fs_open_file(fs, d, O_RDONLY), 0, count_one, &count), -ENOENT);
+	assert_int_equal(ls_readdir(fs->ls, &fs->call, fs_open_file(fs, d, O_RDONLY), 0, count_one, &count),
+			 -ENOENT);
 	assert_int_equal(count, 0);
 }
 
@@ -107,9 +109,12 @@ static void symbolic_links_hold_text(struct fs *fs)
 	assert_int_equal(ls_readlink(fs->ls, &fs->call, fs->root, buf, 4), -EINVAL);
 	memset(target, 't', sizeof(target));
 	target[4096] = 0;
-	assert_int_equal(ls_symlink(fs->ls, &fs->call, fs->root, "m", target, &inode, &attr), -ENAMETOOLONG);
+	assert_int_equal(ls_symlink(fs->ls, &fs->call, fs->root, "m", target, &inode, &attr),
+			 -ENAMETOOLONG);
 	target[4095] = 0;
-	assert_int_equal(ls_readlink(fs->ls, &fs->call, fs_symlink(fs, fs->root, "m", target), buf, sizeof(buf)), 4095);
+	assert_int_equal(
+		ls_readlink(fs->ls, &fs->call, fs_symlink(fs, fs->root, "m", target), buf, sizeof(buf)),
+		4095);
 	assert_int_equal(ls_symlink(fs->ls, &fs->call, fs->root, "n", "", &inode, &attr), -ENOENT);
 	assert_int_equal(ls_symlink(fs->ls, &fs->call, fs->root, "m", "x", &inode, &attr), -EEXIST);
 }
@@ -212,7 +217,8 @@ static void renaming_replaces(struct fs *fs)
 
 static void renaming_refuses_loops(struct fs *fs)
 {
-	struct ls_inode *a = fs_mkdir(fs, fs->root, "a"), *b = fs_mkdir(fs, a, "b"), *c = fs_mkdir(fs, b, "c");
+	struct ls_inode *a = fs_mkdir(fs, fs->root, "a"), *b = fs_mkdir(fs, a, "b"),
+			*c = fs_mkdir(fs, b, "c");
 
 	assert_int_equal(fs_rename(fs, fs->root, "a", a, "x", 0), -EINVAL);
 	assert_int_equal(fs_rename(fs, fs->root, "a", c, "x", 0), -EINVAL);
@@ -232,7 +238,8 @@ static void noreplace_keeps_what_is_there(struct fs *fs)
 	assert_int_equal(fs_rename(fs, fs->root, "a", fs->root, "b", RENAME_NOREPLACE), -EEXIST);
 	assert_int_equal(fs_rename(fs, fs->root, "a", fs->root, "a", RENAME_NOREPLACE), -EEXIST);
 	assert_ok(fs_rename(fs, fs->root, "a", fs->root, "c", RENAME_NOREPLACE));
-	assert_int_equal(fs_rename(fs, fs->root, "b", fs->root, "c", RENAME_NOREPLACE | RENAME_EXCHANGE), -EINVAL);
+	assert_int_equal(fs_rename(fs, fs->root, "b", fs->root, "c", RENAME_NOREPLACE | RENAME_EXCHANGE),
+			 -EINVAL);
 	assert_int_equal(fs_rename(fs, fs->root, "b", fs->root, "c", 1u << 20), -EINVAL);
 }
 
@@ -272,7 +279,8 @@ static void whiteout_leaves_a_device_behind(struct fs *fs)
 	fs_mkdir(fs, fs->root, "e");
 	assert_ok(fs_rename(fs, fs->root, "e", fs->root, "g", RENAME_WHITEOUT | RENAME_NOREPLACE));
 	assert_int_equal(fs_attr_at(fs, fs->root, "e").mode & S_IFMT, S_IFCHR);
-	assert_int_equal(fs_rename(fs, fs->root, "e", fs->root, "g", RENAME_WHITEOUT | RENAME_EXCHANGE), -EINVAL);
+	assert_int_equal(fs_rename(fs, fs->root, "e", fs->root, "g", RENAME_WHITEOUT | RENAME_EXCHANGE),
+			 -EINVAL);
 }
 
 static void inodes_are_found_by_number(struct fs *fs)

@@ -135,7 +135,8 @@ struct ls_inode *fs_mknod(struct fs *fs, struct ls_inode *dir, const char *name,
 	return keep(fs, inode);
 }
 
-struct ls_file *fs_create(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode **ret_inode)
+struct ls_file *fs_create(struct fs *fs, struct ls_inode *dir, const char *name,
+			  struct ls_inode **ret_inode)
 {
 	struct ls_inode *inode;
 	struct ls_attr attr;
@@ -212,8 +213,8 @@ int fs_rmdir(struct fs *fs, struct ls_inode *dir, const char *name)
 	return ls_rmdir(fs->ls, &fs->call, dir, name);
 }
 
-int fs_rename(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode *dir2, const char *name2,
-	      unsigned flags)
+int fs_rename(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode *dir2,
+	      const char *name2, unsigned flags)
 {
 	return ls_rename(fs->ls, &fs->call, dir, name, dir2, name2, flags);
 }

@@ -52,7 +52,8 @@ struct ls_inode *fs_mkdir(struct fs *fs, struct ls_inode *dir, const char *name)
 struct ls_inode *fs_symlink(struct fs *fs, struct ls_inode *dir, const char *name, const char *target);
 struct ls_inode *fs_mknod(struct fs *fs, struct ls_inode *dir, const char *name, mode_t mode);
 /* A new file, open for reading and writing; the inode is kept too, and given if ret_inode is not NULL. */
-struct ls_file *fs_create(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode **ret_inode);
+struct ls_file *fs_create(struct fs *fs, struct ls_inode *dir, const char *name,
+			  struct ls_inode **ret_inode);
 struct ls_inode *fs_file(struct fs *fs, struct ls_inode *dir, const char *name); /* a new one, closed */
 struct ls_file *fs_open_file(struct fs *fs, struct ls_inode *inode, int flags);
 void fs_release(struct fs *fs, struct ls_file *f);
@@ -65,8 +66,8 @@ void fs_is(struct fs *fs, struct ls_file *f, off_t offset, const char *text);
 
 int fs_unlink(struct fs *fs, struct ls_inode *dir, const char *name);
 int fs_rmdir(struct fs *fs, struct ls_inode *dir, const char *name);
-int fs_rename(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode *dir2, const char *name2,
-	      unsigned flags);
+int fs_rename(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode *dir2,
+	      const char *name2, unsigned flags);
 
 /* A listing, read `batch` entries at a time (0: all), each batch by its own readdir. */
 struct listing {
@@ -75,7 +76,7 @@ struct listing {
 		char name[256];
 		uint64_t ino, next;
 		unsigned type;
-	} *entry;
+	} * entry;
 };
 void fs_list(struct fs *fs, struct ls_inode *dir, unsigned batch, struct listing *ret);
 void listing_free(struct listing *l);

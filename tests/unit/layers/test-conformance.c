@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One suite, every layer. The host layer over a kernel filesystem is the plain kernel but for what the layer
- * adds, so the same cases check their own expectations there.
+ * One suite, every layer. The host layer over a kernel filesystem is the plain kernel but for what the
+ * layer adds, so the same cases check their own expectations there.
  */
 #include "tests/unit/layers/cases.h"
 
@@ -16,7 +16,8 @@ static const struct backing backings[] = {
 	{"host on disk", "{\"host\": \"%s\"}", "/var/tmp"},
 	{"host on tmpfs", "{\"host\": \"%s\"}", "/dev/shm"},
 	{"host with 16 descriptors", "{\"host\": {\"path\": \"%s\", \"descriptors\": 16}}", "/var/tmp"},
-	{"delay on mem", "{\"delay\": {\"metadata\": \"1us\", \"read\": \"1us\", \"below\": {\"mem\": {}}}}", NULL},
+	{"delay on mem",
+	 "{\"delay\": {\"metadata\": \"1us\", \"read\": \"1us\", \"below\": {\"mem\": {}}}}", NULL},
 	{"error on mem", "{\"error\": {\"below\": {\"mem\": {}}}}", NULL},
 };
 

@@ -96,7 +96,8 @@ static void inodes_outnumber_descriptors(void **state)
 		assert_ptr_equal(fs_get(t.fs, t.fs->root, name), inode[i]);
 	}
 	/* Whatever the host calls them. */
-	must_run("mkdir '%s/x' && mv '%s'/root/f* '%s/x' && mv '%s/x' '%s/root/'", t.base, t.base, t.base, t.base, t.base);
+	must_run("mkdir '%s/x' && mv '%s'/root/f* '%s/x' && mv '%s/x' '%s/root/'", t.base, t.base, t.base,
+		 t.base, t.base);
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(number_in(t.fs, inode[i]), i);
 	end(&t);
@@ -125,7 +126,8 @@ static void removed_inodes_stay_usable_without_descriptors(void **state)
 }
 
 /* Makes a file by the host's hand, and finds it through the layer: it is none of those that we knew. */
-static unsigned check_new_file(struct host_test *t, int i, struct ls_inode *const *old, const uint64_t *old_ino)
+static unsigned check_new_file(struct host_test *t, int i, struct ls_inode *const *old,
+			       const uint64_t *old_ino)
 {
 	struct ls_inode *found, *again;
 	struct ls_attr attr, same;
@@ -225,7 +227,8 @@ static void nothing_above_is_reached(void **state)
 	struct ls_inode *d = fs_mkdir(t.fs, t.fs->root, "d"), *sub = fs_mkdir(t.fs, d, "sub"), *up, *link;
 	struct ls_attr attr;
 
-	must_run("echo secret > '%s/secret' && ln -s .. '%s/up' && ln -s '%s' '%s/abs'", t.base, t.root, t.base, t.root);
+	must_run("echo secret > '%s/secret' && ln -s .. '%s/up' && ln -s '%s' '%s/abs'", t.base, t.root,
+		 t.base, t.root);
 	assert_int_equal(fs_try(t.fs, t.fs->root, ".."), -EINVAL);
 	assert_int_equal(fs_try(t.fs, t.fs->root, "../secret"), -EINVAL);
 	assert_int_equal(fs_try(t.fs, d, "../../secret"), -EINVAL);
@@ -275,13 +278,15 @@ static void o_direct_is_accepted(void **state)
 static void numbers_are_unique_across_mounts(void **state)
 {
 	struct host_test t = begin("/var/tmp", ", \"descriptors\": 16");
-	struct ls_inode *m = fs_mkdir(t.fs, t.fs->root, "m"), *n = fs_mkdir(t.fs, t.fs->root, "n"), *inode[MANY], *up;
+	struct ls_inode *m = fs_mkdir(t.fs, t.fs->root, "m"), *n = fs_mkdir(t.fs, t.fs->root, "n"),
+			*inode[MANY], *up;
 	struct ls_attr attr, other;
 	struct listing l;
 
 	fs_forget(t.fs, m);
 	fs_forget(t.fs, n);
-	must_run("mount -t tmpfs none '%s/m' && mount -t tmpfs none '%s/n' && mkdir '%s/m/d'", t.root, t.root, t.root);
+	must_run("mount -t tmpfs none '%s/m' && mount -t tmpfs none '%s/n' && mkdir '%s/m/d'", t.root,
+		 t.root, t.root);
 	m = fs_get(t.fs, t.fs->root, "m");
 	n = fs_get(t.fs, t.fs->root, "n");
 	attr = fs_attr(t.fs, m);
@@ -315,8 +320,8 @@ static void a_bound_directory_has_its_parent_here(void **state)
 	struct ls_inode *bound, *deep, *inode[MANY], *up;
 	struct ls_attr attr;
 
-	must_run("mkdir -p '%s/elsewhere/deep' '%s/bound' && mount --bind '%s/elsewhere' '%s/bound'", t.base, t.root, t.base,
-		 t.root);
+	must_run("mkdir -p '%s/elsewhere/deep' '%s/bound' && mount --bind '%s/elsewhere' '%s/bound'",
+		 t.base, t.root, t.base, t.root);
 	bound = fs_get(t.fs, t.fs->root, "bound");
 	deep = fs_get(t.fs, bound, "deep");
 	make_many(t.fs, t.fs->root, inode); /* both lose their descriptors */
@@ -340,7 +345,8 @@ static void a_read_only_filesystem_says_so(void **state)
 
 	fs_file(t.fs, fs_mkdir(t.fs, t.fs->root, "ro"), "f");
 	fs_settle(t.fs);
-	must_run("mount --bind '%s/ro' '%s/ro' && mount -o remount,bind,ro '%s/ro'", t.root, t.root, t.root);
+	must_run("mount --bind '%s/ro' '%s/ro' && mount -o remount,bind,ro '%s/ro'", t.root, t.root,
+		 t.root);
 	dir = fs_get(t.fs, t.fs->root, "ro");
 	assert_int_equal(ls_mkdir(t.fs->ls, &t.fs->call, dir, "d", 0755, &inode, &attr), -EROFS);
 	assert_int_equal(fs_unlink(t.fs, dir, "f"), -EROFS);
@@ -358,7 +364,8 @@ static void an_overlay_is_served(void **state)
 	struct fs *fs;
 
 	must_run("cd '%s' && mkdir lower upper work m && echo low > lower/low && mount -t overlay none "
-		 "-o lowerdir='%s/lower',upperdir='%s/upper',workdir='%s/work' m", base, base, base, base);
+		 "-o lowerdir='%s/lower',upperdir='%s/upper',workdir='%s/work' m",
+		 base, base, base, base);
 	snprintf(json, sizeof(json), "{\"host\": {\"path\": \"%s/m\", \"descriptors\": 16}}", base);
 	fs = fs_open(json);
 	make_many(fs, fs->root, inode);
@@ -387,12 +394,14 @@ static void without_proc(void)
 	must_run("mount -t tmpfs none /proc");
 	if (access("/proc/self/fd", F_OK) == 0)
 		_exit(1);
-	snprintf(json, sizeof(json), "{\"host\": {\"path\": \"/not/visible\", \"fd\": %d, \"proc_fd\": %d}}", fd, proc_fd);
+	snprintf(json, sizeof(json),
+		 "{\"host\": {\"path\": \"/not/visible\", \"fd\": %d, \"proc_fd\": %d}}", fd, proc_fd);
 	fs = fs_open(json);
 	inode = fs_file(fs, fs->root, "f");
 	link = fs_symlink(fs, fs->root, "l", "f");
 	assert_ok(ls_setxattr(fs->ls, &fs->call, inode, "user.x", "value", 5, XATTR_CREATE));
-	assert_int_equal(ls_setxattr(fs->ls, &fs->call, inode, "user.x", "value", 5, XATTR_CREATE), -EEXIST);
+	assert_int_equal(ls_setxattr(fs->ls, &fs->call, inode, "user.x", "value", 5, XATTR_CREATE),
+			 -EEXIST);
 	assert_int_equal(ls_getxattr(fs->ls, &fs->call, inode, "user.x", buf, 16), 5);
 	assert_memory_equal(buf, "value", 5);
 	assert_ok(ls_setxattr(fs->ls, &fs->call, link, "trusted.l", "link", 4, 0));
@@ -428,7 +437,8 @@ int main(void)
 		cmocka_unit_test(descriptors_stand_in_for_paths),
 	};
 
-	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
 		fprintf(stderr, "needs root and a mount namespace\n");
 		return 77;
 	}

@@ -141,10 +141,12 @@ static void too_large_reservations_take_nothing(void **state)
 	assert_int_equal(fs_attr(fs, inode).blocks, (15 << 20) / 512);
 	assert_ok(ls_fallocate(fs->ls, &fs->call, f, 0, 0, 15 << 20)); /* it has it */
 	assert_ok(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_ZERO_RANGE, 1, (15 << 20) - 2));
-	assert_ok(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, INT64_MAX - 4095));
+	assert_ok(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			       INT64_MAX - 4095));
 	assert_int_equal(fs_attr(fs, inode).blocks, 0);
 	assert_int_equal(space(fs).bfree, bfree);
-	assert_int_equal(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), -EOPNOTSUPP);
+	assert_int_equal(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_COLLAPSE_RANGE, 0, 4096),
+			 -EOPNOTSUPP);
 	fs_close(fs);
 }
 

@@ -9,10 +9,29 @@ static void sizes_are_parsed(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = {{"0", 0}, {"4096", 4096}, {"64k", 65536}, {"64K", 65536}, {"256M", 256ull << 20},
-		    {"1G", 1ull << 30}, {"3T", 3ull << 40}, {"18446744073709551615", UINT64_MAX}};
-	static const char *const bad[] = {"", "1Q", "k", "-1", "+1", " 1", "1 ", "1 G", "1GB", "1.5G", "0x10", "G1",
-					  "18446744073709551616", "99999999999T", NULL};
+	} good[] = {{"0", 0},
+		    {"4096", 4096},
+		    {"64k", 65536},
+		    {"64K", 65536},
+		    {"256M", 256ull << 20},
+		    {"1G", 1ull << 30},
+		    {"3T", 3ull << 40},
+		    {"18446744073709551615", UINT64_MAX}};
+	static const char *const bad[] = {"",
+					  "1Q",
+					  "k",
+					  "-1",
+					  "+1",
+					  " 1",
+					  "1 ",
+					  "1 G",
+					  "1GB",
+					  "1.5G",
+					  "0x10",
+					  "G1",
+					  "18446744073709551616",
+					  "99999999999T",
+					  NULL};
 	uint64_t n;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -30,9 +49,16 @@ static void times_are_parsed(void **state)
 	static const struct {
 		const char *text;
 		uint64_t ns;
-	} good[] = {{"0", 0}, {"0s", 0}, {"15ns", 15}, {"10us", 10000}, {"250ms", 250000000}, {"5s", 5000000000},
-		    {"1m", 60000000000}, {"2h", 7200000000000}};
-	static const char *const bad[] = {"", "5", "1Q", "ms", "-1s", "1 s", "1.5s", "1S", "99999999999h", NULL};
+	} good[] = {{"0", 0},
+		    {"0s", 0},
+		    {"15ns", 15},
+		    {"10us", 10000},
+		    {"250ms", 250000000},
+		    {"5s", 5000000000},
+		    {"1m", 60000000000},
+		    {"2h", 7200000000000}};
+	static const char *const bad[] = {"",    "5",    "1Q", "ms",           "-1s",
+					  "1 s", "1.5s", "1S", "99999999999h", NULL};
 	uint64_t n;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -89,33 +115,41 @@ static void wrong_descriptions_are_explained(void **state)
 		{"{\"mem\": {\"colour\": 1}}", "unknown key 'colour' of mem: known are 'size', 'inodes'"},
 		{"{\"null\": {\"size\": 1}}", "unknown key 'size' of null"},
 		{"{\"men\": {}}", "unknown layer 'men': did you mean 'mem'?"},
-		{"{\"ceph\": {}}", "unknown layer 'ceph': known are 'null', 'host', 'mem', 'delay', 'error'"},
+		{"{\"ceph\": {}}",
+		 "unknown layer 'ceph': known are 'null', 'host', 'mem', 'delay', 'error'"},
 		{"{\"mem\": {\"size\": \"1Q\"}}", "size of mem: '1Q' is not a size (4096, 64k, 256M, 1G)"},
 		{"{\"mem\": {\"size\": \"4k\"}}", "size of mem: '4k' is too small: at least 65536"},
-		{"{\"mem\": {\"size\": \"9999T\"}}", "size of mem: '9999T' is too large: at most 1125899906842624"},
+		{"{\"mem\": {\"size\": \"9999T\"}}",
+		 "size of mem: '9999T' is too large: at most 1125899906842624"},
 		{"{\"mem\": {\"size\": [1]}}", "size of mem: must be a size (4096, 64k, 256M, 1G)"},
 		{"{\"mem\": {\"inodes\": \"many\"}}", "inodes of mem: 'many' is not a count (0, 1000)"},
 		{"{\"mem\": {\"inodes\": 1.5}}", "inodes of mem: '1.5' is not a count (0, 1000)"},
-		{"{\"mem\": {\"below\": {\"mem\": {}}}}", "unknown key 'below' of mem: known are 'size', 'inodes'"},
+		{"{\"mem\": {\"below\": {\"mem\": {}}}}",
+		 "unknown key 'below' of mem: known are 'size', 'inodes'"},
 		{"{\"mem\": []}", "mem: the options must be an object, like {\"mem\": {}}"},
 		{"{\"null\": 5}", "null: the options must be an object, like {\"null\": {}}"},
 		{"{\"host\": {}}", "host needs 'path': the directory, as an absolute path"},
 		{"{\"host\": {\"path\": \"/x\\u0000y\"}}", "path of host: must be a text"},
-		{"{\"host\": {\"path\": \"/x\", \"fd\": -1}}", "fd of host: '-1' is not the number of a descriptor"},
-		{"{\"host\": {\"path\": \"/x\", \"fd\": 99999999999}}", "fd of host: '99999999999' is too large"},
+		{"{\"host\": {\"path\": \"/x\", \"fd\": -1}}",
+		 "fd of host: '-1' is not the number of a descriptor"},
+		{"{\"host\": {\"path\": \"/x\", \"fd\": 99999999999}}",
+		 "fd of host: '99999999999' is too large"},
 		{"{\"delay\": {}}", "delay stands on another layer: say which with 'below'"},
 		{"{\"delay\": {\"below\": [{\"mem\": {}}, {\"mem\": {}}]}}",
 		 "delay stands on at most 1 layers: 2 are given"},
 		{"{\"delay\": {\"read\": \"5\", \"below\": {\"mem\": {}}}}",
 		 "read of delay: '5' is not a time (10us, 250ms, 5s, 1m)"},
-		{"{\"delay\": {\"below\": {\"mem\": {\"inods\": 1}}}}", "unknown key 'inods' of mem: did you mean 'inodes'?"},
-		{"{\"delay\": {\"bellow\": {\"mem\": {}}}}", "unknown key 'bellow' of delay: did you mean 'below'?"},
-		{"{\"delay\": {\"below\": \"mem\"}}", "a layer must be an object, like {\"mem\": {}}: this is \"mem\""},
+		{"{\"delay\": {\"below\": {\"mem\": {\"inods\": 1}}}}",
+		 "unknown key 'inods' of mem: did you mean 'inodes'?"},
+		{"{\"delay\": {\"bellow\": {\"mem\": {}}}}",
+		 "unknown key 'bellow' of delay: did you mean 'below'?"},
+		{"{\"delay\": {\"below\": \"mem\"}}",
+		 "a layer must be an object, like {\"mem\": {}}: this is \"mem\""},
 		{"[]", "a layer must be an object, like {\"mem\": {}}: this is [ ]"},
 		{"null", "a layer must be an object, like {\"mem\": {}}: this is null"},
 		{"{}", "a layer must be an object with one key, its type: this has 0: { }"},
-		{"{\"mem\": {}, \"null\": {}}",
-		 "a layer must be an object with one key, its type: this has 2: { \"mem\": { }, \"null\": { } }"},
+		{"{\"mem\": {}, \"null\": {}}", "a layer must be an object with one key, its type: this "
+						"has 2: { \"mem\": { }, \"null\": { } }"},
 	};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
@@ -135,8 +169,10 @@ static void descriptions_get_one_form(void **state)
 		{"{\"mem\": \"64M\"}", "{\"mem\":{\"size\":\"64M\"}}"},
 		{"{\"mem\": 1048576}", "{\"mem\":{\"size\":\"1048576\"}}"},
 		{"{\"mem\": {\"size\": null, \"inodes\": 100}}", "{\"mem\":{\"inodes\":\"100\"}}"},
-		{"{\"host\": {\"path\": \"/x\", \"fd\": \"7\"}}", "{\"host\":{\"path\":\"\\/x\",\"fd\":7}}"},
-		{"{\"delay\": {\"below\": {\"mem\": 65536}}}", "{\"delay\":{\"below\":[{\"mem\":{\"size\":\"65536\"}}]}}"},
+		{"{\"host\": {\"path\": \"/x\", \"fd\": \"7\"}}",
+		 "{\"host\":{\"path\":\"\\/x\",\"fd\":7}}"},
+		{"{\"delay\": {\"below\": {\"mem\": 65536}}}",
+		 "{\"delay\":{\"below\":[{\"mem\":{\"size\":\"65536\"}}]}}"},
 	};
 	char error[512];
 
@@ -190,14 +226,17 @@ static const char *open_error(const char *json)
 
 static void what_cannot_be_opened_is_explained(void **state)
 {
-	assert_string_equal(open_error("{\"host\": \"/no/such\"}"), "host: open '/no/such': No such file or directory");
+	assert_string_equal(open_error("{\"host\": \"/no/such\"}"),
+			    "host: open '/no/such': No such file or directory");
 	assert_string_equal(open_error("{\"host\": \"etc\"}"), "host: path 'etc' must be absolute");
-	assert_string_equal(open_error("{\"host\": \"/etc/passwd\"}"), "host: open '/etc/passwd': Not a directory");
+	assert_string_equal(open_error("{\"host\": \"/etc/passwd\"}"),
+			    "host: open '/etc/passwd': Not a directory");
 	assert_string_equal(open_error("{\"error\": {\"op\": \"reed\", \"below\": {\"mem\": {}}}}"),
 			    "op of error: unknown operation 'reed': did you mean 'read'?");
 	assert_string_equal(open_error("{\"error\": {\"errno\": \"EI0\", \"below\": {\"mem\": {}}}}"),
 			    "errno of error: unknown error 'EI0': did you mean 'EIO'?");
-	assert_string_equal(open_error("{\"mem\": {\"sise\": 1}}"), "unknown key 'sise' of mem: did you mean 'size'?");
+	assert_string_equal(open_error("{\"mem\": {\"sise\": 1}}"),
+			    "unknown key 'sise' of mem: did you mean 'size'?");
 }
 
 /* Every layer has its name, its help and sound defaults; its manual page names each option. */
@@ -210,7 +249,8 @@ static void tables_are_sound(void **state)
 		assert_non_null((*t)->help);
 		assert_ptr_equal(ls_type_find((*t)->name), *t);
 		assert_true((*t)->unset == LS_REFUSE || (*t)->below_min > 0);
-		snprintf(path, sizeof(path), "%s/%s/%s-libservice.7.scd", getenv("LIBSERVICES"), (*t)->name, (*t)->name);
+		snprintf(path, sizeof(path), "%s/%s/%s-libservice.7.scd", getenv("LIBSERVICES"), (*t)->name,
+			 (*t)->name);
 		page = fopen(path, "r");
 		if (!page)
 			fail_msg("%s", path);

@@ -15,7 +15,8 @@ static double now(void)
 /* What a silent layer does not set is the layer below's very function, called with that layer. */
 static void passing_costs_nothing(void **state)
 {
-	struct fs *fs = fs_open("{\"delay\": {\"below\": {\"error\": {\"below\": {\"delay\": {\"below\": {\"mem\": {}}}}}}}}");
+	struct fs *fs = fs_open("{\"delay\": {\"below\": {\"error\": {\"below\": {\"delay\": {\"below\": "
+				"{\"mem\": {}}}}}}}}");
 	struct ls *mem = ls_stack_find(fs->ls, "mem");
 
 	assert_ptr_equal(fs->ls->op.forget.fn, mem->type->ops.forget);
@@ -34,11 +35,11 @@ static void refusing_layers_refuse_all_they_do_not_set(void **state)
 	const struct ls_ops *ops = &fs->ls->type->ops;
 	unsigned refused = 0;
 
-#define X(ret, name, ...)                                                                                 \
-	if (!ops->name) {                                                                                 \
-		assert_non_null(fs->ls->op.name.fn);                                                      \
-		assert_ptr_equal(fs->ls->op.name.ls, fs->ls);                                             \
-		refused++;                                                                                \
+#define X(ret, name, ...)                                                                                  \
+	if (!ops->name) {                                                                                  \
+		assert_non_null(fs->ls->op.name.fn);                                                       \
+		assert_ptr_equal(fs->ls->op.name.ls, fs->ls);                                              \
+		refused++;                                                                                 \
 	}
 	LS_OPS(X)
 #undef X
@@ -111,7 +112,8 @@ static void a_delay_ends_at_the_deadline(void **state)
 
 static void errors_come_every_so_often(void **state)
 {
-	struct fs *fs = fs_open("{\"error\": {\"op\": \"lookup\", \"errno\": \"EDQUOT\", \"every\": 3, \"below\": {\"mem\": {}}}}");
+	struct fs *fs = fs_open("{\"error\": {\"op\": \"lookup\", \"errno\": \"EDQUOT\", \"every\": 3, "
+				"\"below\": {\"mem\": {}}}}");
 	char error[256];
 
 	fs_file(fs, fs->root, "f");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many threads, the same names. What each sees meanwhile must make sense, and in the end the tree must be one:
- * link counts add up, parents agree, and nothing that was freed is still charged.
+ * Many threads, the same names. What each sees meanwhile must make sense, and in the end the tree must be
+ * one: link counts add up, parents agree, and nothing that was freed is still charged.
  */
 #include <pthread.h>
 
@@ -99,8 +99,10 @@ static void churn_once(struct worker *w)
 	struct shared *s = w->shared;
 	struct ls *ls = s->fs->ls;
 	const struct ls_call *call = &s->fs->call;
-	struct ls_inode *dir = s->dir[next_random(&w->seed) % DIRS], *dir2 = s->dir[next_random(&w->seed) % DIRS];
-	char name[8] = {'a' + next_random(&w->seed) % NAMES}, name2[8] = {'a' + next_random(&w->seed) % NAMES};
+	struct ls_inode *dir = s->dir[next_random(&w->seed) % DIRS],
+			*dir2 = s->dir[next_random(&w->seed) % DIRS];
+	char name[8] = {'a' + next_random(&w->seed) % NAMES},
+	     name2[8] = {'a' + next_random(&w->seed) % NAMES};
 	unsigned flags = next_random(&w->seed) % 16, entries = 0;
 	struct ls_attr attr, in = {.size = 0, .mode = 0600};
 	struct ls_inode *inode;
@@ -135,8 +137,8 @@ static void churn_once(struct worker *w)
 	case 6:
 	case 7:
 		r = ls_rename(ls, call, dir, name, dir2, name2, flags < 4 ? flags : 0);
-		EXPECT(r == 0 || r == -ENOENT || r == -EEXIST || r == -EINVAL || r == -EISDIR || r == -ENOTDIR ||
-		       r == -ENOTEMPTY);
+		EXPECT(r == 0 || r == -ENOENT || r == -EEXIST || r == -EINVAL || r == -EISDIR ||
+		       r == -ENOTDIR || r == -ENOTEMPTY);
 		return;
 	case 8:
 		if (ls_open(ls, call, dir, O_RDONLY | O_DIRECTORY, &f) < 0)
@@ -154,7 +156,8 @@ static void churn_once(struct worker *w)
 		if (ls_lookup(ls, call, dir, name, &inode, &attr) < 0)
 			return;
 		if (S_ISREG(attr.mode) && flags == 0) {
-			EXPECT(ls_setattr(ls, call, inode, NULL, &in, LS_SET_SIZE | LS_SET_MODE, &attr) == 0);
+			EXPECT(ls_setattr(ls, call, inode, NULL, &in, LS_SET_SIZE | LS_SET_MODE, &attr) ==
+			       0);
 		} else if (S_ISREG(attr.mode) && flags < 4) {
 			r = ls_link(ls, call, inode, dir2, name2, &attr);
 			EXPECT(r == 0 || r == -EEXIST || r == -ENOENT);
@@ -199,7 +202,8 @@ static void census_add(struct census *c, const struct ls_attr *attr)
 	c->file[i].names++;
 }
 
-static void tree_is_sound(struct fs *fs, struct ls_inode *dir, uint64_t parent_ino, struct census *c, unsigned depth)
+static void tree_is_sound(struct fs *fs, struct ls_inode *dir, uint64_t parent_ino, struct census *c,
+			  unsigned depth)
 {
 	struct ls_inode *up, *inode;
 	struct ls_attr attr, self = fs_attr(fs, dir);
@@ -274,7 +278,8 @@ static void *create_same_names(void *arg)
 		struct ls_attr attr;
 		struct ls_file *f;
 		snprintf(name, sizeof(name), "n%d", i);
-		int r = ls_create(s->fs->ls, &s->fs->call, s->fs->root, name, 0640, O_RDWR, &inode, &attr, &f);
+		int r = ls_create(s->fs->ls, &s->fs->call, s->fs->root, name, 0640, O_RDWR, &inode, &attr,
+				  &f);
 		EXPECT(r == 0 || r == -EEXIST);
 		if (r == 0) {
 			__atomic_add_fetch(&s->wins, 1, __ATOMIC_RELAXED);
@@ -315,7 +320,8 @@ static void *append_records(void *arg)
 	for (unsigned i = 0; i < RECORDS; i++) {
 		unsigned record[2] = {w->number, i}, back[2];
 		struct iovec iov = {record, sizeof(record)}, in = {back, sizeof(back)};
-		EXPECT(ls_write(s->fs->ls, &s->fs->call, f, &iov, 1, 0, LS_WRITE_APPEND, &end) == sizeof(record));
+		EXPECT(ls_write(s->fs->ls, &s->fs->call, f, &iov, 1, 0, LS_WRITE_APPEND, &end) ==
+		       sizeof(record));
 		EXPECT(ls_read(s->fs->ls, &s->fs->call, f, &in, 1, end - sizeof(record)) == sizeof(back));
 		EXPECT(memcmp(record, back, sizeof(back)) == 0);
 	}
@@ -334,7 +340,8 @@ static void run_appenders(const char *json)
 	fs_close(s.fs);
 }
 
-/* All but the first thread make and remove names; the first lists, and sees the lasting ones exactly once. */
+/* All but the first thread make and remove names; the first lists, and sees the lasting ones exactly once.
+ */
 static void *list_or_disturb(void *arg)
 {
 	struct worker *w = arg;
@@ -361,7 +368,8 @@ static void *list_or_disturb(void *arg)
 			EXPECT(ls_unlink(s->fs->ls, &s->fs->call, s->fs->root, name) == 0);
 			continue;
 		}
-		EXPECT(ls_mknod(s->fs->ls, &s->fs->call, s->fs->root, name, S_IFREG, 0, 0, &inode, &attr) == 0);
+		EXPECT(ls_mknod(s->fs->ls, &s->fs->call, s->fs->root, name, S_IFREG, 0, 0, &inode, &attr) ==
+		       0);
 		ls_forget(s->fs->ls, &s->fs->call, inode, 1);
 	}
 	return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The same random operations on mem and on a kernel filesystem, reached through the host layer: every result
- * must be the same, and so must the trees in the end. The kernel says what is right.
+ * The same random operations on mem and on a kernel filesystem, reached through the host layer: every
+ * result must be the same, and so must the trees in the end. The kernel says what is right.
  */
 #include "tests/unit/layers/harness.h"
 
@@ -38,7 +38,10 @@ static int take(struct side *s, unsigned slot, struct ls_inode *inode, const str
 
 static int do_setattr(struct side *s, struct ls_inode *dir, const struct step *t)
 {
-	struct ls_attr in = {.mode = t->number & 07777, .uid = t->number % 5, .gid = t->number % 3, .size = t->number % 9000};
+	struct ls_attr in = {.mode = t->number & 07777,
+			     .uid = t->number % 5,
+			     .gid = t->number % 3,
+			     .size = t->number % 9000};
 	unsigned set = t->flags % 16;
 	struct ls_inode *inode;
 	struct ls_attr attr;
@@ -85,7 +88,9 @@ static int do_link(struct side *s, struct ls_inode *dir, const struct step *t)
 
 	if (r < 0)
 		return r;
-	r = S_ISDIR(attr.mode) ? 1 : ls_link(s->fs->ls, &s->fs->call, inode, s->dir[t->dir2], names[t->name2], &attr);
+	r = S_ISDIR(attr.mode)
+		    ? 1
+		    : ls_link(s->fs->ls, &s->fs->call, inode, s->dir[t->dir2], names[t->name2], &attr);
 	if (r == 0)
 		r = 1000 + attr.nlink;
 	ls_forget(s->fs->ls, &s->fs->call, inode, 1);
@@ -104,7 +109,8 @@ static int do_xattr(struct side *s, struct ls_inode *dir, const struct step *t)
 	if (r < 0)
 		return r;
 	if (t->number & 64)
-		r = ls_setxattr(s->fs->ls, &s->fs->call, inode, key, "0123456789abcdef", t->number % 16, t->flags % 3);
+		r = ls_setxattr(s->fs->ls, &s->fs->call, inode, key, "0123456789abcdef", t->number % 16,
+				t->flags % 3);
 	else if (t->number & 128)
 		r = ls_removexattr(s->fs->ls, &s->fs->call, inode, key);
 	else
@@ -118,7 +124,8 @@ static int do_create(struct side *s, struct ls_inode *dir, const struct step *t)
 	struct ls_inode *inode;
 	struct ls_attr attr;
 	struct ls_file *f;
-	int r = ls_create(s->fs->ls, &s->fs->call, dir, names[t->name], t->number & 07777, O_RDWR, &inode, &attr, &f);
+	int r = ls_create(s->fs->ls, &s->fs->call, dir, names[t->name], t->number & 07777, O_RDWR, &inode,
+			  &attr, &f);
 
 	if (r < 0)
 		return r;
@@ -150,7 +157,8 @@ static int step_run(struct side *s, const struct step *t)
 		r = ls_symlink(ls, call, dir, names[t->name], names[t->name2], &inode, &attr);
 		return r < 0 ? r : take(s, 0, inode, &attr);
 	case 5:
-		r = ls_mknod(ls, call, dir, names[t->name], types[t->number % 4] | 0600, 0, 0, &inode, &attr);
+		r = ls_mknod(ls, call, dir, names[t->name], types[t->number % 4] | 0600, 0, 0, &inode,
+			     &attr);
 		return r < 0 ? r : take(s, 0, inode, &attr);
 	case 6:
 		return do_link(s, dir, t);
@@ -216,7 +224,9 @@ static void describe(struct fs *fs, struct ls_inode *dir, const char *path, FILE
 			fprintf(out, "  %zd %u\n", n, sum);
 			fs_release(fs, f);
 		}
-		for (const char *const *key = (const char *const[]){"user.one", "trusted.two", "user.three", NULL}; *key; key++)
+		for (const char *const *key =
+			     (const char *const[]){"user.one", "trusted.two", "user.three", NULL};
+		     *key; key++)
 			fprintf(out, "  %zd\n", ls_getxattr(fs->ls, &fs->call, inode, *key, NULL, 0));
 		fs_forget(fs, inode);
 	}
@@ -241,7 +251,8 @@ static void compare_lines(const char *a, const char *b)
 		b += strcspn(b, "\n") + 1;
 	}
 	if (*a || *b)
-		fail_msg("mem has:  %.*s\nhost has: %.*s", (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+		fail_msg("mem has:  %.*s\nhost has: %.*s", (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"),
+			 b);
 }
 
 static void side_open(struct side *s, const char *json)
@@ -267,14 +278,17 @@ static void run_twins(const char *where, const char *format, unsigned seed)
 	side_open(&host, json);
 	side_open(&mem, "{\"mem\": {}}");
 	for (int i = 0; i < STEPS; i++) {
-		struct step t = {.op = next_random(&seed) % 17, .dir = next_random(&seed) % DIRS,
-				 .dir2 = next_random(&seed) % DIRS, .name = next_random(&seed) % NAMES,
-				 .name2 = next_random(&seed) % NAMES, .flags = next_random(&seed) % 24,
+		struct step t = {.op = next_random(&seed) % 17,
+				 .dir = next_random(&seed) % DIRS,
+				 .dir2 = next_random(&seed) % DIRS,
+				 .name = next_random(&seed) % NAMES,
+				 .name2 = next_random(&seed) % NAMES,
+				 .flags = next_random(&seed) % 24,
 				 .number = next_random(&seed)};
 		int a = step_run(&mem, &t), b = step_run(&host, &t);
 		if (a != b)
-			fail_msg("step %d: op %u dir %u %u name %u %u flags %u number %u: mem %d, host %d", i, t.op,
-				 t.dir, t.dir2, t.name, t.name2, t.flags, t.number, a, b);
+			fail_msg("step %d: op %u dir %u %u name %u %u flags %u number %u: mem %d, host %d",
+				 i, t.op, t.dir, t.dir2, t.name, t.name2, t.flags, t.number, a, b);
 	}
 	mem_tree = tree_text(mem.fs);
 	host_tree = tree_text(host.fs);

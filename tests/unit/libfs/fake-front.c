@@ -44,6 +44,11 @@ int front_attach(struct front *f, uint64_t timeout_ns)
 	return 0;
 }
 
+int front_fetch(struct front *f, uint32_t handle)
+{
+	return -ENOTSUP;
+}
+
 int front_hello(struct front *f, uint32_t kind)
 {
 	return 0;
