@@ -163,7 +163,7 @@ int64_t request_lock(struct request *q)
 	else
 		q->session->had_locks = true;
 	if (q->in->arg == F_SETLK || q->in->arg == F_OFD_SETLK)
-		return wait_settle(NULL, ofd, lock_set(&ofd->inode->locks, &range));
+		return wait_settle(NULL, ofd, vfs_lock(&q->caller, ofd, &range));
 	if (q->in->arg != F_SETLKW && q->in->arg != F_OFD_SETLKW)
 		return wait_settle(NULL, ofd, -EINVAL);
 	entry = wait_new(q, ofd);

@@ -490,6 +490,19 @@ int vfs_removexattr(struct caller *c, struct inode *inode, const char *name)
 	return r;
 }
 
+int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range)
+{
+	const struct instance *fs = ofd->inode->fs;
+	int r = lock_set(&ofd->inode->locks, range);
+
+	/* The kernel tells of a file's last close a moment after close(2) has returned. */
+	if (r == -EAGAIN && c->door == DOOR_PRELOAD && fs->hooks) {
+		fs->hooks->drain(fs->door);
+		r = lock_set(&ofd->inode->locks, range);
+	}
+	return r;
+}
+
 int vfs_flock(struct caller *c, struct ofd *ofd, int operation, struct lock_wait *wait)
 {
 	struct lock_range range = {.owner = {LOCK_OWNER_OFD, ofd->id}, .flock = true, .start = 0, .end = UINT64_MAX,
@@ -510,12 +523,7 @@ int vfs_flock(struct caller *c, struct ofd *ofd, int operation, struct lock_wait
 		return -EINVAL;
 	}
 	ofd->flocked = true;
-	r = lock_set(&ofd->inode->locks, &range);
-	/* The kernel tells of a file's last close a moment after close(2) has returned. */
-	if (r == -EAGAIN && c->door == DOOR_PRELOAD && ofd->inode->fs->hooks) {
-		ofd->inode->fs->hooks->drain(ofd->inode->fs->door);
-		r = lock_set(&ofd->inode->locks, &range);
-	}
+	r = vfs_lock(c, ofd, &range);
 	if (r != -EAGAIN || !wait || (operation & LOCK_NB))
 		return r;
 	/* Two holders of a shared lock that both want the exclusive one must not wait for each other. */

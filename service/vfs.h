@@ -62,5 +62,7 @@ int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const 
 ssize_t vfs_listxattr(struct caller *c, struct inode *inode, char *buf, size_t size);
 int vfs_removexattr(struct caller *c, struct inode *inode, const char *name);
 
+/* A lock at once or -EAGAIN. */
+int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range);
 /* flock(2) operation on the open file; wait as in lock.h (NULL: LOCK_NB). */
 int vfs_flock(struct caller *c, struct ofd *ofd, int operation, struct lock_wait *wait);
