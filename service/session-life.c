@@ -46,6 +46,12 @@ static int peer_pidfd(int socket, pid_t pid)
 /* Everything that the process held: what other threads may find still held after its parent saw it end. */
 static void session_release(struct service *s, struct session *session, bool process_ended);
 
+/*
+ * Held while a session leaves the list and lets go of what it held: a dead process is in the list, or its locks are
+ * gone.
+ */
+static pthread_mutex_t release_mutex = PTHREAD_MUTEX_INITIALIZER;
+
 void sessions_reap(void *arg)
 {
 	enum { AT_ONCE = 16 };
@@ -53,6 +59,7 @@ void sessions_reap(void *arg)
 	struct service *s = arg;
 	int n = 0;
 
+	pthread_mutex_lock(&release_mutex);
 	pthread_mutex_lock(&s->sessions_lock);
 	for (session = s->sessions; session && n < AT_ONCE; session = session->next) {
 		struct pollfd poll_fd = {.fd = session->pidfd, .events = POLLIN};
@@ -66,6 +73,7 @@ void sessions_reap(void *arg)
 		session_release(s, dead[n], true);
 		back_session_put(&dead[n]->back);
 	}
+	pthread_mutex_unlock(&release_mutex);
 }
 
 static int peer_of(int socket, struct ucred *ret)
@@ -174,6 +182,7 @@ static void session_finish(struct service *s, struct session *session, bool proc
 {
 	struct session **p;
 
+	pthread_mutex_lock(&release_mutex);
 	pthread_mutex_lock(&s->sessions_lock);
 	for (p = &s->sessions; *p && *p != session; p = &(*p)->next)
 		;
@@ -184,6 +193,7 @@ static void session_finish(struct service *s, struct session *session, bool proc
 	pthread_mutex_unlock(&s->sessions_lock);
 	socket_forget_session(s, session); /* after it left the list, whose readers use its pidfd */
 	session_release(s, session, process_ended);
+	pthread_mutex_unlock(&release_mutex);
 	back_session_close(s->back, &session->back);
 }
 
