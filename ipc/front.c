@@ -9,8 +9,9 @@
  * A claim may be abandoned: a signal handler left it by siglongjmp, or its thread was cancelled. Such a slot
  * may still be in the service's hands; then it is an orphan until the service is done with it.
  *  - The same thread finds it. Stacks grow down, so a call of this thread, on this stack, whose frame is
- *    not above ours is not one that we are nested in. The frame is front_call's; until it is called, one a
- *    page above the claim's, for the caller's own frame is not known.
+ *    not above ours is not one that we are nested in. The frame is front_call's; until it is called, the
+ *    claim's, which a call compares with a page in between, for the caller's own frame is not known, and
+ *    another claim, when no slot is free, as it is.
  *  - A dead thread's is looked for when no slot is free; its tid tells, if it ever slept in the call.
  */
 #include <signal.h>
@@ -59,10 +60,10 @@ static int frame_comparable(uintptr_t mine, uintptr_t other)
 	return mine_on == other_on;
 }
 
-static int claim_is_abandoned(const struct front_claim *c, uintptr_t thread, uintptr_t frame)
+static int claim_is_abandoned(const struct front_claim *c, uintptr_t thread, uintptr_t frame, uintptr_t margin)
 {
-	return __atomic_load_n(&c->thread, __ATOMIC_ACQUIRE) == thread && c->frame <= frame &&
-	       frame_comparable(frame, c->frame);
+	return __atomic_load_n(&c->thread, __ATOMIC_ACQUIRE) == thread &&
+	       c->frame + (c->called ? 0 : margin) <= frame && frame_comparable(frame, c->frame);
 }
 
 /* An orphan that the service is done with becomes ours. */
@@ -100,6 +101,7 @@ static struct wire_slot *claim_complete(struct front_session *s, unsigned index,
 	struct wire_slot *slot = front_slot(s, index);
 
 	c->frame = frame;
+	c->called = 0;
 	__atomic_store_n(&c->thread, thread, __ATOMIC_RELEASE);
 	slot->owner = 0;
 	__atomic_store_n(&slot->state, WIRE_SLOT_CLAIMED, __ATOMIC_RELAXED);
@@ -126,6 +128,9 @@ static void session_find_dead(struct front_session *s)
 		if (claim_is_dead(&s->claim[i]))
 			claim_orphan(&s->claim[i]);
 }
+
+static void call_find_abandoned(struct front *f, struct front_session *s, uintptr_t thread, uintptr_t frame,
+				unsigned ours, uintptr_t margin);
 
 /* All slots are claimed: until one is released, or for a while, for orphans are not released. */
 static void session_wait_for_slot(struct front_session *s)
@@ -161,7 +166,7 @@ static struct front_session *session_of_slot(struct front *f, const struct wire_
 struct wire_slot *front_claim(struct front *f)
 {
 	uintptr_t thread = sys_thread_pointer();
-	uintptr_t frame = (uintptr_t)__builtin_frame_address(0) + WIRE_PAGE;
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	struct front_session *s;
 
 	while ((s = front_current(f)) != NULL) {
@@ -169,6 +174,7 @@ struct wire_slot *front_claim(struct front *f)
 
 		if (index < 0) {
 			session_find_dead(s);
+			call_find_abandoned(f, s, thread, frame, WIRE_SLOTS, 0);
 			session_wait_for_slot(s);
 			continue;
 		}
@@ -239,15 +245,16 @@ static int call_end(struct front *f, struct front_session *s, unsigned index, un
 
 /* Finds the calls that this thread left by siglongjmp, and takes back the locks that they were waiting for. */
 static void call_find_abandoned(struct front *f, struct front_session *s, uintptr_t thread, uintptr_t frame,
-				unsigned ours)
+				unsigned ours, uintptr_t margin)
 {
 	for (unsigned i = 0; i < WIRE_SLOTS; i++) {
 		struct front_claim *c = &s->claim[i];
 
-		if (i == ours || !claim_is_abandoned(c, thread, frame))
+		if (i == ours || !claim_is_abandoned(c, thread, frame, margin))
 			continue;
 		/* It is found again if this call is left, too, but not by the calls within this one. */
 		c->frame = frame;
+		c->called = 1;
 		if (c->patient && front_slot_state(front_slot(s, i)) != WIRE_SLOT_DONE)
 			call_end(f, s, i, ABANDONED_TRIES);
 		claim_orphan(c);
@@ -272,9 +279,10 @@ int front_call(struct front *f, struct wire_slot *slot, int interruptible)
 	if (!s || s != front_current(f))
 		return -EIO;
 	s->claim[index].frame = frame;
+	s->claim[index].called = 1;
 	/* We did not get the slot that this thread prefers: perhaps an older call of it has it. */
 	if (__builtin_expect(index != front_hash(thread) % WIRE_SLOTS, 0))
-		call_find_abandoned(f, s, thread, frame, index);
+		call_find_abandoned(f, s, thread, frame, index, WIRE_PAGE);
 	if (interruptible && !session_has_patience(s, &s->claim[index]))
 		return -EAGAIN;
 	r = front_wait_send(f, s, index, interruptible);

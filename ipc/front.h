@@ -33,8 +33,9 @@ struct front_claim {
 	uint32_t owner;  /* tid, once known: threads that sleep in a call find it out */
 	uint32_t patient; /* the call may wait for long, for a lock */
 	uintptr_t thread; /* thread pointer; 0: the claim is not complete */
-	uintptr_t frame;  /* stack pointer at the claim */
-	uint8_t pad[32];
+	uintptr_t frame;  /* of front_call; until it is called, of front_claim */
+	uint32_t called;  /* which of the two */
+	uint8_t pad[28];
 };
 
 struct front_session {

@@ -146,17 +146,23 @@ static int worker_start(void)
 	return r;
 }
 
+static int workers_may_grow(void)
+{
+	return aio.workers < AIO_WORKERS_MAX && aio.workers - aio.blocking < AIO_WORKERS_POOL;
+}
+
 int aio_workers_want(uint32_t more)
 {
-	if (aio.waiting + more <= aio.called + aio.starting) /* also if there is nothing */
-		return 0;
-	if (aio.sleepers > aio.called) {
-		aio.called++;
-		aio.calls++;
-		aio.ring++;
-		return 0;
+	while (aio.waiting + more > aio.called + aio.starting) {
+		if (aio.sleepers > aio.called) {
+			aio.called++;
+			aio.calls++;
+			aio.ring++;
+			continue;
+		}
+		/* One that was started may have come already, and found something else to do, or nothing: look again. */
+		if (!workers_may_grow() || worker_start() < 0)
+			return aio.workers > aio.blocking ? 0 : -EAGAIN;
 	}
-	if (aio.workers < AIO_WORKERS_MAX && aio.workers - aio.blocking < AIO_WORKERS_POOL && worker_start() == 0)
-		return 0;
-	return aio.workers > aio.blocking ? 0 : -EAGAIN;
+	return 0;
 }

@@ -205,6 +205,14 @@ static void blocked_pipes(void)
 	EQUAL(close(fd), 0);
 }
 
+/* The same with no worker to begin with. */
+static void blocked_pipes_again(void)
+{
+	for (int i = 0; ours() && i < 100; i++)
+		CHILD
+			blocked_pipes();
+}
+
 /* Large ones, of which some are under way when the fsync's turn would be. */
 static void sync_comes_after(void)
 {
@@ -331,4 +339,4 @@ static void no_threads(void)
 }
 
 MAIN(reads_and_writes, large, failures, failures_at_once, appends_in_order, pipes_in_order, both_ways, blocked_pipes,
-     sync_comes_after, lists, lists_with_failures, limit, no_threads)
+     blocked_pipes_again, sync_comes_after, lists, lists_with_failures, limit, no_threads)
