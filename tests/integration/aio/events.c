@@ -432,6 +432,38 @@ static void workers_end(void)
 	EQUAL(close(fd), 0);
 }
 
+/* A new identity is that of the workers too, also of those that wait. */
+static void identity(void)
+{
+	if (!ours() || geteuid())
+		return;
+	CHILD {
+		int fd = open_new("identity"), ends[2];
+		struct aiocb b, waiting;
+		struct dirent *e;
+		DIR *d;
+		char c;
+
+		blocked(&waiting, ends, &c);
+		EQUAL(aio_write(block(&b, fd, "x", 1, 0)), 0);
+		EQUAL(done(&b), 1);
+		EQUAL(setuid(65534), 0);
+		CHECK((d = opendir("/proc/self/task")));
+		while ((e = readdir(d))) {
+			char name[300], text[2000] = "";
+
+			snprintf(name, sizeof(name), "/proc/self/task/%s/status", e->d_name);
+			fd = open(name, O_RDONLY);
+			if (e->d_name[0] == '.' || fd < 0)
+				continue;
+			CHECK(read(fd, text, sizeof(text) - 1) > 0);
+			CHECK(strstr(text, "Uid:\t65534\t65534\t65534\t65534"));
+			close(fd);
+		}
+		finish(&waiting, ends);
+	}
+}
+
 /* Our own file's descriptor is still the placeholder that open made: O_PATH in the kernel. */
 static void placeholders_stay(void)
 {
@@ -452,4 +484,4 @@ static void placeholders_stay(void)
 }
 
 MAIN(suspend_times_out, suspend_is_interrupted, suspend_by_many, suspend_is_a_cancellation_point, signals,
-     list_signals_once, threads, cancels, closes, forks, placeholders_stay, workers_end)
+     list_signals_once, threads, cancels, closes, forks, identity, placeholders_stay, workers_end)
