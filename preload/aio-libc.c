@@ -29,9 +29,10 @@ static const char names[] = "pthread_create\0pthread_detach\0pthread_attr_init\0
 
 enum { FUNCTIONS = sizeof(struct aio_libc) / sizeof(void *) };
 
-static struct aio_libc libc;
-static uint32_t libc_known; /* enum */
 enum { LIBC_UNKNOWN, LIBC_GOOD, LIBC_WITHOUT };
+
+static struct aio_libc libc;
+static uint32_t libc_known;
 
 static uintptr_t function_find(const char *name)
 {

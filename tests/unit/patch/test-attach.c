@@ -35,7 +35,7 @@ enum { TIME_LIMIT = 60 };
 static int run(char *const argv[], const char *variable)
 {
 	char preload[512], where[64];
-	int status;
+	int status = 0;
 	pid_t pid;
 
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", library);
