@@ -377,6 +377,19 @@ static void op_statfs(fuse_req_t req, fuse_ino_t node)
 	ops_end(&op, 0);
 }
 
+/* A value or a list, or, if no size was given, the length that it has. Frees buf. */
+static void xattr_reply(struct op *op, ssize_t n, char *buf, size_t size)
+{
+	if (n < 0)
+		fuse_reply_err(op->req, -n);
+	else if (size)
+		fuse_reply_buf(op->req, buf, n);
+	else
+		fuse_reply_xattr(op->req, n);
+	ops_end(op, n);
+	free(buf);
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 {
 	char *buf = size ? malloc(size) : NULL;
@@ -385,14 +398,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_
 
 	ops_begin(&op, req, WIRE_GETXATTR);
 	n = size && !buf ? -ENOMEM : WITH_INODE(&op, node, inode, vfs_getxattr(&op.c, inode, name, buf, size));
-	if (n < 0)
-		fuse_reply_err(req, -n);
-	else if (size)
-		fuse_reply_buf(req, buf, n);
-	else
-		fuse_reply_xattr(req, n);
-	ops_end(&op, n);
-	free(buf);
+	xattr_reply(&op, n, buf, size);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
@@ -403,14 +409,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 
 	ops_begin(&op, req, WIRE_LISTXATTR);
 	n = size && !buf ? -ENOMEM : WITH_INODE(&op, node, inode, vfs_listxattr(&op.c, inode, buf, size));
-	if (n < 0)
-		fuse_reply_err(req, -n);
-	else if (size)
-		fuse_reply_buf(req, buf, n);
-	else
-		fuse_reply_xattr(req, n);
-	ops_end(&op, n);
-	free(buf);
+	xattr_reply(&op, n, buf, size);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value, size_t size, int flags)

@@ -201,14 +201,17 @@ static int remove_begin(struct caller *c, struct inode *dir, const char *name, s
 	return r;
 }
 
-int vfs_unlink(struct caller *c, struct inode *dir, const char *name)
+static int remove_name(struct caller *c, struct inode *dir, const char *name, bool directory)
 {
 	struct entry victim;
 	int r = remove_begin(c, dir, name, &victim);
 
 	if (r < 0)
 		return r;
-	r = victim.inode->type == S_IFDIR ? -EISDIR : ls_unlink(dir->fs->stack, &c->call, dir->ls, name);
+	if (directory)
+		r = victim.inode->type != S_IFDIR ? -ENOTDIR : ls_rmdir(dir->fs->stack, &c->call, dir->ls, name);
+	else
+		r = victim.inode->type == S_IFDIR ? -EISDIR : ls_unlink(dir->fs->stack, &c->call, dir->ls, name);
 	if (r == 0) {
 		notify_name(c, dir, name);
 		notify_attr(c, victim.inode);
@@ -217,20 +220,14 @@ int vfs_unlink(struct caller *c, struct inode *dir, const char *name)
 	return r;
 }
 
+int vfs_unlink(struct caller *c, struct inode *dir, const char *name)
+{
+	return remove_name(c, dir, name, false);
+}
+
 int vfs_rmdir(struct caller *c, struct inode *dir, const char *name)
 {
-	struct entry victim;
-	int r = remove_begin(c, dir, name, &victim);
-
-	if (r < 0)
-		return r;
-	r = victim.inode->type != S_IFDIR ? -ENOTDIR : ls_rmdir(dir->fs->stack, &c->call, dir->ls, name);
-	if (r == 0) {
-		notify_name(c, dir, name);
-		notify_attr(c, victim.inode);
-	}
-	inode_unref(victim.inode);
-	return r;
+	return remove_name(c, dir, name, true);
 }
 
 static int rename_check(struct caller *c, struct inode *dir, const struct entry *from, struct inode *dir2,

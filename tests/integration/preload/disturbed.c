@@ -34,12 +34,12 @@ static void timer(long us)
 /* A handler that uses the same files, on a small stack of its own. */
 static void handlers_use_files(void)
 {
-	stack_t stack = {.ss_size = 16384};
+	static char alternate[16384];
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
 	struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART};
 	struct stat st;
 	int fd, i;
 
-	stack.ss_sp = malloc(stack.ss_size);
 	EQUAL(sigaltstack(&stack, NULL), 0);
 	write_file(at("h"), "");
 	handler_fd = open(at("log"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
