@@ -74,8 +74,7 @@ step "include rules" scripts/check-includes.sh
 step "build with gcc, warnings are errors" configure "$build" -Dwerror=true
 suite "$build"
 if [ -z "$quick" ]; then
-  step "build with clang, warnings are errors" env CC=clang meson setup --wipe "$build-clang" -Dwerror=true
-  step "compile with clang" ninja -C "$build-clang"
+  CC=clang step "build with clang, warnings are errors" configure "$build-clang" -Dwerror=true
   step "build with address and undefined-behaviour sanitizers" \
     configure "$build-asan" --native-file build-dev.ini
   suite "$build-asan" --suite unit --suite service --suite fuzz --timeout-multiplier 4
