@@ -113,6 +113,7 @@ struct wire_table {
 
 enum {
 	WIRE_SLOTS = 32,        /* request buffers of a session */
+	WIRE_PARKED = 32,
 	WIRE_PAGE = 4096,
 	WIRE_INLINE = 3584,     /* bytes at the end of a slot's first page */
 	WIRE_BULK = 256 * 1024, /* bytes after it */
@@ -191,6 +192,7 @@ struct wire_reply {
 	uint32_t out_len; /* bytes of payload */
 	uint64_t offset;
 	uint64_t arg;
+	uint64_t change; /* with attr: lease_attr.change of the inode as of then; 0: it has no lease */
 	struct wire_attr attr;
 };
 
@@ -232,6 +234,15 @@ struct wire_session {
 	uint32_t pid;     /* of the process, in its own PID namespace; 0 where unknown */
 	uint32_t uid, gid; /* what the service checks permissions with */
 	uint32_t pad[20];
+	/* Written by the client from here on. */
+	uint32_t copying; /* threads that copy from files whose share is `exact` (wire-share.h) */
+	uint32_t pad2[15];
+	/*
+	 * Handles that the client has no use for now: closed, or kept to be opened again. Whoever moves a word from
+	 * the handle to 0 owns it: the client to use the handle again, the service to close it (when the file loses its
+	 * last name, when many are parked, whenever it likes). Only files that were opened to read, without any lock.
+	 */
+	uint32_t parked[WIRE_PARKED];
 };
 
 /* ---- socket ---------------------------------------------------------------------------------- */
@@ -247,6 +258,9 @@ enum wire_hello_kind {
 	/* Open this handle's open file through the FUSE mount for me and send me the descriptor: where the
 	 * kernel would not let the sender open it again by name. WELCOME carries it. */
 	WIRE_HELLO_FETCH = 5,
+	/* The cached data of this handle's file (ipc/wire-share.h); how: enum wire_share_how. WELCOME carries the
+	 * descriptors data and state and, for writers, marks; its session is a number for UNSHARE. */
+	WIRE_HELLO_SHARE = 6,
 };
 
 struct wire_hello {
@@ -255,11 +269,23 @@ struct wire_hello {
 	uint32_t kind;
 	uint32_t session; /* for all but ATTACH */
 	uint32_t pid;     /* the sender's own, for nested PID namespaces */
-	uint32_t handle;  /* for FETCH */
-	uint32_t pad[2];
+	uint32_t handle;  /* for FETCH, SHARE */
+	uint32_t how;     /* for SHARE */
+	uint32_t pad;
+	uint64_t offset, length; /* for SHARE to map */
 };
 
-/* The answer. With ATTACH it carries two descriptors: the session's memfd, the queues' memfd. */
+enum wire_share_how {
+	WIRE_SHARE_READ = 1,  /* to copy from */
+	WIRE_SHARE_WRITE = 2, /* and to */
+	WIRE_SHARE_MAP = 3,   /* for a mapping of the program's own: MAP_PRIVATE, or only to read */
+	WIRE_SHARE_MAP_WRITE = 4,
+};
+
+/*
+ * The answer. With ATTACH it carries the session's memfd, the queues' memfd and, if there is one for these
+ * credentials, the lease table (ipc/wire-lease.h); with CREDENTIALS the new lease table, if there is one.
+ */
 struct wire_welcome {
 	uint32_t magic;
 	uint32_t version;
@@ -288,6 +314,7 @@ enum wire_request_flags {
 	WIRE_REMOVEDIR = 1 << 4,
 	WIRE_APPEND = 1 << 5,    /* WRITE at the end, whatever the handle's flags */
 	WIRE_NOREAD_ATTR = 1 << 6,
+	WIRE_WANT_DATA = 1 << 7, /* OPEN: put all of a small file's bytes, at most out_max, into the payload */
 };
 
 /*
@@ -301,7 +328,8 @@ enum wire_request_flags {
  * byte. Payload out: from the first byte, over what was there.
  *
  *  NULL         nothing: a round trip, for measuring and for being alive.
- *  OPEN         base path; arg = open(2) flags, mode after umask. -> handle, attr, arg = 1 if created
+ *  OPEN         base path; arg = open(2) flags, mode after umask. -> handle, attr, arg = enum wire_opened
+ *               With WIRE_WANT_DATA, if the file is opened only to read and fits: data
  *  CLOSE        handle. Drops the caller's POSIX locks on the inode too, as close(2) does.
  *  FLUSH        handle. Only that dropping: a duplicate descriptor was closed.
  *  READ         handle offset length (<= WIRE_BULK). -> result, data
@@ -388,6 +416,12 @@ enum wire_op {
 	WIRE_OPS(X)
 #undef X
 		WIRE_OP_MAX
+};
+
+enum wire_opened {
+	WIRE_OPENED_CREATED = 1 << 0,
+	WIRE_OPENED_DATA = 1 << 1, /* the payload is all of the file: out_len bytes, as of reply.change */
+	WIRE_OPENED_SHARE = 1 << 2, /* its data can be shared (WIRE_HELLO_SHARE) */
 };
 
 enum wire_setattr {

@@ -91,6 +91,20 @@ enum ls_write_flags {
 	LS_WRITE_NOWAIT = 1 << 3,
 };
 
+enum ls_share_how {
+	LS_SHARE_READ = 1,  /* to copy from */
+	LS_SHARE_WRITE = 2, /* and to copy to */
+	LS_SHARE_MAP = 3,   /* programs map the range themselves: all of it is there and stays */
+	LS_SHARE_MAP_WRITE = 4,
+	LS_SHARE_KERNEL = 5, /* FUSE passthrough: the whole file is there and stays, and the kernel may change it */
+	LS_SHARE_MAX,
+};
+
+/* Shared memory with an inode's data: ipc/wire-share.h says how it is used. The descriptors are the layer's. */
+struct ls_share {
+	int data, state, marks; /* marks: -1 if it is not to be written */
+};
+
 /*
  * X(return type, name, parameters, arguments). The instance and the call come first in each.
  *
@@ -112,11 +126,17 @@ enum ls_write_flags {
  *  fsync       of one file; sync: of everything in the instance
  *  getxattr    size 0 asks for the length; -ERANGE if it does not fit; -ENODATA if there is none
  *  advise      POSIX_FADV_*; a hint
+ *  reserve     room for a later write of that range, which then does not fail for lack of it. -ENOSPC, or
+ *              -EOPNOTSUPP where that cannot be promised
+ *  share       one more user of the file's data in shared memory (offset, length: of MAP). -EOPNOTSUPP, -EAGAIN:
+ *              not now (no room in the cache, ...). Until as many calls of unshare
+ *  grant       lets the session with that number append without asking; UINT32_MAX takes the grant back, and
+ *              returns when it is back. Only while nobody else has the file open
  */
 /* clang-format off */
 #define LS struct ls *ls, const struct ls_call *call
 #define LS_RET_INODE struct ls_inode **ret_inode, struct ls_attr *ret_attr
-#define LS_OPS(X) \
+#define LS_FILE_OPS(X) \
 	X(int, lookup, (LS, struct ls_inode *dir, const char *name, LS_RET_INODE), dir, name, ret_inode, ret_attr) \
 	X(void, forget, (LS, struct ls_inode *inode, uint64_t n), inode, n) \
 	X(int, resolve, (LS, uint64_t ino, LS_RET_INODE), ino, ret_inode, ret_attr) \
@@ -162,6 +182,15 @@ enum ls_write_flags {
 	X(ssize_t, listxattr, (LS, struct ls_inode *inode, char *buf, size_t size), inode, buf, size) \
 	X(int, removexattr, (LS, struct ls_inode *inode, const char *name), inode, name) \
 	X(int, advise, (LS, struct ls_file *f, off_t offset, off_t length, int advice), f, offset, length, advice)
+/* What a cache has, or needs of what is below; most layers leave it out. */
+#define LS_CACHE_OPS(X) \
+	X(int, reserve, (LS, struct ls_file *f, off_t offset, off_t length), f, offset, length) \
+	X(int, share, (LS, struct ls_inode *inode, enum ls_share_how how, off_t offset, off_t length, \
+		struct ls_share *ret), inode, how, offset, length, ret) \
+	X(int, unshare, (LS, struct ls_inode *inode, enum ls_share_how how, off_t offset, off_t length), \
+		inode, how, offset, length) \
+	X(int, grant, (LS, struct ls_inode *inode, uint32_t session), inode, session)
+#define LS_OPS(X) LS_FILE_OPS(X) LS_CACHE_OPS(X)
 /* clang-format on */
 
 struct ls_ops {
@@ -180,9 +209,11 @@ enum ls_traits {
 	 * or attributes above it without asking. */
 	LS_SHARED = 1 << 0,
 	LS_RDONLY = 1 << 1,
+	LS_FLUSHES = 1 << 2, /* writes back by itself, as its own options say */
 };
 
-enum ls_option_kind { LS_STRING, LS_SIZE, LS_TIME, LS_COUNT, LS_BOOL, LS_FD };
+/* LS_AREA is the description of an area, as area_check (libservices/area.h) takes it. */
+enum ls_option_kind { LS_STRING, LS_SIZE, LS_TIME, LS_COUNT, LS_BOOL, LS_FD, LS_AREA };
 
 /* One table per type: option parsing, `--help`, errors with the nearest key, and man pages read it. */
 struct ls_option {
@@ -270,6 +301,26 @@ int ls_option_set(struct ls *ls, const char *option, const char *value, char *er
  * Returns 0 or -EINVAL with a sentence that names the nearest right word.
  */
 int ls_stack_check(struct json_object *stack, char *error, size_t error_size);
+
+/* What a description may say of a type, be it a layer or an area. */
+struct ls_form {
+	const char *name;
+	unsigned below_min, below_max; /* below_min > 1: a bare list is what is below */
+	const struct ls_option *options;
+	const char *primary;
+};
+
+struct ls_family {
+	const char *noun, *article;               /* "layer", "a" */
+	const char *example;                      /* the name of a type */
+	int (*form)(size_t i, struct ls_form *ret); /* of the i-th type; -ENOENT: there are no more */
+};
+
+/* ls_stack_check for any family. */
+int ls_description_check(const struct ls_family *family, struct json_object *description, char *error,
+			 size_t error_size);
+/* A checked body's options as given, without `below`, and the fallbacks of others. The caller's to put. */
+struct json_object *ls_config(const struct ls_option *options, struct json_object *body);
 
 const struct ls_type *ls_type_find(const char *name);
 extern const struct ls_type *const ls_types[]; /* ends with NULL */

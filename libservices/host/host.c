@@ -184,7 +184,7 @@ const struct ls_type ls_type_host = {
 	.close = host_type_close,
 	.ops = {
 #define X(ret, op_name, ...) .op_name = host_##op_name,
-		LS_OPS(X)
+		LS_FILE_OPS(X)
 #undef X
 	},
 };

@@ -147,5 +147,5 @@ int host_file_new(struct host *h, struct host_inode *inode, int fd, int flags, s
 
 /* The operations, host_<op>, in all of the files but descriptor.c. */
 #define X(ret, name, params, ...) ret host_##name params;
-LS_OPS(X)
+LS_FILE_OPS(X)
 #undef X

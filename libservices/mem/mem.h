@@ -212,5 +212,5 @@ void mem_xattr_fini(struct mem *mem, struct mem_inode *inode);
 
 /* The operations, mem_<op>, in inode.c, name.c, rename.c, file.c, xattr.c and mem.c. */
 #define X(ret, name, params, ...) ret mem_##name params;
-LS_OPS(X)
+LS_FILE_OPS(X)
 #undef X
