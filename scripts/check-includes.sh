@@ -36,11 +36,17 @@ out=$(
   allow fuse 'service/*' ipc/wire.h libservices/libservice.h
   allow libfs 'ipc/*'
   allow preload 'libfs/*' 'ipc/*'
-  allow engine ipc/wire.h service/boot.h preload/overlay.h libservices/libservice.h
+  allow engine ipc/wire.h service/boot.h preload/overlay.h libservices/libservice.h libservices/area.h \
+    'libservices/volume/*'
   # A layer never uses another layer.
   for layer in libservices/*/; do
     layer=${layer%/}
-    allow "$layer" libservices/libservice.h
+    case $layer in
+    libservices/area) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h ;;
+    libservices/volume) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h ;;
+    libservices/cache) allow "$layer" libservices/libservice.h ipc/wire-share.h ;;
+    *) allow "$layer" libservices/libservice.h ;;
+    esac
   done
 )
 if [ -n "$out" ]; then
