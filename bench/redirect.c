@@ -1,72 +1,135 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a redirected system call costs: redirect TEST.so, with the dispatcher of tests/unit/patch, which handles
- * fsync() of one descriptor and passes all others on. Runs itself again without the library for the peer.
- * Prints ns a call, minima of rounds, as JSON: one line for handled, one for passed on.
+ * What a redirected system call costs: bench-redirect [--json] [--quick]
+ *
+ * With the test library of tests/unit/patch, whose dispatcher handles fsync() of one descriptor and passes all
+ * others on. Two copies of this program, one with the library and one without, measure by turns. Times are ns a
+ * call; the peer is the same call of the process that has no library.
  */
-#include <stdint.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include "bench/compare.h"
 
-enum { ROUNDS = 40, CALLS = 20000, FAKE_FD = 1000000 };
+enum { ROUNDS = 20, CALLS = 20000, FAKE_FD = 1000000 };
 
-static double now(void)
-{
-	struct timespec ts;
+/* A process that measures when told. */
+struct worker {
+	pid_t pid;
+	FILE *to, *from;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
+struct job {
+	struct worker *worker;
+	int fd;
+};
 
-static double measure(int fd)
+/* The best of some rounds: what a call costs when nothing interferes. */
+static double call_ns(int fd)
 {
 	double best = 1e18;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		double start = now(), each;
+		int64_t start = bench_now();
+		double each;
 
 		for (int n = 0; n < CALLS; n++)
 			fsync(fd);
-		each = (now() - start) / CALLS;
+		each = (double)(bench_now() - start) / CALLS;
 		best = each < best ? each : best;
 	}
 	return best;
 }
 
-static void child(const char *self, const char *preload, double *ret_handled, double *ret_passed)
+static int work(void)
 {
-	char command[4096];
-	FILE *from;
+	int fd;
 
-	snprintf(command, sizeof(command), "%s%s '%s' measure", preload ? "LD_PRELOAD=" : "", preload ? preload : "",
-		 self);
-	from = popen(command, "r");
-	if (!from || fscanf(from, "%lf %lf", ret_handled, ret_passed) != 2 || pclose(from) != 0) {
-		fprintf(stderr, "redirect: %s: failed\n", command);
-		exit(1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (scanf("%d", &fd) == 1) {
+		printf("%f\n", call_ns(fd));
+		fflush(stdout);
 	}
+	return 0;
+}
+
+static void worker_start(struct worker *w, const char *preload)
+{
+	int to[2], from[2];
+
+	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
+		exit(1);
+	w->pid = fork();
+	if (w->pid == 0) {
+		dup2(to[0], 0);
+		dup2(from[1], 1);
+		if (preload)
+			setenv("LD_PRELOAD", preload, 1);
+		execl("/proc/self/exe", "bench-redirect", "worker", (char *)NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	w->to = fdopen(to[1], "w");
+	w->from = fdopen(from[0], "r");
+}
+
+static void worker_end(struct worker *w)
+{
+	fclose(w->to);
+	fclose(w->from);
+	waitpid(w->pid, NULL, 0);
+}
+
+static double measure(void *arg)
+{
+	const struct job *job = arg;
+	double ns;
+
+	fprintf(job->worker->to, "%d\n", job->fd);
+	fflush(job->worker->to);
+	return fscanf(job->worker->from, "%lf", &ns) == 1 ? ns : -1;
+}
+
+static void library_find(char path[static PATH_MAX])
+{
+	char self[PATH_MAX / 2] = "";
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n > 0)
+		*strrchr(self, '/') = '\0';
+	snprintf(path, PATH_MAX, "%s/../tests/unit/patch/patch-test.so", self);
+	if (access(path, R_OK) == 0)
+		return;
+	fprintf(stderr, "bench-redirect: '%s' is not there: it is built with the tests\n", path);
+	exit(1);
 }
 
 int main(int argc, char **argv)
 {
-	double handled, passed, kernel, same;
+	struct worker with, without;
+	struct job ours = {&with}, peer = {&without};
+	char library[PATH_MAX];
+	struct bench b;
 
-	if (argc == 2 && strcmp(argv[1], "measure") == 0) {
-		printf("%.2f %.2f\n", measure(FAKE_FD), measure(-1));
-		return 0;
-	}
-	if (argc != 2) {
-		fprintf(stderr, "usage: redirect TEST.so\n");
-		return 2;
-	}
-	child(argv[0], argv[1], &handled, &passed);
-	child(argv[0], NULL, &kernel, &same);
-	printf("{\"bench\":\"redirect\",\"case\":\"handled\",\"ours\":%.1f,\"peer\":%.1f,\"peer_name\":\"kernel\","
-	       "\"ratio\":%.3f,\"n\":%d}\n", handled, kernel, kernel / handled, ROUNDS * CALLS);
-	printf("{\"bench\":\"redirect\",\"case\":\"passed on\",\"ours\":%.1f,\"peer\":%.1f,\"peer_name\":\"kernel\","
-	       "\"ratio\":%.3f,\"n\":%d}\n", passed, same, same / passed, ROUNDS * CALLS);
+	if (argc == 2 && strcmp(argv[1], "worker") == 0)
+		return work();
+	bench_begin(&b, "redirect", argv);
+	library_find(library);
+	signal(SIGPIPE, SIG_IGN);
+	worker_start(&with, library);
+	worker_start(&without, NULL);
+	ours.fd = peer.fd = FAKE_FD;
+	bench_compare(&b, &(struct bench_case){"handled", measure, &ours, "kernel", measure, &peer});
+	ours.fd = peer.fd = -1;
+	bench_compare(&b, &(struct bench_case){"passed on", measure, &ours, "kernel", measure, &peer});
+	worker_end(&with);
+	worker_end(&without);
 	return 0;
 }

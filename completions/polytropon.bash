@@ -12,7 +12,7 @@ _polytropon() {
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "up ps run exec set stats dump down version help --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "up ps run exec set stats df dump down mkfs fsck version help --help --version" -- "$cur")
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
@@ -26,6 +26,23 @@ _polytropon() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
+	run:--image | dump:--image | mkfs:mkfs | mkfs:--force | fsck:fsck | fsck:-n | fsck:-y | fsck:--json | fsck:--progress)
+		case "$cur" in
+		-*) ;;
+		*)
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+			;;
+		esac
+		[ "$command" = mkfs ] && mapfile -t words < <(compgen -W "--size --force --help" -- "$cur")
+		[ "$command" = fsck ] && mapfile -t words < <(compgen -W "-n -y --json --progress --help" -- "$cur")
+		;;
+	mkfs:--size)
+		return
+		;;
+	dump:*.img | dump:/dev/*)
+		mapfile -t words < <(compgen -W "super journal groups inode directory extents attributes --json" -- "$cur")
+		;;
 	run:--host)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
@@ -37,12 +54,15 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "$settings" -- "$cur")
 		;;
 	run:run)
-		mapfile -t words < <(compgen -W "$(_polytropon_pools) --host --mem --help" -- "$cur")
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --host --mem --image --at --help" -- "$cur")
 		;;
 	run:*)
-		mapfile -t words < <(compgen -W "--host --mem --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
+		mapfile -t words < <(compgen -W "--host --mem --image --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
 		;;
-	exec:exec | stats:stats | set:set | dump:* | down:*)
+	dump:dump)
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --image --json --help" -- "$cur")
+		;;
+	exec:exec | stats:stats | set:set | df:df | dump:* | down:*)
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --help" -- "$cur")
 		;;
 	exec:*)
@@ -51,11 +71,11 @@ _polytropon() {
 	set:*)
 		mapfile -t words < <(compgen -W "$settings" -- "$cur")
 		;;
-	stats:* | ps:*)
+	stats:* | ps:* | df:*)
 		mapfile -t words < <(compgen -W "--json --help" -- "$cur")
 		;;
 	help:help)
-		mapfile -t words < <(compgen -W "up ps run exec set stats dump down version" -- "$cur")
+		mapfile -t words < <(compgen -W "up ps run exec set stats df dump down mkfs fsck version" -- "$cur")
 		;;
 	esac
 	COMPREPLY=("${words[@]}")

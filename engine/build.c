@@ -24,6 +24,7 @@
 #include "engine/spec.h"
 #include "engine/table.h"
 #include "engine/title.h"
+#include "engine/volume.h"
 
 enum { BUILD_HOSTS_MAX = 1024 };
 
@@ -68,6 +69,23 @@ static int enter_limits(struct build *b)
 	return group_join(b->group, getpid(), &b->error);
 }
 
+static int open_volume(struct build *b, struct json_object *config)
+{
+	struct images volume;
+	int r = images_prepare(config, &volume, b->warnings, &b->error);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < volume.count && r == 0; i++) {
+		if (b->host_count == BUILD_HOSTS_MAX)
+			r = error_set(&b->error, -ENOSPC, "more than %d host layers and images", BUILD_HOSTS_MAX);
+		else
+			b->host[b->host_count++] = take_fd(&volume.image[i].fd);
+	}
+	images_fini(&volume);
+	return r;
+}
+
 /* The service gets the directory, not its path: whatever is mounted there later, it is the one that was
  * meant. */
 static int open_host(const char *type, struct json_object *config, void *arg)
@@ -76,6 +94,8 @@ static int open_host(const char *type, struct json_object *config, void *arg)
 	const char *path = json_string(config, "path");
 	int fd;
 
+	if (!strcmp(type, "volume"))
+		return open_volume(b, config);
 	if (strcmp(type, "host"))
 		return 0;
 	if (b->host_count == BUILD_HOSTS_MAX)

@@ -83,11 +83,42 @@ int cmd_set(const struct command *command, char **argv)
 	return r == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) : r;
 }
 
+const struct option_row dump_options[] = {
+	{"image", "IMAGE", "of the volume in this image, not of pools"},
+	{"json", NULL, "print JSON"},
+	{},
+};
+
+struct dump {
+	char *image;
+	bool json;
+};
+
+static int take_dump_option(const struct command *command, const struct option_row *o, const char *value, void *arg)
+{
+	struct dump *d = arg;
+
+	if (!strcmp(o->name, "image"))
+		d->image = (char *)value;
+	else
+		d->json = true;
+	return 0;
+}
+
 int cmd_dump(const struct command *command, char **argv)
 {
 	_cleanup_(json_put_p) struct json_object *reply = NULL;
-	int r = options_take(command, &argv, no_option, NULL);
+	char *words[4] = {};
+	struct dump d = {};
+	size_t count = 0;
+	int r = options_take(command, &argv, take_dump_option, &d);
 
+	while (r == 0 && d.image && *argv && count < ARRAY_LEN(words) - 1) {
+		words[count++] = *argv++;
+		r = options_take(command, &argv, take_dump_option, &d);
+	}
+	if (r == 0 && d.image)
+		return dump_image(command, d.image, words, d.json);
 	if (r == 0)
 		r = command_needs_root(command);
 	if (r != 0)
@@ -99,6 +130,10 @@ int cmd_dump(const struct command *command, char **argv)
 		return complain("no pools run");
 	if (r != 0)
 		return r;
+	if (d.json) {
+		puts(json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+		return 0;
+	}
 	return yaml_print(reply, stdout) < 0 ? complain("the pools cannot be printed") : 0;
 }
 

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "engine/command.h"
@@ -18,8 +19,9 @@
 const struct option_row run_options[] = {
 	{"host", "DIR", "a throw-away pool on this directory of the host"},
 	{"mem", NULL, "a throw-away pool in memory"},
-	{"at", "PATH", "where the pool sees it"},
-	{"size", "SIZE", "the size of --mem"},
+	{"image", "FILE", "a throw-away pool on the volume in this file or block device"},
+	{"at", "PATH", "where the pool sees it; a throw-away volume, if nothing is named before"},
+	{"size", "SIZE", "the size of --mem, of --image if it is to be made (4G otherwise) or to grow, or of a throw-away volume"},
 	{"cpus", "LIST", "the throw-away pool's cores, such as 0-1"},
 	{"cpu-weight", "N", "its share of busy cores; 100 is everybody's"},
 	{"memory", "SIZE", "the most memory it uses"},
@@ -31,6 +33,9 @@ const struct option_row run_options[] = {
 
 enum { SETS_MAX = 64 };
 
+/* Of a file that takes as much room as is written. */
+#define THROW_AWAY_SIZE "4G"
+
 struct wish {
 	struct json_object *spec, *mounts;
 	struct json_object *layer; /* given and not yet placed by --at */
@@ -39,25 +44,62 @@ struct wish {
 	bool throw_away;
 };
 
+/* Of a file that need not be there. */
+static bool absolute(const char *path, char ret[static PATH_MAX])
+{
+	char dir[PATH_MAX];
+	const char *slash;
+
+	if (realpath(path, ret))
+		return true;
+	slash = strrchr(path, '/');
+	if (errno != ENOENT || snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path + 1) : 1,
+					slash ? path : ".") >= (int)sizeof(dir) || !realpath(dir, ret))
+		return false;
+	if (strlen(ret) + strlen(path) + 2 > PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	strcat(strcmp(ret, "/") ? strcat(ret, "/") : ret, slash ? slash + 1 : path);
+	return true;
+}
+
 static int take_layer(const struct command *command, struct wish *w, const char *type, const char *path)
 {
 	struct json_object *config = json_object_new_object();
 	char real[PATH_MAX];
 
 	if (w->layer)
-		return misuse(command, "each --host and --mem needs its own --at");
+		return misuse(command, "each --host, --mem and --image needs its own --at");
 	/* On a command line, unlike in a file, a relative path has a meaning. */
-	if (path)
+	if (path && !strcmp(type, "host"))
 		json_set(config, "path", "%s", realpath(path, real) ? real : path);
+	else if (path && absolute(path, real))
+		json_object_object_add(config, "image", json_object_new_string(real));
+	else if (path)
+		return complain("'%s': %s", path, strerror(errno));
 	w->layer = json_object_new_object();
 	json_object_object_add(w->layer, type, config);
 	return 0;
 }
 
+static bool image_is_made(const char *path)
+{
+	struct stat st;
+
+	return path && stat(path, &st) == 0 && (!S_ISREG(st.st_mode) || st.st_size > 0);
+}
+
+/* What has no layer of its own gets a throw-away volume. An image that is to be made needs a size. */
 static int take_at(const struct command *command, struct wish *w, const char *path)
 {
-	if (!w->layer)
-		return misuse(command, "--at %s follows the --host or --mem that it places", path);
+	struct json_object *volume;
+
+	if (!w->layer && take_layer(command, w, "volume", NULL) != 0)
+		return EXIT_OURS;
+	volume = json_child(w->layer, "volume", json_type_object);
+	if (volume && !json_string(volume, "size") && !image_is_made(json_string(volume, "image")))
+		json_set(volume, "size", THROW_AWAY_SIZE);
 	if (json_object_object_get_ex(w->mounts, path, NULL))
 		return misuse(command, "--at %s is there twice", path);
 	json_object_object_add(w->mounts, path, w->layer);
@@ -67,11 +109,16 @@ static int take_at(const struct command *command, struct wish *w, const char *pa
 
 static int take_size(const struct command *command, struct wish *w, const char *size)
 {
-	struct json_object *mem = json_child(w->layer, "mem", json_type_object);
+	struct json_object *sized;
 
-	if (!mem)
-		return misuse(command, "--size follows --mem and comes before --at");
-	json_object_object_add(mem, "size", json_object_new_string(size));
+	if (!w->layer && take_layer(command, w, "volume", NULL) != 0)
+		return EXIT_OURS;
+	sized = json_child(w->layer, "mem", json_type_object);
+	if (!sized)
+		sized = json_child(w->layer, "volume", json_type_object);
+	if (!sized)
+		return misuse(command, "--size follows --mem or --image and comes before --at");
+	json_object_object_add(sized, "size", json_object_new_string(size));
 	return 0;
 }
 
@@ -86,6 +133,8 @@ static int take_option(const struct command *command, const struct option_row *o
 		return take_layer(command, w, "host", value);
 	if (!strcmp(o->name, "mem"))
 		return take_layer(command, w, "mem", NULL);
+	if (!strcmp(o->name, "image"))
+		return take_layer(command, w, "volume", value);
 	if (!strcmp(o->name, "at"))
 		return take_at(command, w, value);
 	if (!strcmp(o->name, "size"))
@@ -196,7 +245,7 @@ static int check_wish(const struct command *command, struct wish *w, char **argv
 	if (w->layer)
 		return misuse(command, "say with --at where the pool is to see it");
 	if (!json_object_object_length(w->mounts))
-		return misuse(command, "a throw-away pool needs --host DIR or --mem, and --at PATH");
+		return misuse(command, "a throw-away pool needs --at PATH, after --host DIR, --mem, --image FILE, or alone");
 	if (spec_check(name, w->spec, NULL, &error) < 0)
 		return misuse(command, "%s", error.text);
 	if (!argv[0])

@@ -38,7 +38,10 @@ static void print_mounts(struct json_object *mounts)
 {
 	for (size_t i = 0; mounts && i < json_object_array_length(mounts); i++) {
 		struct json_object *m = json_object_array_get_idx(mounts, i);
-		printf("%s%s (%s%s)", i ? ", " : "  ", json_string(m, "path"), json_string(m, "stack"),
+		_cleanup_(free_p) char *path = strdup(json_string(m, "path"));
+		if (path)
+			text_tame(path);
+		printf("%s%s (%s%s)", i ? ", " : "  ", path ? path : "", json_string(m, "stack"),
 		       json_true(m, "fuse") ? "" : ", no FUSE");
 	}
 	putchar('\n');

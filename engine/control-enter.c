@@ -58,6 +58,7 @@ void control_join(struct client *client, struct json_object *parameters)
 		c->pid = pid;
 		c->listed = json_true(parameters, "listed");
 		snprintf(c->command, sizeof(c->command), "%s", json_string(parameters, "command"));
+		text_tame(c->command);
 	}
 	client_reply(client, NULL, -1);
 }

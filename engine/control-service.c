@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/control.h"
+#include "engine/volume.h"
 
 /* False: its service cannot be asked, and the client has its answer. */
 static bool service_is_there(struct client *client, const struct pool *pool)
@@ -92,8 +93,15 @@ static void set_by_service(struct client *client, struct pool *pool, const struc
 {
 	_cleanup_(json_put_p) struct json_object *question = json_object_new_object();
 	struct service_call *call;
+	struct error error;
 
-	if (!service_is_there(client, pool) || !(call = call_new(client, set_done)))
+	if (!service_is_there(client, pool))
+		return;
+	if (volume_grow_live(pool, change, &error) < 0) {
+		client_fail(client, "Failed", "%s", error.text);
+		return;
+	}
+	if (!(call = call_new(client, set_done)))
 		return;
 	call->change = *change;
 	json_set(question, "method", "set");

@@ -4,6 +4,7 @@
 
 #include "engine/control.h"
 #include "engine/table.h"
+#include "engine/volume.h"
 
 static int stack_name(const char *type, struct json_object *config, void *arg)
 {
@@ -83,6 +84,19 @@ void control_ps(struct client *client, struct json_object *parameters)
 	client_reply(client, reply, -1);
 }
 
+/* A copy in the words of a pool file. */
+static struct json_object *spec_words(struct json_object *spec)
+{
+	struct json_object *copy = json_tokener_parse(json_object_to_json_string(spec));
+	struct json_object *mounts = json_child(copy, "mounts", json_type_object);
+
+	json_object_object_foreach(mounts, path, stack) {
+		(void)path;
+		volume_words_raise(stack);
+	}
+	return copy;
+}
+
 void control_dump(struct client *client, struct json_object *parameters)
 {
 	struct json_object *names = control_names(client, parameters), *reply, *pools;
@@ -93,8 +107,7 @@ void control_dump(struct client *client, struct json_object *parameters)
 	pools = json_object_new_object();
 	for (size_t i = 0; i < json_object_array_length(names); i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
-		json_object_object_add(pools, name,
-				       json_object_get(engine_pool(client->engine, name)->spec));
+		json_object_object_add(pools, name, spec_words(engine_pool(client->engine, name)->spec));
 	}
 	json_object_put(names);
 	json_object_object_add(reply, "pools", pools);

@@ -41,7 +41,7 @@ static const int forwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUS
 
 static void refuse(const struct entry *e, const char *what)
 {
-	fprintf(stderr, "polytropon: %s pool '%s': %s\n", what, e->pool, strerror(errno));
+	complain("%s pool '%s': %s", what, e->pool, strerror(errno));
 	_exit(EXIT_OURS);
 }
 
@@ -57,14 +57,14 @@ static void set_preload(void)
 	free(text);
 }
 
-/* No exec here passes through a shell's habits: a script without an interpreter line is not executable. */
+/* As a shell does it, which also means that a script without an interpreter line is one of /bin/sh. */
 static void execute(const struct entry *e)
 {
 	int err;
 
 	execvp(e->argv[0], e->argv);
 	err = errno;
-	fprintf(stderr, "polytropon: '%s': %s\n", e->argv[0], strerror(err));
+	complain("'%s': %s", e->argv[0], strerror(err));
 	_exit(err == ENOENT || err == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
@@ -114,8 +114,11 @@ static void take_terminal_back(pid_t group)
 static void stop_with(pid_t child, pid_t terminal)
 {
 	pid_t group = getpgid(child);
+	siginfo_t woken = {};
 
-	if (group == getpgrp())
+	/* Woken together with us, it may have left our group before we saw that it had stopped in it. */
+	waitid(P_PID, child, &woken, WCONTINUED | WNOHANG);
+	if (group == getpgrp() || woken.si_pid)
 		return;
 	if (terminal == getpgrp())
 		take_terminal_back(terminal);
@@ -125,15 +128,15 @@ static void stop_with(pid_t child, pid_t terminal)
 	kill(-group, SIGCONT);
 }
 
-/* From the terminal it reached the child's group already. */
+/* From the terminal it reached the child's group already; but of its end the session's leader alone is told. */
 static bool is_ours_to_forward(const siginfo_t *info)
 {
-	return info->si_code != SI_KERNEL;
+	return info->si_code != SI_KERNEL || (info->si_signo == SIGHUP && getsid(0) == getpid());
 }
 
-static int wait_for(pid_t child, const sigset_t *signals)
+/* terminal: the group that had it before the child ran, which may be a shell and take it at once. */
+static int wait_for(pid_t child, const sigset_t *signals, pid_t terminal)
 {
-	pid_t terminal = tcgetpgrp(STDIN_FILENO);
 	siginfo_t info;
 	int status;
 
@@ -182,8 +185,8 @@ static int join(int connection, const struct entry *e, pid_t child, bool listed)
 static int run(int connection, struct entry *e, bool listed)
 {
 	_cleanup_(close_p) int self = pidfd_open(getpid(), 0);
+	pid_t terminal = tcgetpgrp(STDIN_FILENO), child;
 	sigset_t signals;
-	pid_t child;
 	int r;
 
 	sigemptyset(&signals);
@@ -204,7 +207,7 @@ static int run(int connection, struct entry *e, bool listed)
 	}
 	r = join(connection, e, child, listed);
 	if (r == 0)
-		r = wait_for(child, &signals);
+		r = wait_for(child, &signals, terminal);
 	/* Open until here: its end would tell the child that the command is gone. */
 	close(e->go[1]);
 	waitpid(child, NULL, 0);

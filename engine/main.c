@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* polytropon: the command. Each subcommand is a row of a table and a function in a cmd-*.c. */
+#include <fcntl.h>
 #include <string.h>
 
 #include "engine/command.h"
@@ -8,8 +9,13 @@
 
 static int cmd_version(const struct command *command, char **argv)
 {
-	puts("polytropon " POLYTROPON_VERSION);
-	return 0;
+	int r = options_take(command, &argv, NULL, NULL);
+
+	if (r == 0 && argv[0])
+		return misuse(command, "it takes no '%s'", argv[0]);
+	if (r == 0)
+		puts("polytropon " POLYTROPON_VERSION);
+	return r;
 }
 
 static int cmd_help(const struct command *command, char **argv);
@@ -30,8 +36,18 @@ const struct command commands[] = {
 	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio,\n"
 	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
 	{"stats", "POOL", "show what the pool's service counted", cmd_stats, json_options, NULL},
-	{"dump", "[POOL...]", "print the pool file that recreates the running pools", cmd_dump, NULL, NULL},
+	{"df", "[POOL]", "show how full the pools' mounts are", cmd_df, json_options, NULL},
+	{"dump", "[POOL...]", "print the pool file that recreates the running pools", cmd_dump, dump_options,
+	 "Or with --image the structures of a volume that no pool uses: super (if none is named), journal, groups;\n"
+	 "inode, directory, extents or attributes, and an inode's number or a path:\n"
+	 "  polytropon dump --image IMAGE [STRUCTURE [INODE|/PATH]]"},
 	{"down", "[POOL...]", "end pools, or all of them", cmd_down, NULL, NULL},
+	{"mkfs", "IMAGE", "make a volume", cmd_mkfs, mkfs_options,
+	 "IMAGE is a file, a block device, or an area as in a pool file, in JSON:\n"
+	 "  polytropon mkfs '{\"mirror\": [{\"image\": \"/dev/sdb\"}, {\"image\": \"/dev/sdc\"}]}'"},
+	{"fsck", "IMAGE", "check a volume, and repair it", cmd_fsck, fsck_options,
+	 "The exit status is 0 if it is clean, 1 if it was repaired, 4 if errors are left, 8 if it cannot be\n"
+	 "checked, 16 for a wrong command line. Without -n or -y it asks, on a terminal."},
 	{"version", "", "print the version", cmd_version, NULL, NULL},
 	{"help", "[COMMAND]", "say more about a command", cmd_help, NULL, NULL},
 	{},
@@ -60,18 +76,21 @@ static int unknown(const char *name)
 	for (size_t i = 0; commands[i].name; i++)
 		names[i] = commands[i].name;
 	near = ls_nearest(name, names);
-	fprintf(stderr,
-		near ? "polytropon: unknown command '%s'; did you mean '%s'?\n" :
-		       "polytropon: unknown command '%s'; see polytropon --help\n",
-		name, near);
+	complain(near ? "unknown command '%s'; did you mean '%s'?" :
+			"unknown command '%s'; see polytropon --help",
+		 name, near);
 	return EXIT_USAGE;
 }
 
 static int cmd_help(const struct command *command, char **argv)
 {
-	const struct command *about = argv[0] ? command_find(argv[0]) : NULL;
+	const struct command *about;
 	char *help[] = {"--help", NULL}, **arg = help;
+	int r = options_take(command, &argv, NULL, NULL);
 
+	if (r != 0)
+		return r;
+	about = argv[0] ? command_find(argv[0]) : NULL;
 	if (argv[0] && !about)
 		return unknown(argv[0]);
 	if (about)
@@ -80,19 +99,36 @@ static int cmd_help(const struct command *command, char **argv)
 	return 0;
 }
 
+/*
+ * A sentence for a closed stderr must not go into what got its number. The program gets it closed, as it
+ * was given.
+ */
+static void standard_fds_take(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close_p(&fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
+	const char *name;
 
+	standard_fds_take();
 	title_init(argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-		return cmd_help(NULL, argv + argc);
-	if (!strcmp(argv[1], "--version"))
-		return cmd_version(NULL, NULL);
-	c = command_find(argv[1]);
-	return c ? c->run(c, argv + 2) : unknown(argv[1]);
+	name = argv[1];
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		name = "help";
+	else if (!strcmp(name, "--version"))
+		name = "version";
+	c = command_find(name);
+	return c ? c->run(c, argv + 2) : unknown(name);
 }

@@ -9,14 +9,21 @@
 
 enum { OPTIONS_MAX = 32 };
 
+static void say(const char *who, const char *what, const char *format, va_list ap)
+{
+	char text[1200];
+
+	vsnprintf(text, sizeof(text), format, ap);
+	text_tame(text);
+	fprintf(stderr, "%s%s: %s\n", who, what, text);
+}
+
 int complain(const char *format, ...)
 {
 	va_list ap;
 
 	va_start(ap, format);
-	fputs("polytropon: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	say("polytropon", "", format, ap);
 	va_end(ap);
 	return EXIT_OURS;
 }
@@ -26,9 +33,7 @@ int misuse(const struct command *command, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	fprintf(stderr, "polytropon %s: ", command->name);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	say("polytropon ", command->name, format, ap);
 	va_end(ap);
 	return EXIT_USAGE;
 }
@@ -43,7 +48,7 @@ static void print_help(const struct command *c)
 		printf("\n%s\n", c->more);
 	putchar('\n');
 	for (const struct option_row *o = c->options; o && o->name; o++) {
-		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
+		snprintf(left, sizeof(left), "%s%s%s%s", o->name[1] ? "--" : "-", o->name, o->value ? " " : "",
 			 o->value ? o->value : "");
 		printf("  %-22s %s\n", left, o->help);
 	}
@@ -76,7 +81,7 @@ static int option_take(const struct command *c, char ***argv, option_fn *fn, voi
 	const struct option_row *o;
 
 	o = strncmp(word, "--", 2) ?
-		    NULL :
+		    word[1] && !word[2] ? option_find(c, word + 1, 1) : NULL :
 		    option_find(c, word + 2, equals ? (size_t)(equals - word - 2) : strlen(word + 2));
 	if (!o)
 		return option_unknown(c, word);

@@ -42,7 +42,7 @@ int parcel_send(int socket, struct json_object *json, const int *fds, size_t cou
 		json_object_object_add(json, "fds", json_object_new_int64(count));
 	text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
 	for (size_t sent = 0; r == 0 && (sent == 0 || sent < count); sent += BOOT_FDS_MAX)
-		r = send_one(socket, sent ? "{\"more\":true}" : text, fds + sent,
+		r = send_one(socket, sent ? "{\"more\":true}" : text, count ? fds + sent : NULL,
 			     MIN(count - sent, (size_t)BOOT_FDS_MAX));
 	return r;
 }
@@ -95,6 +95,9 @@ int parcel_recv(int socket, struct parcel *parcel)
 	if (!text)
 		return -ENOMEM;
 	n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
+	/* The end of a peer that had not read all comes first, once, and then what it had said. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))

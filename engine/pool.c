@@ -153,7 +153,7 @@ struct pool *pool_start(struct engine *engine, const char *name, struct json_obj
 	pool->engine = engine;
 	pool->spec = json_object_get(spec);
 	pool->warnings = json_object_new_array();
-	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = -1;
+	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = pool->cache = -1;
 	TAILQ_INIT(&pool->service.calls);
 	TAILQ_INIT(&pool->containers);
 	snprintf(pool->name, sizeof(pool->name), "%s", name);

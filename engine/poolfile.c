@@ -7,7 +7,7 @@
 
 #include "engine/poolfile.h"
 
-enum { YAML_DEPTH_MAX = 40, YAML_FILE_MAX = 4 << 20 };
+enum { YAML_DEPTH_MAX = 40, YAML_NODES_MAX = 100000, YAML_ANCHORS_MAX = 1000, YAML_FILE_MAX = 4 << 20 };
 
 struct reader {
 	yaml_document_t document;
@@ -48,9 +48,11 @@ void origin_fini(struct origin *origin)
 
 static void origin_mark(struct origin *origin, struct json_object *value, int line)
 {
-	struct origin_mark *grown;
+	struct origin_mark *grown = origin->marks;
 
-	grown = reallocarray(origin->marks, origin->count + 1, sizeof(*grown));
+	/* Room for twice as many at each power of two. */
+	if (!(origin->count & (origin->count - 1)))
+		grown = reallocarray(grown, origin->count ? 2 * origin->count : 1, sizeof(*grown));
 	if (!grown)
 		return;
 	origin->marks = grown;
@@ -60,6 +62,11 @@ static void origin_mark(struct origin *origin, struct json_object *value, int li
 static int line_of(const yaml_node_t *node)
 {
 	return node->start_mark.line + 1;
+}
+
+static int too_much(struct reader *r, int line, const char *sentence)
+{
+	return error_set(r->error, -EINVAL, "%s:%d: %s", r->origin->file, line, sentence);
 }
 
 static int convert(struct reader *r, const yaml_node_t *node, int line, int depth,
@@ -124,8 +131,10 @@ static int convert(struct reader *r, const yaml_node_t *node, int line, int dept
 	struct json_object *json;
 	int e = 0;
 
-	if (depth > YAML_DEPTH_MAX || r->nodes++ > 100000)
-		return error_set(r->error, -EINVAL, "%s:%d: nested too deeply", r->origin->file, line);
+	if (depth > YAML_DEPTH_MAX)
+		return too_much(r, line, "nested too deeply");
+	if (r->nodes++ > YAML_NODES_MAX)
+		return too_much(r, line, "too many values for a pool file");
 	if (node->type == YAML_MAPPING_NODE)
 		e = convert_mapping(r, node, depth + 1, json = json_object_new_object());
 	else if (node->type == YAML_SEQUENCE_NODE)
@@ -163,6 +172,59 @@ static int syntax_error(struct reader *r, const yaml_parser_t *parser, const cha
 				 line + 1, parser->context, parser->problem);
 	return error_set(r->error, -EINVAL, "%s:%zu: not valid YAML: %s", r->origin->file, line + 1,
 			 parser->problem ? parser->problem : "unreadable");
+}
+
+struct measure {
+	size_t depth, nodes, anchors;
+};
+
+static int measure_event(struct reader *r, struct measure *m, const yaml_event_t *event)
+{
+	int line = event->start_mark.line + 1;
+	const yaml_char_t *anchor = NULL;
+
+	if (event->type == YAML_MAPPING_END_EVENT || event->type == YAML_SEQUENCE_END_EVENT)
+		m->depth--;
+	else if (event->type == YAML_MAPPING_START_EVENT || event->type == YAML_SEQUENCE_START_EVENT)
+		m->depth++;
+	if (event->type == YAML_MAPPING_START_EVENT)
+		anchor = event->data.mapping_start.anchor;
+	else if (event->type == YAML_SEQUENCE_START_EVENT)
+		anchor = event->data.sequence_start.anchor;
+	else if (event->type == YAML_SCALAR_EVENT)
+		anchor = event->data.scalar.anchor;
+	if (m->depth > YAML_DEPTH_MAX)
+		return too_much(r, line, "nested too deeply");
+	if (m->nodes++ > YAML_NODES_MAX)
+		return too_much(r, line, "too many values for a pool file");
+	if (anchor && m->anchors++ == YAML_ANCHORS_MAX)
+		return too_much(r, line, "too many anchors for a pool file");
+	return 0;
+}
+
+/* A look at the events first: libyaml's loader takes the square of the depth and of the anchors in time. */
+static int measure(struct reader *r, const char *text, size_t len)
+{
+	struct measure m = {};
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool over = false;
+	int e = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		return error_errno(r->error, ENOMEM, "%s", r->origin->file);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	while (e == 0 && !over) {
+		if (!yaml_parser_parse(&parser, &event)) {
+			e = syntax_error(r, &parser, text);
+			break;
+		}
+		e = measure_event(r, &m, &event);
+		over = event.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return e;
 }
 
 /* The file must end after its first document. */
@@ -204,23 +266,31 @@ static int parse(struct reader *r, yaml_parser_t *parser, const char *text, stru
 	return e;
 }
 
+/* With a NUL after it. A file of YAML_FILE_MAX bytes is too large. */
 static int read_text(const char *path, char **ret, size_t *ret_len, struct error *error)
 {
 	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_(free_p) char *text = calloc(1, YAML_FILE_MAX + 1);
-	size_t len = 0;
+	_cleanup_(free_p) char *text = NULL;
+	size_t len = 0, room = 0;
 	ssize_t n = 1;
 
 	if (fd < 0)
 		return error_errno(error, errno, "%s", path);
-	while (text && n > 0 && len < YAML_FILE_MAX) {
-		n = read(fd, text + len, YAML_FILE_MAX - len);
+	while (n > 0 && len < YAML_FILE_MAX) {
+		if (len == room) {
+			char *grown = realloc(text, (room = room ? 2 * room : 4096) + 1);
+			if (!grown)
+				return error_errno(error, ENOMEM, "%s", path);
+			text = grown;
+		}
+		n = read(fd, text + len, room - len);
 		len += n > 0 ? n : 0;
 	}
-	if (!text || n < 0)
-		return error_errno(error, text ? errno : ENOMEM, "%s", path);
+	if (n < 0)
+		return error_errno(error, errno, "%s", path);
 	if (n > 0)
 		return error_set(error, -EFBIG, "%s: too large for a pool file", path);
+	text[len] = '\0';
 	*ret = text;
 	*ret_len = len;
 	text = NULL;
@@ -238,7 +308,12 @@ int yaml_read(const char *path, struct json_object **ret, struct origin *origin,
 	if (e < 0)
 		return e;
 	origin->file = strdup(path);
-	if (!origin->file || !yaml_parser_initialize(&parser))
+	if (!origin->file)
+		return error_errno(error, ENOMEM, "%s", path);
+	e = measure(&r, text, len);
+	if (e < 0)
+		return e;
+	if (!yaml_parser_initialize(&parser))
 		return error_errno(error, ENOMEM, "%s", path);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
 	e = parse(&r, &parser, text, ret);

@@ -20,19 +20,46 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "engine/cache.h"
 #include "engine/cpus.h"
 #include "engine/engine.h"
 #include "engine/mounts.h"
 #include "engine/programs.h"
 #include "engine/reaper.h"
 #include "engine/table.h"
+#include "engine/volume.h"
 #include "service/boot.h"
 
 /* ---- the boot message -------------------------------------------------------------------------- */
 
-/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; three come before
+/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; four come before
  * them. */
-enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_PLACE };
+enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_CACHE, BOOT_PLACE };
+
+static int put_name(struct json_object *file, void *arg)
+{
+	json_set(arg, "name", "volume on '%s'", json_string(file, "path"));
+	return 1;
+}
+
+static int put_image_fd(struct json_object *file, void *arg)
+{
+	int *next = arg;
+
+	images_put_fd(file, (*next)++);
+	return 0;
+}
+
+/* It is called by its first image in what the service says of it. */
+static int put_volume_fds(struct json_object *config, int *next)
+{
+	struct json_object *area = json_child(config, "area", json_type_object);
+	int r = images_each(area, put_image_fd, next);
+
+	if (!json_object_object_get_ex(config, "name", NULL))
+		images_each(area, put_name, config);
+	return r;
+}
 
 static int put_host_fd(const char *type, struct json_object *config, void *arg)
 {
@@ -40,6 +67,8 @@ static int put_host_fd(const char *type, struct json_object *config, void *arg)
 
 	if (!strcmp(type, "host"))
 		json_object_object_add(config, "fd", json_object_new_int((*next)++));
+	if (!strcmp(type, "volume"))
+		return put_volume_fds(config, next);
 	return 0;
 }
 
@@ -58,7 +87,7 @@ static struct json_object *boot_mounts(const struct pool *pool)
 		(void)path;
 		stack_walk(copy, put_host_fd, &next);
 		json_object_object_add(m, "path", json_object_new_string(json_string(place, "path")));
-		json_object_object_add(m, "stack", copy);
+		json_object_object_add(m, "stack", cache_put_on(pool->spec, copy, BOOT_CACHE));
 		json_object_array_add(list, m);
 	}
 	for (i = 0; i < json_object_array_length(list); i++) {
@@ -95,6 +124,7 @@ static int boot_send(struct pool *pool)
 	fds[BOOT_LISTEN] = pool_fd(pool, BUILD_LISTEN);
 	fds[BOOT_TABLE] = pool_fd(pool, BUILD_TABLE);
 	fds[BOOT_PROC] = pool->engine->proc;
+	fds[BOOT_CACHE] = pool->cache;
 	memcpy(fds + BOOT_PLACE, pool->place.fds + BUILD_FDS, place * sizeof(int));
 	json_object_object_add(json, "method", json_object_new_string("boot"));
 	json_object_object_add(json, "pool", json_object_new_string(pool->name));
@@ -107,6 +137,9 @@ static int boot_send(struct pool *pool)
 	json_object_object_add(json, "mounts", boot_mounts(pool));
 	r = parcel_send(pool->service.socket.fd, json, fds, BOOT_PLACE + place);
 	free(fds);
+	/* One that has ended already is noticed as a child, and knows better why. */
+	if (r == -EPIPE || r == -ECONNRESET)
+		return 0;
 	return r < 0 ? error_errno(&pool->error, r, "send the boot message to the service") : 0;
 }
 
@@ -147,7 +180,8 @@ static void child_run(struct pool *pool, const char *program, int socket)
 			fcntl(socket, F_SETFD, 0);
 		else
 			dup2(socket, BOOT_FD);
-		execl(program, "polytropon-service", "--boot", NULL);
+		/* The name is for people, and for finding who has an image. */
+		execl(program, "polytropon-service", "--boot", pool->name, NULL);
 		error_errno(&error, errno, "start '%s'", program);
 		socket = BOOT_FD;
 	}
@@ -189,7 +223,9 @@ int service_start(struct pool *pool)
 
 	if (program_service(program, &why) < 0)
 		return error_set(&pool->error, -ENOENT, "no service program: %s", why.text);
-	r = spawn(pool, program);
+	r = cache_dir_open(pool);
+	if (r == 0)
+		r = spawn(pool, program);
 	if (r < 0)
 		return r;
 	pool->service.answered = false;
@@ -203,10 +239,22 @@ void service_kill(struct pool *pool)
 		kill(pool->service.pid, SIGKILL);
 }
 
+/* It may have said why before it ended, and its end may be noticed first. */
+static void last_words(struct pool *pool)
+{
+	struct parcel parcel = {};
+
+	if (!pool->service.answered && pool->service.socket.fd >= 0 && !pool->error.text[0] &&
+	    parcel_recv(pool->service.socket.fd, &parcel) == 1 && json_string(parcel.json, "error"))
+		error_set(&pool->error, 0, "%s", json_string(parcel.json, "error"));
+	parcel_fini(&parcel);
+}
+
 void service_ended(struct pool *pool, int status)
 {
 	struct service *s = &pool->service;
 
+	last_words(pool);
 	if (!pool->error.text[0] && WIFSIGNALED(status))
 		error_set(&pool->error, 0, "its service was killed by signal %d", WTERMSIG(status));
 	else if (!pool->error.text[0])

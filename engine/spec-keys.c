@@ -8,7 +8,7 @@
 #include "libservices/libservice.h"
 
 static const struct spec_key cache_keys[] = {
-	{"size", SPEC_SIZE, 1 << 20, 0, "bytes of the pool's page cache", .live = true},
+	{"size", SPEC_SIZE, 0, 0, "bytes of the pool's page cache; 0: none", .live = true},
 	{"readahead", SPEC_SIZE, 0, 0, "bytes read ahead of a sequential reader", .live = true},
 	{"policy", SPEC_WORD, .help = "which pages leave the cache first", .live = true},
 	{"flush_interval", SPEC_TIME, .help = "flush.interval", .alias = "flush.interval", .live = true},
@@ -23,7 +23,7 @@ static const struct spec_key cache_keys[] = {
 };
 
 static const struct spec_key flush_keys[] = {
-	{"interval", SPEC_TIME, .help = "time between write-backs; 0 leaves it to what is below",
+	{"interval", SPEC_TIME, .help = "how long changes wait for their write-back; 0: until something else causes it",
 	 .live = true},
 	{"dirty_ratio", SPEC_COUNT, 0, 100, "percent of the cache that may be dirty before writers wait",
 	 .live = true},

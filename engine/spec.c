@@ -9,6 +9,7 @@
 #include "engine/spec-keys.h"
 #include "engine/spec.h"
 #include "engine/poolfile.h"
+#include "engine/volume.h"
 #include "ipc/wire.h"
 #include "libservices/libservice.h"
 
@@ -44,7 +45,8 @@ static int check_value(const struct check *c, struct json_object *object, const 
 	struct error why;
 	char text[256];
 
-	if (json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array))
+	if (!value || json_object_is_type(value, json_type_object) ||
+	    json_object_is_type(value, json_type_array))
 		return fail(c, value, "'%s' in pool '%s' must be %s", key, c->pool,
 			    spec_kind_name(entry->kind));
 	if (spec_value(entry, json_object_get_string(value), text, sizeof(text), &why) < 0)
@@ -137,8 +139,8 @@ static int check_path(const struct check *c, struct json_object *at, const char 
 			    "mount point '%s' in pool '%s' must be an absolute path; did you mean '/%s'?",
 			    path, c->pool, path);
 	if (strlen(path) >= WIRE_MOUNT_PATH_MAX)
-		return fail(c, at, "mount point '%s' in pool '%s' is longer than %d bytes", path, c->pool,
-			    WIRE_MOUNT_PATH_MAX - 1);
+		return fail(c, at, "mount point '%.60s...' in pool '%s' is longer than %d bytes", path,
+			    c->pool, WIRE_MOUNT_PATH_MAX - 1);
 	for (const char *p = path; *p;) {
 		size_t n = strcspn(p += strspn(p, "/"), "/");
 		if (n == 2 && !strncmp(p, "..", 2))
@@ -177,7 +179,8 @@ static struct json_object *quoted_in(struct json_object *json, const char *word)
 	return found;
 }
 
-static struct json_object *culprit(struct json_object *stack, const char *sentence)
+/* What stands nowhere, for it was filled in, has its stack's line. */
+static struct json_object *culprit(const struct check *c, struct json_object *stack, const char *sentence)
 {
 	struct json_object *found = NULL;
 	char word[128];
@@ -189,7 +192,7 @@ static struct json_object *culprit(struct json_object *stack, const char *senten
 		if (!q)
 			break;
 	}
-	return found ? found : stack;
+	return origin_line(c->origin, found) ? found : stack;
 }
 
 struct host_check {
@@ -204,6 +207,9 @@ static int check_host(const char *type, struct json_object *config, void *arg)
 	struct json_object *at;
 	struct stat st;
 
+	if (!strcmp(type, "cache") && json_object_object_get_ex(config, "dir", NULL))
+		return fail(h->check, h->stack, "unknown key 'dir' of cache in pool '%s': descriptors are the engine's",
+			    h->check->pool);
 	if (strcmp(type, "host") || !path)
 		return 0;
 	if (json_object_object_get_ex(config, "fd", NULL))
@@ -224,23 +230,67 @@ static int check_host(const char *type, struct json_object *config, void *arg)
 	return 0;
 }
 
+static int check_volume(const char *type, struct json_object *config, void *arg)
+{
+	struct host_check *h = arg;
+	struct json_object *at = NULL;
+	struct error why;
+
+	if (strcmp(type, "volume") || volume_check(config, h->check->pool, &at, &why) == 0)
+		return 0;
+	if (at)
+		at = origin_string(h->check->origin, json_object_get_string(at), origin_line(h->check->origin, h->stack));
+	return fail(h->check, at ? at : h->stack, "%s", why.text);
+}
+
 static int check_stack(const struct check *c, struct json_object *mounts, const char *path,
 		       struct json_object *stack)
 {
 	struct host_check host = {c, stack};
+	struct error why;
 	char sentence[400];
+	int e;
 
 	if (!json_object_is_type(stack, json_type_object))
 		return fail(c, stack, "mount '%s' in pool '%s' must be a layer, such as {host: /srv/data}",
 			    path, c->pool);
 	stack_fill_empty(stack);
+	if (volume_words_lower(stack, &why) < 0)
+		return fail(c, culprit(c, stack, why.text), "mount '%s' in pool '%s': %s", path, c->pool, why.text);
 	if (ls_stack_check(stack, sentence, sizeof(sentence)) < 0)
-		return fail(c, culprit(stack, sentence), "mount '%s' in pool '%s': %s", path, c->pool,
+		return fail(c, culprit(c, stack, sentence), "mount '%s' in pool '%s': %s", path, c->pool,
 			    sentence);
 	if (stack_height(stack) > SPEC_LAYERS_MAX)
 		return fail(c, stack, "mount '%s' in pool '%s' is a stack of more than %d layers", path,
 			    c->pool, SPEC_LAYERS_MAX);
-	return stack_walk(stack, check_host, &host);
+	e = stack_walk(stack, check_host, &host);
+	return e < 0 ? e : stack_walk(stack, check_volume, &host);
+}
+
+static bool is_nested(struct json_object *mounts, const char *path)
+{
+	json_object_object_foreach(mounts, other, stack) {
+		(void)stack;
+		if (strcmp(other, path) && is_below(path, other))
+			return true;
+	}
+	return false;
+}
+
+/* A mount point that the host lacks is made; one that is there, or on the way, must be a directory. */
+static int check_places(const struct check *c, struct json_object *mounts)
+{
+	json_object_object_foreach(mounts, path, stack) {
+		struct stat st;
+		if (is_nested(mounts, path))
+			continue;
+		errno = 0;
+		if (stat(path, &st) == 0 ? !S_ISDIR(st.st_mode) : errno == ENOTDIR)
+			return fail(c, stack, "mount point '%s' in pool '%s' is not a directory", path, c->pool);
+		if (errno == ENAMETOOLONG || errno == ELOOP)
+			return fail(c, stack, "mount point '%s' in pool '%s': %s", path, c->pool, strerror(errno));
+	}
+	return 0;
 }
 
 static int check_mounts(const struct check *c, struct json_object *spec)
@@ -267,7 +317,7 @@ static int check_mounts(const struct check *c, struct json_object *spec)
 		json_object_object_add(clean, path, json_object_get(stack));
 	}
 	json_object_object_add(spec, "mounts", json_object_get(clean));
-	return 0;
+	return check_places(c, clean);
 }
 
 /* ---- pools ----------------------------------------------------------------------------------- */
@@ -330,7 +380,9 @@ int spec_check(const char *name, struct json_object *spec, const struct origin *
 int spec_check_file(struct json_object *file, const struct origin *origin, struct error *error)
 {
 	struct check c = {origin, error, ""};
-	struct json_object *pools;
+	struct json_object *pools, *at, *in;
+	const char *path;
+	struct error why;
 	int e = 0;
 
 	if (!json_object_is_type(file, json_type_object))
@@ -351,6 +403,10 @@ int spec_check_file(struct json_object *file, const struct origin *origin, struc
 	json_object_object_foreach(pools, name, spec) {
 		if (e == 0)
 			e = spec_check(name, spec, origin, error);
+	}
+	if (e == 0 && volume_check_apart(pools, &path, &in, &why) < 0) {
+		at = origin_string(origin, path, origin_line(origin, in));
+		e = fail(&c, at ? at : in, "%s", why.text);
 	}
 	return e;
 }

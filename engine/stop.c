@@ -120,6 +120,7 @@ static void pool_free(struct pool *pool)
 		container_free(pool, c);
 	service_fini(pool);
 	parcel_fini(&pool->place);
+	close_p(&pool->cache);
 	reaper_forget(engine->reaper, pool->name);
 	TAILQ_REMOVE(&engine->pools, pool, link);
 	log_note("pool '%s' is gone", pool->name);

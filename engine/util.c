@@ -7,6 +7,42 @@
 
 static bool is_daemon;
 
+/* Bytes of the printable character at p; 0: there is none. */
+static size_t character_length(const unsigned char *p)
+{
+	/* By length: the bits of the first byte that say so, and the least character that needs it. */
+	static const struct {
+		unsigned char mask, bits;
+		uint32_t least;
+	} kinds[] = {{0x80, 0x00, 0x20}, {0xe0, 0xc0, 0xa0}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+	uint32_t c = 0;
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(kinds) && (p[0] & kinds[n].mask) != kinds[n].bits)
+		n++;
+	if (n == ARRAY_LEN(kinds))
+		return 0;
+	c = p[0] & (unsigned char)~kinds[n].mask;
+	for (size_t i = 1; i <= n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if (c < kinds[n].least || c == 0x7f || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
+		return 0;
+	return n + 1;
+}
+
+void text_tame(char *text)
+{
+	while (*text) {
+		size_t n = character_length((unsigned char *)text);
+		if (!n)
+			*text = '?';
+		text += n ? n : 1;
+	}
+}
+
 int error_set(struct error *error, int code, const char *format, ...)
 {
 	va_list ap;
@@ -14,6 +50,7 @@ int error_set(struct error *error, int code, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(error->text, sizeof(error->text), format, ap);
 	va_end(ap);
+	text_tame(error->text);
 	return code;
 }
 
@@ -26,6 +63,7 @@ int error_errno(struct error *error, int err, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(error->text, sizeof(error->text), format, ap);
 	va_end(ap);
+	text_tame(error->text);
 	len = strlen(error->text);
 	snprintf(error->text + len, sizeof(error->text) - len, ": %s", strerror(err));
 	return -err;
@@ -43,6 +81,7 @@ static void log_write(const char *format, va_list ap)
 	time_t now = time(NULL);
 
 	vsnprintf(line, sizeof(line), format, ap);
+	text_tame(line);
 	if (is_daemon && localtime_r(&now, &tm))
 		strftime(when, sizeof(when), "%F %T ", &tm);
 	dprintf(STDERR_FILENO, "%spolytropon: %s\n", when, line);

@@ -45,6 +45,9 @@ static inline int take_fd(int *fd)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Puts '?' for what is not UTF-8 or makes a terminal do something: names come from files and strangers. */
+void text_tame(char *text);
+
 /* What went wrong, as a sentence for people. */
 struct error {
 	char text[512];

@@ -1,8 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fuse/door-internal.h"
+#include "service/lease.h"
+#include "service/share.h"
+
+/* While the kernel has it open to write, programs may have it mapped and change it without a message. */
+static bool may_be_changed(const struct ofd *ofd)
+{
+	return ofd->inode->type == S_IFREG && (ofd->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* Of files of one open file the kernel caches all or none, mostly; so which of them ends does not matter. */
+static void cached_end(struct ofd *ofd)
+{
+	unsigned n = __atomic_load_n(&ofd->kernel_cached, __ATOMIC_RELAXED);
+
+	while (n && !__atomic_compare_exchange_n(&ofd->kernel_cached, &n, n - 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+	if (n)
+		__atomic_sub_fetch(&ofd->inode->kernel_cached, 1, __ATOMIC_SEQ_CST);
+}
+
+static unsigned is_rdwr(const struct ofd *ofd)
+{
+	return ofd->inode->type == S_IFREG && (ofd->flags & O_ACCMODE) == O_RDWR;
+}
 
 /* With the lock held: the index of an empty place, or -1. */
 static int place(struct fuse_door *door)
@@ -41,6 +67,10 @@ uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd)
 		return 0;
 	}
 	__atomic_add_fetch(&ofd->inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&ofd->inode->kernel_rdwr, is_rdwr(ofd), __ATOMIC_SEQ_CST);
+	share_kernel_opened(ofd->inode);
+	if (may_be_changed(ofd))
+		lease_hold(ofd->inode);
 	return (uint64_t)door->incarnation << 32 | (i + 1);
 }
 
@@ -74,7 +104,12 @@ struct ofd *door_file_take(struct fuse_door *door, uint64_t number)
 		*p = NULL;
 	}
 	pthread_mutex_unlock(&door->files_lock);
-	if (ofd)
+	if (ofd) {
 		__atomic_sub_fetch(&ofd->inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
+		__atomic_sub_fetch(&ofd->inode->kernel_rdwr, is_rdwr(ofd), __ATOMIC_SEQ_CST);
+		cached_end(ofd);
+		if (may_be_changed(ofd))
+			lease_release(ofd->inode);
+	}
 	return ofd;
 }

@@ -10,19 +10,22 @@
 #include <unistd.h>
 
 #include "fuse/ops.h"
+#include "service/lease.h"
 #include "service/pending.h"
 #include "service/perm.h"
 #include "service/session.h"
+#include "service/share.h"
 
 /*
  * Files opened for reading go through the page cache; those opened for writing bypass it, but for mappings. In
  * both cases the pages that the kernel holds are dropped when the bytes change through another door.
  */
-static void cache_mode(struct fuse_door *door, struct inode *inode, struct fuse_file_info *fi)
+static void cache_mode(struct fuse_door *door, struct ofd *ofd, struct fuse_file_info *fi)
 {
 	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+	struct inode *inode = ofd->inode;
 
-	fi->direct_io = writes || (fi->flags & O_DIRECT);
+	fi->direct_io = writes || (fi->flags & O_DIRECT) || !share_kernel_caches(ofd);
 	fi->keep_cache = !fi->direct_io && !door->fs->shared;
 	if (fi->keep_cache)
 		__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
@@ -37,7 +40,7 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 	if (!fi->fh)
 		return -ENOMEM;
 	if (inode->type == S_IFREG)
-		cache_mode(op->door, inode, fi);
+		cache_mode(op->door, ofd, fi);
 	return 0;
 }
 
@@ -183,6 +186,8 @@ void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct 
 		n = iov.iov_base ? -EBADF : -ENOMEM;
 	else /* the kernel reads pages of files opened write-only too, and has checked the mode of read(2) */
 		n = ls_read(op.door->fs->stack, &op.c.call, ofd->file, &iov, 1, offset);
+	if (n > 0)
+		lease_accessed(&op.c, ofd->inode);
 	ofd_unref(ofd);
 	if (n < 0)
 		fuse_reply_err(req, -n);

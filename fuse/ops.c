@@ -10,6 +10,7 @@
 
 #include "fuse/ops.h"
 #include "service/pending.h"
+#include "service/share.h"
 
 void ops_begin(struct op *op, fuse_req_t req, unsigned stat)
 {
@@ -51,9 +52,14 @@ void stat_from(const struct fuse_door *door, const struct ls_attr *attr, struct 
 
 enum { FOR_EVER = 1000000000 };
 
-/* A moment even where others change files behind us: each permission check of one path walk would ask again. */
-double attr_timeout(const struct fuse_door *door)
+/*
+ * A moment even where others change files behind us: each permission check of one path walk would ask again. Nothing
+ * where clients change them by themselves. To be called after the attributes were read.
+ */
+double attr_timeout(const struct fuse_door *door, struct inode *inode)
 {
+	if (share_is_written(inode))
+		return 0;
 	return door->fs->shared ? 0.02 : FOR_EVER;
 }
 
@@ -87,12 +93,13 @@ void will_tell_name(struct fuse_door *door)
  */
 void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e)
 {
-	*e = (struct fuse_entry_param){.ino = node_of(entry->inode), .attr_timeout = attr_timeout(op->door),
-				       .entry_timeout = entry_timeout(op->door)};
+	*e = (struct fuse_entry_param){.ino = node_of(entry->inode), .entry_timeout = entry_timeout(op->door)};
 	inode_lookup_add(entry->inode);
 	will_tell_attr(entry->inode);
 	if (vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) < 0)
 		e->attr_timeout = 0;
+	else
+		e->attr_timeout = attr_timeout(op->door, entry->inode);
 	told_size(entry->inode, &entry->attr);
 	stat_from(op->door, &entry->attr, &e->attr);
 	inode_unref(entry->inode);
@@ -185,7 +192,7 @@ static void attr_reply(struct op *op, int r, const struct ls_attr *attr)
 		return;
 	}
 	stat_from(op->door, attr, &st);
-	fuse_reply_attr(op->req, &st, attr_timeout(op->door));
+	fuse_reply_attr(op->req, &st, op->attr_timeout);
 	ops_end(op, 0);
 }
 
@@ -195,6 +202,7 @@ static int getattr_told(struct op *op, struct inode *inode, struct ls_attr *ret)
 
 	if (r == 0)
 		told_size(inode, ret);
+	op->attr_timeout = attr_timeout(op->door, inode);
 	return r;
 }
 
@@ -216,6 +224,7 @@ static int setattr_told(struct op *op, struct inode *inode, struct ofd *ofd, con
 
 	if (r == 0)
 		told_size(inode, ret);
+	op->attr_timeout = attr_timeout(op->door, inode);
 	return r;
 }
 

@@ -11,6 +11,7 @@ struct op {
 	struct caller c;
 	unsigned stat;
 	int64_t started_at;
+	double attr_timeout;
 };
 
 void ops_begin(struct op *op, fuse_req_t req, unsigned stat);
@@ -18,7 +19,7 @@ void ops_end(struct op *op, int64_t result);
 void ops_status(struct op *op, int r);
 
 void stat_from(const struct fuse_door *door, const struct ls_attr *attr, struct stat *st);
-double attr_timeout(const struct fuse_door *door);
+double attr_timeout(const struct fuse_door *door, struct inode *inode);
 double entry_timeout(const struct fuse_door *door);
 void will_tell_attr(struct inode *inode);
 void will_tell_name(struct fuse_door *door);

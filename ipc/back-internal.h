@@ -74,8 +74,16 @@ struct back {
 /* Reports to all workers that `stopping` or `kicked` has changed. */
 void back_alarm(struct back *back);
 
-/* Takes the request of a slot, if one is submitted there. */
-bool back_place_take(struct back_place *place, uint32_t number, unsigned slot, struct back_request *ret);
+/* A reference to an open session's place: its memory stays. False: it is closed. */
+bool back_place_get(struct back_place *place);
+void back_place_put(struct back_place *place);
+/* The request of a slot is about to be taken. */
+void back_place_prefetch(const struct back_place *place, unsigned slot);
+/*
+ * Takes the request of a slot, if one is submitted there. `tell` the client, so that it knows that a long wait is not
+ * for a worker; a client that spins for the reply is better served by not taking its cache line twice.
+ */
+bool back_place_take(struct back_place *place, uint32_t number, unsigned slot, bool tell, struct back_request *ret);
 /* The next request of the sessions that were kicked. */
 bool back_kick_take(struct back *back, struct back_request *ret);
 

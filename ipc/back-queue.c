@@ -14,6 +14,11 @@
  * Those from its own core do not count: their clients run only when the worker does not. It never spins
  * in a pool of one core, and stops for a while if it finds that others want its core.
  *
+ * A worker that spins for the next request of a client watches the slot that the last one came in: while
+ * wire_slot.watched is 1 the client submits there by the state alone, which saves the queue's cache lines, a third of a
+ * round trip. The worker looks at the slot again whatever comes, and when it gives up watching, it first takes the word
+ * away and then looks once more.
+ *
  * Nothing that clients write keeps a worker from sleeping, stopping or seeing a kick.
  */
 #include <errno.h>
@@ -31,7 +36,8 @@ enum {
 	REST_NS = 1000 * 1000,      /* then the core is theirs */
 	CLOCK_MIN_NS = 1000 * 1000,       /* to measure the time stamp counter by */
 	CLOCK_VALID_NS = 100 * 1000 * 1000, /* then it is compared again */
-	LOOKS = 64,                 /* at the queue between two looks at anything else */
+	LOOKS_PAUSE = 8,            /* a pause is as long as many looks, but lets a sibling thread of the core run */
+	LOOKS = 256,                 /* at the queue between two looks at anything else */
 };
 
 /* ---- leading ----------------------------------------------------------------------------------- */
@@ -99,43 +105,125 @@ static int64_t clock_now(struct back_clock *c)
 	return cycles < c->valid ? c->ns + (int64_t)(cycles * c->rate >> 32) : clock_renew(c);
 }
 
+/* ---- watching ---------------------------------------------------------------------------------- */
+
+/* What this worker watches. The place is referenced, so that the slot stays. */
+static _Thread_local struct {
+	struct back_place *place; /* NULL: nothing */
+	uint32_t number;
+	unsigned slot;
+} watch;
+
+static struct wire_slot *watch_slot(void)
+{
+	return back_slot(watch.place->memory, watch.slot);
+}
+
+static bool watch_sees(void)
+{
+	return watch.place &&
+	       (__atomic_load_n(&watch_slot()->state, __ATOMIC_RELAXED) & WIRE_SLOT_STATE_MASK) == WIRE_SLOT_SUBMITTED;
+}
+
+static void queue_call(struct back_queue *q)
+{
+	__atomic_fetch_add(&q->ring.ring->bell, 1, __ATOMIC_RELEASE);
+	sys_futex_wake(&q->ring.ring->bell, 1);
+}
+
+/*
+ * Ends it. The exchange is a full barrier between that and the look. Partner: front_wait_send submits by an exchange,
+ * then reads `watched`. A request that came just now goes through the queue after all.
+ */
+static void watch_end(struct back *back, struct back_queue *q)
+{
+	if (!watch.place)
+		return;
+	__atomic_exchange_n(&watch_slot()->watched, 0, __ATOMIC_SEQ_CST);
+	if (watch_sees()) {
+		if (rcqb_enqueue(q->ring.ring, q->ring.shift, WIRE_ITEM(watch.number, watch.slot)) < 0)
+			back_session_kick(back, watch.place->session);
+		else if (__atomic_load_n(&q->worker->state, __ATOMIC_RELAXED) == WIRE_WORKER_ASLEEP)
+			queue_call(q);
+	}
+	back_place_put(watch.place);
+	watch.place = NULL;
+}
+
+/* What is served now may take long, and who is watched must not wait for another's request. */
+static void watch_only(struct back *back, struct back_queue *q, const struct back_request *request)
+{
+	if (watch.place && (watch.place != request->session->place || watch.slot != request->slot))
+		watch_end(back, q);
+}
+
+/* The slot of a request that this worker is about to serve. Its client sees the word with the reply. */
+static void watch_begin(const struct back_request *request)
+{
+	struct back_place *place = request->session->place;
+
+	if (watch.place || !back_place_get(place))
+		return;
+	watch.place = place;
+	watch.number = request->session->number;
+	watch.slot = request->slot;
+	__atomic_store_n(&watch_slot()->watched, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- taking ------------------------------------------------------------------------------------ */
 
-/* What the slot says of itself is a hint, too. */
-static void queue_learn(struct back_queue *q, const struct wire_slot *slot, int64_t now)
+/* What the request says of itself is a hint, too. */
+static void queue_learn(struct back_queue *q, const struct wire_request *request, int64_t now)
 {
 	int64_t gap = now - q->last_remote;
 
-	if ((int)__atomic_load_n(&slot->cpu, __ATOMIC_RELAXED) == q->cpu)
+	if ((int)request->cpu == q->cpu)
 		return;
 	q->last_remote = now;
-	if (__atomic_load_n(&slot->ask, __ATOMIC_RELAXED))
+	if (request->ask)
 		q->gap = GAP_ASKED_NS;
 	else
 		q->gap = (q->gap + (gap < GAP_CAP_NS ? gap : GAP_CAP_NS)) / 2;
 }
 
 /* The item is a hint: anything in it may be wrong. */
-static bool queue_resolve(struct back *back, uint64_t item, struct back_request *ret)
+static bool queue_resolve(struct back *back, struct back_queue *q, uint64_t item, struct back_request *ret)
 {
 	uint32_t number = WIRE_ITEM_SESSION(item);
 	unsigned slot = WIRE_ITEM_SLOT(item);
+	struct back_place *place = &back->places[number & BACK_PLACE_MASK];
 
-	return slot < WIRE_SLOTS && back_place_take(&back->places[number & BACK_PLACE_MASK], number, slot, ret);
+	if (slot >= WIRE_SLOTS)
+		return false;
+	back_place_prefetch(place, slot);
+	ret->taken_at = clock_now(&q->clock); /* while the request comes to this core */
+	return back_place_take(place, number, slot, true, ret);
+}
+
+/* Of the queue first, or those that it brings would wait for one client. */
+static bool queue_find(struct back *back, struct back_queue *q, struct back_request *ret)
+{
+	uint64_t item;
+
+	if (!rcqb_dequeue(&q->ring, &item)) {
+		if (!watch_sees())
+			return false;
+		back_place_prefetch(watch.place, watch.slot);
+		ret->taken_at = clock_now(&q->clock);
+		return back_place_take(watch.place, watch.number, watch.slot, false, ret);
+	}
+	if (queue_resolve(back, q, item, ret))
+		return true;
+	back_count(&q->counters.invalid, 1);
+	return false;
 }
 
 static bool queue_take(struct back *back, struct back_queue *q, struct back_request *ret)
 {
-	uint64_t item;
-
-	if (!rcqb_dequeue(&q->ring, &item))
+	if (!queue_find(back, q, ret))
 		return false;
-	if (!queue_resolve(back, item, ret)) {
-		back_count(&q->counters.invalid, 1);
-		return false;
-	}
-	ret->taken_at = clock_now(&q->clock);
-	queue_learn(q, back_slot(ret->session->memory, ret->slot), ret->taken_at);
+	watch_only(back, q, ret);
+	queue_learn(q, &ret->request, ret->taken_at);
 	/* The leader's alone, so no locked instruction. */
 	__atomic_store_n(&q->counters.requests, q->counters.requests + 1, __ATOMIC_RELAXED);
 	return true;
@@ -182,7 +270,8 @@ static bool queue_spin(struct back *back, struct back_queue *q, int64_t budget, 
 		for (int i = 0; i < LOOKS; i++) {
 			if (queue_take(back, q, ret))
 				return true;
-			sys_pause();
+			if (i % LOOKS_PAUSE == 0)
+				sys_pause();
 		}
 		rcqb_recover(&q->ring);
 		now = back_now();
@@ -204,8 +293,11 @@ static bool queue_poll(struct back *back, struct back_queue *q, struct back_requ
 		if (queue_take(back, q, ret))
 			return true;
 		budget = queue_budget(back, q);
-		if (budget && queue_spin(back, q, budget, ret))
+		if (budget && queue_spin(back, q, budget, ret)) {
+			watch_begin(ret);
 			return true;
+		}
+		watch_end(back, q);
 	} while (queue_announce_sleep(q) && !back_is_called(back));
 	return false;
 }
@@ -238,10 +330,13 @@ int back_next(struct back *back, unsigned queue, struct back_request *ret)
 		uint32_t bell = __atomic_load_n(&q->ring.ring->bell, __ATOMIC_SEQ_CST);
 		bool found = false;
 
-		if (__atomic_load_n(&back->stopping, __ATOMIC_RELAXED))
+		if (__atomic_load_n(&back->stopping, __ATOMIC_RELAXED)) {
+			watch_end(back, q);
 			return 0;
+		}
 		if (__atomic_load_n(&back->kicked, __ATOMIC_RELAXED) && back_kick_take(back, ret)) {
 			ret->taken_at = back_now();
+			watch_only(back, q, ret);
 			return 1;
 		}
 		if (queue_lead(q)) {
@@ -250,6 +345,7 @@ int back_next(struct back *back, unsigned queue, struct back_request *ret)
 		}
 		if (found)
 			return 1;
+		watch_end(back, q); /* somebody else leads */
 		queue_sleep(back, q, bell, alarm);
 	}
 }
@@ -268,8 +364,6 @@ void back_yield(struct back *back, unsigned queue)
 	}
 	call = queue_announce_sleep(q);
 	queue_unlead(q);
-	if (call) {
-		__atomic_fetch_add(&q->ring.ring->bell, 1, __ATOMIC_RELEASE);
-		sys_futex_wake(&q->ring.ring->bell, 1);
-	}
+	if (call)
+		queue_call(q);
 }

@@ -20,7 +20,7 @@
 
 /* ---- references -------------------------------------------------------------------------------- */
 
-static bool place_get(struct back_place *place)
+bool back_place_get(struct back_place *place)
 {
 	uint32_t refs = __atomic_load_n(&place->refs, __ATOMIC_RELAXED);
 
@@ -72,7 +72,7 @@ static void place_end(struct back_place *place)
 }
 
 /* Ends one reference. */
-static void place_put(struct back_place *place)
+void back_place_put(struct back_place *place)
 {
 	if (__atomic_sub_fetch(&place->refs, 1, __ATOMIC_SEQ_CST) == 0)
 		place_end(place);
@@ -80,18 +80,18 @@ static void place_put(struct back_place *place)
 
 void back_session_put(struct back_session *session)
 {
-	place_put(session->place);
+	back_place_put(session->place);
 }
 
 struct back_session *back_session_get(struct back *back, uint32_t number)
 {
 	struct back_place *place = &back->places[number & BACK_PLACE_MASK];
 
-	if (!place_get(place))
+	if (!back_place_get(place))
 		return NULL;
 	if (place->number == number)
 		return place->session;
-	place_put(place);
+	back_place_put(place);
 	return NULL;
 }
 
@@ -148,7 +148,7 @@ static int place_open(struct back *back, struct back_session *session, struct wi
 		memcpy(session->memory, head, sizeof(*head));
 		place->back = back;
 		place->number = session->number;
-		place->memory = session->memory;
+		__atomic_store_n(&place->memory, session->memory, __ATOMIC_RELAXED);
 		place->session = session;
 		__atomic_store_n(&place->refs, BACK_OPEN | 1, __ATOMIC_SEQ_CST);
 	}
@@ -204,17 +204,19 @@ void back_session_close(struct back *back, struct back_session *session)
 	/* First, so that it cannot be kicked again. */
 	__atomic_fetch_sub(&place->refs, BACK_OPEN, __ATOMIC_SEQ_CST);
 	if (kick_cancel(back, session))
-		place_put(place);
-	place_put(place);
+		back_place_put(place);
+	back_place_put(place);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
 /* SUBMITTED becomes TAKEN, with the waiter's bit kept. */
-static bool slot_take(struct wire_slot *slot)
+static bool slot_take(struct wire_slot *slot, bool tell)
 {
-	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
 
+	if (!tell)
+		return (state & WIRE_SLOT_STATE_MASK) == WIRE_SLOT_SUBMITTED;
 	/* Twice: an honest client changes it once at most, to set the bit. Acquires the request that the
 	 * client's store of SUBMITTED released. */
 	for (int i = 0; i < 2 && (state & WIRE_SLOT_STATE_MASK) == WIRE_SLOT_SUBMITTED; i++)
@@ -222,6 +224,12 @@ static bool slot_take(struct wire_slot *slot)
 						0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return true;
 	return false;
+}
+
+static bool op_may_wait(uint16_t op)
+{
+	return op == WIRE_FSYNC || op == WIRE_SYNCFS || op == WIRE_FLOCK || op == WIRE_LOCK || op == WIRE_COPY ||
+	       op == WIRE_FALLOCATE;
 }
 
 /* True if the slot is ours to serve. */
@@ -241,41 +249,40 @@ static void taken_clear(struct back_place *place, unsigned slot)
 
 	if (__builtin_expect(!(__atomic_load_n(&place->refs, __ATOMIC_SEQ_CST) & BACK_OPEN), 0)) {
 		place_end(place);
-	} else if (__builtin_expect(old & BACK_WANTED, 0) && place_get(place)) {
+	} else if (__builtin_expect(old & BACK_WANTED, 0) && back_place_get(place)) {
 		back_session_kick(place->back, place->session);
-		place_put(place);
+		back_place_put(place);
 	}
 }
 
-static void request_prefetch(const struct wire_slot *slot)
+void back_place_prefetch(const struct back_place *place, unsigned index)
 {
-	__builtin_prefetch(&slot->state, 1);
+	/* Perhaps a closed session's, or nothing: a prefetch may miss. */
+	char *memory = __atomic_load_n(&place->memory, __ATOMIC_RELAXED);
+	struct wire_slot *slot = back_slot(memory, index);
+
 	__builtin_prefetch(&slot->request, 0);
 	__builtin_prefetch((const char *)&slot->request + RCQB_LINE, 0);
-	/* The reply's lines come to this core while the request is served. */
-	__builtin_prefetch(&slot->reply, 1);
-	__builtin_prefetch((const char *)&slot->reply + RCQB_LINE, 1);
+	__asm__ volatile("prefetchw %0" : : "m"(slot->state));
 }
 
-bool back_place_take(struct back_place *place, uint32_t number, unsigned index, struct back_request *ret)
+bool back_place_take(struct back_place *place, uint32_t number, unsigned index, bool tell, struct back_request *ret)
 {
-	char *memory = place->memory; /* perhaps a closed session's, or nothing: a prefetch may miss */
 	struct wire_slot *slot;
 
-	if (!memory)
-		return false;
-	request_prefetch(back_slot(memory, index));
 	if (!taken_set(&place->taken[index]))
 		return false;
 	/* Now the session stays, if it is one, and that one. */
 	if (!(__atomic_load_n(&place->refs, __ATOMIC_SEQ_CST) & BACK_OPEN) || place->number != number ||
-	    !slot_take(slot = back_slot(place->memory, index))) {
+	    !slot_take(slot = back_slot(place->memory, index), tell)) {
 		taken_clear(place, index);
 		return false;
 	}
 	memcpy(&ret->request, &slot->request, sizeof(ret->request));
 	/* From here on the compiler may not go back to the shared original. */
 	__asm__ volatile("" : : : "memory");
+	if (!tell && op_may_wait(ret->request.op))
+		slot_take(slot, true);
 	ret->session = place->session;
 	ret->slot = index;
 	return true;
@@ -312,7 +319,7 @@ void back_session_kick(struct back *back, struct back_session *session)
 {
 	pthread_mutex_lock(&back->lock);
 	session->kick_slot = 0; /* if it is in the list, look at all its slots again */
-	if (!session->kicked && place_get(session->place)) {
+	if (!session->kicked && back_place_get(session->place)) {
 		session->kicked = true;
 		session->kick_next = back->kicks;
 		back->kicks = session;
@@ -336,7 +343,7 @@ static bool kick_take_from(struct back *back, struct back_session *session, stru
 {
 	while (session->kick_slot < WIRE_SLOTS)
 		if (slot_is_submitted(session, session->kick_slot++) &&
-		    back_place_take(session->place, session->number, session->kick_slot - 1, ret))
+		    back_place_take(session->place, session->number, session->kick_slot - 1, true, ret))
 			return true;
 	return false;
 }

@@ -20,9 +20,11 @@
 enum {
 	ANSWER_MS = 2000,      /* for a service that accepts connections to answer */
 	ANSWER_KICK_MS = 200,
+	SHARE_MS = 60000,      /* for the data of a mapping to be read */
 	RETRY_MS = 50,
 	LOCK_MS = 20,
-	FDS = 2,
+	TRIES = 50,
+	FDS = 3,
 };
 
 /* ---- the table -------------------------------------------------------------------------------- */
@@ -95,7 +97,7 @@ static int socket_open(const struct front *f)
 	return (int)fd;
 }
 
-static int socket_send(int fd, uint32_t kind, uint32_t session, uint32_t handle)
+static int socket_send(int fd, uint32_t kind, uint32_t session, uint32_t handle, uint64_t offset)
 {
 	const struct wire_hello hello = {
 		.magic = WIRE_MAGIC,
@@ -104,10 +106,17 @@ static int socket_send(int fd, uint32_t kind, uint32_t session, uint32_t handle)
 		.session = session,
 		.pid = (uint32_t)sys_getpid(),
 		.handle = handle,
+		.offset = offset,
 	};
 	long r = sys_sendto(fd, &hello, sizeof(hello), MSG_NOSIGNAL);
 
 	return r < 0 ? (int)r : 0;
+}
+
+static void fds_none(int fds[static FDS])
+{
+	for (int i = 0; i < FDS; i++)
+		fds[i] = -1;
 }
 
 static void fds_close(const int fds[static FDS])
@@ -121,7 +130,7 @@ static void fds_take(const struct msghdr *message, int fds[static FDS])
 {
 	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
 
-	fds[0] = fds[1] = -1;
+	fds_none(fds);
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 		return;
 	for (unsigned i = 0; i < FDS && CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len; i++)
@@ -138,7 +147,7 @@ static int socket_receive(int fd, int timeout_ms, struct wire_welcome *ret, int 
 	struct pollfd poll = {.fd = fd, .events = POLLIN};
 	long r;
 
-	fds[0] = fds[1] = -1;
+	fds_none(fds);
 	do
 		r = sys_poll(&poll, 1, timeout_ms);
 	while (r == -EINTR);
@@ -171,7 +180,7 @@ int front_hello(struct front *f, uint32_t kind)
 	fd = socket_open(f);
 	if (fd < 0)
 		return fd;
-	r = socket_send(fd, kind, s->number, 0);
+	r = socket_send(fd, kind, s->number, 0, 0);
 	if (r == 0) {
 		r = socket_receive(fd, kind == WIRE_HELLO_KICK ? ANSWER_KICK_MS : ANSWER_MS, &welcome, fds);
 		fds_close(fds);
@@ -186,18 +195,18 @@ int front_hello(struct front *f, uint32_t kind)
 	return r;
 }
 
-int front_fetch(struct front *f, uint32_t handle)
+int front_fetch(struct front *f, uint32_t handle, uint64_t offset)
 {
 	struct front_session *s = front_current(f);
 	struct wire_welcome welcome;
-	int fds[FDS] = {-1, -1}, fd, r;
+	int fds[FDS] = {-1, -1, -1}, fd, r;
 
 	if (!s)
 		return -ENOTCONN;
 	fd = socket_open(f);
 	if (fd < 0)
 		return fd;
-	r = socket_send(fd, WIRE_HELLO_FETCH, s->number, handle);
+	r = socket_send(fd, WIRE_HELLO_FETCH, s->number, handle, offset);
 	if (r == 0)
 		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
 	sys_close(fd);
@@ -205,6 +214,58 @@ int front_fetch(struct front *f, uint32_t handle)
 		return fds[0];
 	fds_close(fds);
 	return r < 0 ? r : -EPROTO;
+}
+
+static int share_ask(int fd, uint32_t session, struct front_share *share)
+{
+	const struct wire_hello hello = {
+		.magic = WIRE_MAGIC,
+		.version = WIRE_VERSION,
+		.kind = WIRE_HELLO_SHARE,
+		.session = session,
+		.pid = (uint32_t)sys_getpid(),
+		.handle = share->handle,
+		.how = share->how,
+		.parent = share->parent,
+		.parent_share = share->parent_share,
+		.offset = share->offset,
+		.length = share->length,
+	};
+	int fds[FDS], r = (int)sys_sendto(fd, &hello, sizeof(hello), MSG_NOSIGNAL);
+	struct wire_welcome welcome;
+
+	if (r < 0)
+		return r;
+	r = socket_receive(fd, SHARE_MS, &welcome, fds);
+	share->number = welcome.session;
+	share->data = fds[0];
+	share->state = fds[1];
+	share->marks = fds[2];
+	if (r < 0)
+		fds_close(fds);
+	return r;
+}
+
+int front_share(struct front *f, struct front_share *share)
+{
+	struct front_session *s = front_current(f);
+	int fd, r;
+
+	if (!s)
+		return -ENOTCONN;
+	fd = socket_open(f);
+	if (fd < 0)
+		return fd;
+	r = share_ask(fd, s->number, share);
+	sys_close(fd);
+	return r;
+}
+
+void front_share_close(const struct front_share *share)
+{
+	const int fds[FDS] = {share->data, share->state, share->marks};
+
+	fds_close(fds);
 }
 
 /* ---- sessions --------------------------------------------------------------------------------- */
@@ -279,6 +340,8 @@ void front_session_reap(struct front *f, struct front_session *s)
 {
 	uint32_t retired = 1;
 
+	if (__atomic_load_n(&s->pins, __ATOMIC_SEQ_CST))
+		return;
 	for (unsigned i = 0; i < WIRE_SLOTS; i++)
 		if (__atomic_load_n(&s->claim[i].claimed, __ATOMIC_SEQ_CST) &&
 		    !__atomic_load_n(&s->claim[i].orphan, __ATOMIC_SEQ_CST))
@@ -390,6 +453,12 @@ static void attach_calibrate(struct front *f, int64_t ns, uint64_t cycles)
 	f->cycles_us = rate < 100 ? 100 : rate > 10000 ? 10000 : (uint32_t)rate;
 }
 
+/* When the lease table was asked for. */
+static uint64_t lease_turn(const struct front *f)
+{
+	return f->lease ? __atomic_load_n(&f->lease->turn, __ATOMIC_SEQ_CST) : 0;
+}
+
 /* Asks for a session. The lock is held. */
 static int attach_ask(struct front *f)
 {
@@ -397,15 +466,18 @@ static int attach_ask(struct front *f)
 	uint64_t cycles = sys_cycles();
 	struct front_session *s = session_place(f);
 	struct wire_welcome welcome;
+	uint64_t turn = lease_turn(f);
 	int fds[FDS], r, fd = socket_open(f);
 
 	if (fd < 0)
 		return fd;
-	r = socket_send(fd, WIRE_HELLO_ATTACH, f->session, 0);
+	r = socket_send(fd, WIRE_HELLO_ATTACH, f->session, 0, 0);
 	if (r == 0) {
 		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
 		if (r == 0)
 			r = session_map(s, &welcome, fds);
+		if (r == 0 && f->lease)
+			front_lease_take(f->lease, turn, fds[2]);
 		fds_close(fds);
 	}
 	sys_close(fd);
@@ -416,23 +488,70 @@ static int attach_ask(struct front *f)
 	return 0;
 }
 
-static int attach_once(struct front *f)
+static int attach_needed(struct front *f)
+{
+	int r = front_is_good(f) ? 0 : attach_identify(f);
+
+	return r < 0 || front_is_good(f) ? r : attach_ask(f);
+}
+
+/* Tells who we are now, and gets the lease table of those. The lock is held. */
+static int credentials_ask(struct front *f)
+{
+	struct front_session *s = front_current(f);
+	uint64_t turn = lease_turn(f);
+	struct wire_welcome welcome;
+	int fds[FDS], fd, r;
+
+	if (!s)
+		return -ENOTCONN;
+	fd = socket_open(f);
+	if (fd < 0)
+		return fd;
+	fds_none(fds);
+	r = socket_send(fd, WIRE_HELLO_CREDENTIALS, s->number, 0, 0);
+	if (r == 0)
+		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
+	sys_close(fd);
+	if (r == -ESTALE)
+		__atomic_store_n(&s->lost, 1, __ATOMIC_RELAXED);
+	if (r == 0 && f->lease)
+		front_lease_take(f->lease, turn, fds[0]);
+	fds_close(fds);
+	return r;
+}
+
+/* With all signals blocked and the lock held; -EAGAIN: another thread has it. */
+static int locked(struct front *f, int (*what)(struct front *f))
 {
 	const uint64_t all = ~0ull;
 	uint64_t old = 0;
 	int r;
 
-	if (__atomic_load_n(&f->table->service_state, __ATOMIC_ACQUIRE) == WIRE_SERVICE_DOWN)
-		return -EAGAIN;
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof(all));
 	r = lock_take(f);
 	if (r == 0) {
-		if (!front_is_good(f) && (r = attach_identify(f)) == 0)
-			r = attach_ask(f);
+		r = what(f);
 		lock_drop(f);
 	}
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old));
 	return r;
+}
+
+int front_credentials(struct front *f)
+{
+	int r = -EAGAIN;
+
+	for (int i = 0; i < TRIES && r == -EAGAIN && front_is_good(f); i++)
+		r = locked(f, credentials_ask);
+	return r;
+}
+
+static int attach_once(struct front *f)
+{
+	if (__atomic_load_n(&f->table->service_state, __ATOMIC_ACQUIRE) == WIRE_SERVICE_DOWN)
+		return -EAGAIN;
+	return locked(f, attach_needed);
 }
 
 /* Until the service's generation changes, or for a moment. */
@@ -477,12 +596,16 @@ int front_attach(struct front *f, uint64_t timeout_ns)
 
 void front_detach(struct front *f)
 {
+	struct front_lease *lease = f->lease;
 	const char *dir = f->dir;
 
 	for (unsigned i = 0; i < FRONT_SESSIONS; i++)
 		session_unmap(&f->sessions[i]);
 	if (f->table)
 		sys_munmap((void *)f->table, sizeof(*f->table));
+	if (lease)
+		front_lease_end(lease);
 	mem_zero(f, sizeof(*f));
 	f->dir = dir;
+	f->lease = lease;
 }

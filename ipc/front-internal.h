@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ipc/front.h"
+#include "ipc/front-lease.h"
 #include "ipc/rcqb.h"
 
 /* The current session, or NULL. */

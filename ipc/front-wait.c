@@ -31,13 +31,16 @@ enum {
 	MISSES_MAX = 3,      /* in a row: the worker's core is busy */
 	REFUSED_MIN = 32,    /* calls */
 	REFUSED_MAX = 8192,
-	LOOKS = 16,          /* at the slot between two looks at the clock, which costs as much as one */
-	LOOKS_QUICK = 32,    /* at the slot before the first look at the clock */
-	DELAY_MAX = 12,      /* pauses before the first look */
+	LOOKS_PAUSE = 8,     /* a pause is as long as many looks, but lets a sibling thread of the core run */
+	LOOKS = 64,           /* at the slot between two looks at the clock, which costs as much as one */
+	LOOKS_QUICK = 128,    /* at the slot before the first look at the clock */
+	DELAY_MAX = 600,     /* turns of an empty loop before the first look */
+	DELAY_STEP = 4,
 	QUICK_CALLS = 32,    /* for which we believe that we are still on the same core */
 	FIRST_SLEEP_MS = 1,
 	PATIENCE_MS = 20,    /* until a request that is not taken is reported */
 	PATIENCE_MAX_MS = 1000,
+	COMPLAINTS_WATCHED = 3, /* who watched the slot took the request, most likely, and need not have said so */
 };
 
 struct route {
@@ -188,7 +191,8 @@ static int wait_looks(const struct wire_slot *slot, unsigned looks)
 	for (; looks; looks--) {
 		if (front_slot_state(slot) == WIRE_SLOT_DONE)
 			return 1;
-		sys_pause();
+		if (looks % LOOKS_PAUSE == 0)
+			sys_pause();
 	}
 	return 0;
 }
@@ -200,7 +204,7 @@ static int wait_looks(const struct wire_slot *slot, unsigned looks)
 static int wait_quick(struct front_pace *pace, const struct wire_slot *slot)
 {
 	for (unsigned i = 0; i < pace->delay; i++)
-		sys_pause();
+		__asm__ volatile("" : : : "memory");
 	if (wait_looks(slot, 1)) {
 		if (pace->delay)
 			pace->delay--;
@@ -208,7 +212,7 @@ static int wait_quick(struct front_pace *pace, const struct wire_slot *slot)
 		if (!wait_looks(slot, LOOKS_QUICK))
 			return 0;
 		if (pace->delay < DELAY_MAX)
-			pace->delay++;
+			pace->delay += DELAY_STEP;
 	}
 	if (pace->missed | pace->backoff)
 		pace->missed = pace->backoff = 0;
@@ -276,7 +280,7 @@ static uint32_t wait_announce(struct wire_slot *slot)
 /* If all who are awake at our queue serve requests, which may take long, wakes another to serve ours. */
 static void wait_call_spare(const struct front *f, const struct front_session *s, const struct wire_slot *slot)
 {
-	unsigned queue = slot->queue % s->queue_count;
+	unsigned queue = slot->request.queue % s->queue_count;
 	const struct wire_worker *w = &f->table->worker[queue];
 
 	if (front_slot_state(slot) == WIRE_SLOT_SUBMITTED && !__atomic_load_n(&w->leading, __ATOMIC_RELAXED) &&
@@ -314,10 +318,10 @@ int front_wait_ms(struct front *f, struct front_session *s, unsigned index, unsi
 }
 
 /* 0, -EIO, or -EINTR if interruptible. */
-static int wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible)
+static int wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible, int watched)
 {
 	struct wire_slot *slot = front_slot(s, index);
-	unsigned complaints = 0;
+	unsigned complaints = watched ? COMPLAINTS_WATCHED : 0;
 	uint32_t state;
 	int64_t until;
 
@@ -341,29 +345,38 @@ static int wait_sleep(struct front *f, struct front_session *s, unsigned index, 
 	return 0;
 }
 
+static void wait_enqueue(struct front *f, struct front_session *s, unsigned index, unsigned at)
+{
+	struct rcqb *queue = front_queue(s, at);
+
+	if (rcqb_enqueue(queue, s->queue_shift, WIRE_ITEM(s->number, index)) < 0)
+		front_hello(f, WIRE_HELLO_KICK);
+	/* The enqueue is a full barrier. Partner: queue_announce_sleep in back-queue.c sets ASLEEP, then looks
+	 * at the ring. Either it sees our item, or we see that it sleeps. */
+	if (worker_state(&f->table->worker[at]) == WIRE_WORKER_ASLEEP)
+		queue_ring(queue);
+}
+
 int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible)
 {
 	struct front_pace *pace = &f->pace[front_hash(sys_thread_pointer()) % FRONT_PACES];
 	struct wire_slot *slot = front_slot(s, index);
 	struct route route = route_quick(f, s, pace);
-	struct rcqb *queue = front_queue(s, route.queue);
-	int r;
+	int r, watched;
 
-	slot->queue = route.queue;
-	slot->cpu = pace->cpu;
-	slot->ask = (uint32_t)route.ask;
-	/* Releases the request to the worker, which acquires it with its compare-and-swap to TAKEN. */
-	__atomic_store_n(&slot->state, WIRE_SLOT_SUBMITTED, __ATOMIC_RELEASE);
-	if (rcqb_enqueue(queue, s->queue_shift, WIRE_ITEM(s->number, index)) < 0)
-		front_hello(f, WIRE_HELLO_KICK);
-	/* The enqueue is a full barrier. Partner: queue_announce_sleep in back-queue.c sets ASLEEP, then looks
-	 * at the ring. Either it sees our item, or we see that it sleeps. */
-	if (worker_state(&f->table->worker[route.queue]) == WIRE_WORKER_ASLEEP)
-		queue_ring(queue);
+	slot->request.queue = route.queue;
+	slot->request.cpu = pace->cpu;
+	slot->request.ask = (uint32_t)route.ask;
+	/* Releases the request to the worker, which acquires it with its compare-and-swap to TAKEN. A full barrier.
+	 * Partner: watch_end in back-queue.c takes `watched` away, then looks at the state. */
+	__atomic_exchange_n(&slot->state, WIRE_SLOT_SUBMITTED, __ATOMIC_SEQ_CST);
+	watched = __atomic_load_n(&slot->watched, __ATOMIC_RELAXED) == 1;
+	if (!watched)
+		wait_enqueue(f, s, index, route.queue);
 	if (route.spin && wait_spin(f, pace, &route, slot))
 		r = 0;
 	else
-		r = wait_sleep(f, s, index, interruptible);
+		r = wait_sleep(f, s, index, interruptible, watched);
 	if (!route.quick)
 		pace->end = sys_cycles();
 	return r;

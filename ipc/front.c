@@ -66,15 +66,19 @@ static int claim_is_abandoned(const struct front_claim *c, uintptr_t thread, uin
 	       c->frame + (c->called ? 0 : margin) <= frame && frame_comparable(frame, c->frame);
 }
 
+static int slot_is_under_way(const struct wire_slot *slot)
+{
+	uint32_t state = front_slot_state(slot);
+
+	return state == WIRE_SLOT_SUBMITTED || state == WIRE_SLOT_TAKEN;
+}
+
 /* An orphan that the service is done with becomes ours. */
 static int claim_adopt(struct front_session *s, unsigned index)
 {
 	struct front_claim *c = &s->claim[index];
-	uint32_t state = front_slot_state(front_slot(s, index));
 
-	if (!__atomic_load_n(&c->orphan, __ATOMIC_ACQUIRE))
-		return 0;
-	if (state == WIRE_SLOT_SUBMITTED || state == WIRE_SLOT_TAKEN)
+	if (!__atomic_load_n(&c->orphan, __ATOMIC_ACQUIRE) || slot_is_under_way(front_slot(s, index)))
 		return 0;
 	return __atomic_exchange_n(&c->orphan, 0, __ATOMIC_ACQ_REL) == 1;
 }
@@ -98,14 +102,11 @@ static void claim_orphan(struct front_claim *c)
 static struct wire_slot *claim_complete(struct front_session *s, unsigned index, uintptr_t thread, uintptr_t frame)
 {
 	struct front_claim *c = &s->claim[index];
-	struct wire_slot *slot = front_slot(s, index);
 
 	c->frame = frame;
 	c->called = 0;
 	__atomic_store_n(&c->thread, thread, __ATOMIC_RELEASE);
-	slot->owner = 0;
-	__atomic_store_n(&slot->state, WIRE_SLOT_CLAIMED, __ATOMIC_RELAXED);
-	return slot;
+	return front_slot(s, index);
 }
 
 /* A slot's number, or -1. */
@@ -145,6 +146,27 @@ static void session_wait_for_slot(struct front_session *s)
 	if (busy == WIRE_SLOTS)
 		sys_futex_wait(&s->released, released, &while_);
 	__atomic_fetch_sub(&s->waiters, 1, __ATOMIC_RELAXED);
+}
+
+struct front_session *front_pin(struct front *f)
+{
+	struct front_session *s;
+
+	while ((s = front_current(f)) != NULL) {
+		/* A full barrier, as a claim has it: see front_claim. */
+		__atomic_fetch_add(&s->pins, 1, __ATOMIC_SEQ_CST);
+		if (s == front_current(f))
+			break;
+		front_unpin(f, s);
+	}
+	return s;
+}
+
+void front_unpin(struct front *f, struct front_session *s)
+{
+	__atomic_fetch_sub(&s->pins, 1, __ATOMIC_RELEASE);
+	if (__builtin_expect(__atomic_load_n(&s->retired, __ATOMIC_ACQUIRE) != 0, 0))
+		front_session_reap(f, s);
 }
 
 /* ---- calls ------------------------------------------------------------------------------------ */
@@ -196,7 +218,6 @@ void front_release(struct front *f, struct wire_slot *slot)
 
 	if (!s)
 		return;
-	__atomic_store_n(&slot->state, WIRE_SLOT_FREE, __ATOMIC_RELAXED);
 	claim_drop(f, s, &s->claim[index]);
 }
 
@@ -255,7 +276,7 @@ static void call_find_abandoned(struct front *f, struct front_session *s, uintpt
 		/* It is found again if this call is left, too, but not by the calls within this one. */
 		c->frame = frame;
 		c->called = 1;
-		if (c->patient && front_slot_state(front_slot(s, i)) != WIRE_SLOT_DONE)
+		if (c->patient && slot_is_under_way(front_slot(s, i)))
 			call_end(f, s, i, ABANDONED_TRIES);
 		claim_orphan(c);
 	}

@@ -47,7 +47,7 @@ struct front_session {
 	uint32_t waiters;  /* threads that wait for a slot */
 	uint32_t released; /* futex: counts releases while there are waiters */
 	uint32_t lost;     /* the service does not know it any more */
-	uint8_t pad[4];
+	uint32_t pins;     /* threads that look at its memory without a slot */
 	struct front_claim claim[WIRE_SLOTS];
 };
 
@@ -62,7 +62,7 @@ struct front_pace {
 	uint32_t refused; /* calls to go before we ask another core's worker to spin again */
 	uint32_t backoff;
 	uint32_t missed;  /* requests in a row that spinning workers did not take in time */
-	uint32_t delay;   /* pauses before the first look for the reply */
+	uint32_t delay;   /* turns of an empty loop before the first look for the reply */
 	uint8_t pad[16];
 };
 
@@ -77,7 +77,8 @@ struct front {
 	uint32_t smo_min, cma_min;      /* copied from the segment at attach: it is not read again */
 	uint32_t lock;                  /* tid of the thread that attaches */
 	uint32_t cycles_us;             /* cycles in a microsecond */
-	uint8_t pad[16];
+	struct front_lease *lease;      /* where the lease table goes; its owner's. NULL: it is not wanted */
+	uint8_t pad[8];
 	struct front_pace pace[FRONT_PACES];
 	struct front_session sessions[FRONT_SESSIONS];
 };
@@ -95,11 +96,36 @@ int front_attach(struct front *f, uint64_t timeout_ns);
 /* Unmaps everything; for a child that wants to forget its parent's session, and for libfs' users. */
 void front_detach(struct front *f);
 
-/* Sends one of WIRE_HELLO_{CREDENTIALS,KICK}. For EXEC returns the open close-on-exec descriptor. */
+/* The process has other credentials now (WIRE_HELLO_CREDENTIALS). */
+int front_credentials(struct front *f);
+
+/* Sends WIRE_HELLO_KICK. For EXEC returns the open close-on-exec descriptor. */
 int front_hello(struct front *f, uint32_t kind);
 
-/* A FUSE descriptor of the open file that a handle of this session names, close-on-exec; or -errno. */
-int front_fetch(struct front *f, uint32_t handle);
+/* A FUSE descriptor of the open file that a handle of this session names, or without FUSE a token of it, which then
+ * has this offset (UINT64_MAX: as it was). Close-on-exec; or -errno. */
+int front_fetch(struct front *f, uint32_t handle, uint64_t offset);
+
+/* A share of a file's data (WIRE_HELLO_SHARE). */
+struct front_share {
+	uint32_t handle, how;
+	uint64_t offset, length;
+	uint32_t parent, parent_share;
+	/* The answer; descriptors that did not come are -1. */
+	uint32_t number;
+	int data, state, marks;
+};
+/* 0, and front_share_close() later; or -errno. Waits for long if the data is not in the cache yet. */
+int front_share(struct front *f, struct front_share *share);
+void front_share_close(const struct front_share *share);
+/*
+ * Around copying from shared data that may be cut (wire-share.h, `exact`): counts the thread in the memory of the
+ * session of that number, which stays mapped between the two. NULL: that is not the session now.
+ */
+struct wire_slot *front_copying_begin(struct front *f, uint32_t session);
+void front_copying_end(struct front *f, struct wire_slot *slot);
+/* A child will have the process's mappings (wire_session.forking). */
+void front_forking(struct front *f);
 
 /* A request buffer of the calling thread. NULL only if there is no session. Waits if all are claimed. */
 struct wire_slot *front_claim(struct front *f);
@@ -121,6 +147,18 @@ static inline void *front_payload(struct wire_slot *slot, int where)
 int front_call(struct front *f, struct wire_slot *slot, int interruptible);
 
 void front_release(struct front *f, struct wire_slot *slot);
+
+/*
+ * The current session, whose memory stays mapped until it is unpinned; NULL: there is none. For moments, in which
+ * nothing is waited for.
+ */
+struct front_session *front_pin(struct front *f);
+void front_unpin(struct front *f, struct front_session *s);
+
+static inline struct wire_session *front_head(const struct front_session *s)
+{
+	return (struct wire_session *)s->segment;
+}
 
 /* Sleeps for a few ms. 0, or -EINTR if a signal handler ran that does not restart system calls. */
 int front_pause(struct front *f);

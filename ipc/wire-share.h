@@ -22,9 +22,15 @@
  * Appending (client): only with a grant: one session at a time may move the end of the file up to `granted`, to where
  * the service has put pages. Take `marks->appending` by compare-and-swap 0 -> 1 (if it is taken: send a request), then
  * check that grant_session is still ours and the new end is within granted, store, mark, publish marks->size, mtime,
- * and release. To take the grant back the service clears grant_session, waits for appending to be 0, and takes
- * marks->size over, if it is within what was granted. If appending stays 1 for long (a stopped process), the service
- * gives the file new `data` and a new epoch, and what is stored into the old one is seen by nobody.
+ * and release, by compare-and-swap 1 -> 0. To take the grant back the service clears grant_session, waits for appending
+ * to be 0, and takes marks->size over, if it is within what was granted: first into `size`, then it sets marks->size to
+ * 0. If appending stays 1 for long (a stopped process), the service sets it to 2 by compare-and-swap, so that the
+ * client's release fails and it sends a request; and gives the file new `data`, new `marks` and a new epoch, so that
+ * what is stored into the old ones is seen by nobody.
+ *
+ * Marks are set, and cleared by the service, in such an order that none is missed: the client stores bytes, then the
+ * page's, the region's mark, then `any`, all without looking whether they are set already; the service clears `any`,
+ * then the region's, then the page's, each by an exchange, and reads the bytes after that.
  */
 #pragma once
 
@@ -58,7 +64,7 @@ _Static_assert(__builtin_offsetof(struct share_state, page) == SHARE_HEADER, "la
 struct share_marks {
 	uint64_t size;      /* appended to; 0: not */
 	int64_t mtime;      /* ns since the epoch, of the last store; 0: none since the service looked */
-	uint32_t appending; /* 1: the holder of the grant is at it */
+	uint32_t appending; /* 1: the holder of the grant is at it; 2: the service has given it up */
 	uint32_t any;       /* 1: some mark was set since the service looked */
 	uint32_t pad[1018];
 	uint8_t region[SHARE_REGIONS_MAX];

@@ -122,18 +122,17 @@ enum {
 };
 
 /*
- * A slot's life. Only the client moves it to CLAIMED, SUBMITTED and FREE; only the service to TAKEN
- * and DONE. The word is a futex: a client that sleeps sets WIRE_SLOT_WAITER in it first, and the
+ * A slot's life. Only the client moves it to SUBMITTED; only the service to TAKEN and DONE. Who has the slot meanwhile
+ * is the client's own business. The word is a futex: a client that sleeps sets WIRE_SLOT_WAITER in it first, and the
  * service wakes it when the word that it replaces by DONE had that bit.
  */
 enum wire_slot_state {
-	WIRE_SLOT_FREE = 0,
-	WIRE_SLOT_CLAIMED = 1,   /* a thread fills it */
-	WIRE_SLOT_SUBMITTED = 2, /* waits for the service */
-	WIRE_SLOT_TAKEN = 3,     /* the service has copied the request */
-	WIRE_SLOT_DONE = 4,      /* the reply is there */
-	WIRE_SLOT_STATE_MASK = 7,
-	WIRE_SLOT_WAITER = 8,
+	WIRE_SLOT_FREE = 0,      /* never used yet */
+	WIRE_SLOT_SUBMITTED = 1, /* waits for the service */
+	WIRE_SLOT_TAKEN = 2,     /* the service has copied the request */
+	WIRE_SLOT_DONE = 3,      /* the reply is there */
+	WIRE_SLOT_STATE_MASK = 3,
+	WIRE_SLOT_WAITER = 4,
 };
 
 /* Attributes of an inode, for both directions. st_dev is the mount's, known to the client. */
@@ -183,7 +182,11 @@ struct wire_request {
 	uint32_t path2_len;
 	uint32_t out_max;  /* the most the service may put into the payload */
 	uint64_t address;  /* with WIRE_IN_CLIENT */
-	uint64_t spare[6];
+	uint32_t queue;    /* it was submitted to */
+	uint32_t cpu;      /* the core that it was submitted from: a hint, whether to spin for the next */
+	uint32_t ask;      /* 1: more will follow closely; please spin for them */
+	uint32_t pad2;
+	uint64_t spare[4];
 };
 
 struct wire_reply {
@@ -202,21 +205,25 @@ struct wire_reply {
  */
 #define WIRE_ESCAPE (-4242)
 
+/*
+ * The first cache line goes to and fro with each request, so there is nothing in it that does not have to: the state,
+ * and the head of the reply, which is all of it for most requests.
+ */
 struct wire_slot {
-	uint32_t state; /* futex; enum wire_slot_state | WIRE_SLOT_WAITER */
-	uint32_t owner; /* tid of the thread that claimed it; 0: not known (to find out is a system call) */
-	uint32_t queue; /* the queue it was submitted to */
-	uint32_t cpu;   /* the core that it was submitted from: a hint, whether to spin for the next */
-	uint32_t ask;   /* 1: more will follow closely; please spin for them */
-	uint32_t pad[11];
-	struct wire_request request; /* at 64 */
+	uint32_t state;   /* futex; enum wire_slot_state | WIRE_SLOT_WAITER */
+	uint32_t watched; /* written by the service. 1: a worker polls `state`; no queue is needed */
+	uint32_t pad0[4];
 	struct wire_reply reply;
-	uint8_t pad2[4096 - 3584 - 64 - sizeof(struct wire_request) - sizeof(struct wire_reply)];
+	uint8_t pad[256 - 24 - sizeof(struct wire_reply)];
+	struct wire_request request;
+	uint8_t pad2[4096 - 3584 - 256 - sizeof(struct wire_request)];
 	uint8_t inline_[WIRE_INLINE];
 	/* followed by WIRE_BULK bytes */
 };
 
 _Static_assert(sizeof(struct wire_request) == 128, "layout");
+_Static_assert(__builtin_offsetof(struct wire_slot, request) == 256, "layout");
+_Static_assert(__builtin_offsetof(struct wire_slot, reply.attr) == 64, "the rest of a reply is in the first line");
 _Static_assert(sizeof(struct wire_slot) == WIRE_PAGE, "a slot's header and inline payload are a page");
 
 /* The first page of a session's memfd. Written by the service before it hands it out. */
@@ -236,7 +243,8 @@ struct wire_session {
 	uint32_t pad[20];
 	/* Written by the client from here on. */
 	uint32_t copying; /* threads that copy from files whose share is `exact` (wire-share.h) */
-	uint32_t pad2[15];
+	uint32_t forking; /* 1: a child may have its mappings and will ask for shares of its own in a moment */
+	uint32_t pad2[14];
 	/*
 	 * Handles that the client has no use for now: closed, or kept to be opened again. Whoever moves a word from
 	 * the handle to 0 owns it: the client to use the handle again, the service to close it (when the file loses its
@@ -256,10 +264,15 @@ enum wire_hello_kind {
 	/* Requests of this session wait and nobody answers: look at its slots, whatever the queues say. */
 	WIRE_HELLO_KICK = 4,
 	/* Open this handle's open file through the FUSE mount for me and send me the descriptor: where the
-	 * kernel would not let the sender open it again by name. WELCOME carries it. */
+	 * kernel would not let the sender open it again by name. WELCOME carries it.
+	 * Without a FUSE mount WELCOME carries a token of the open file (service/token.h): an O_PATH descriptor
+	 * that whoever holds it can turn into a handle (ADOPT). From now on the service keeps the open file's
+	 * offset, which is `offset` now (UINT64_MAX: as it was): see WIRE_OWN_OFFSET. */
 	WIRE_HELLO_FETCH = 5,
 	/* The cached data of this handle's file (ipc/wire-share.h); how: enum wire_share_how. WELCOME carries the
-	 * descriptors data and state and, for writers, marks; its session is a number for UNSHARE. */
+	 * descriptors data and state and, for writers, marks; its session is a number for UNSHARE.
+	 * handle 0: of the file that share number `parent_share` of session `parent` is of, which is or was the
+	 * sender's parent's, and is mapped still. */
 	WIRE_HELLO_SHARE = 6,
 };
 
@@ -271,8 +284,10 @@ struct wire_hello {
 	uint32_t pid;     /* the sender's own, for nested PID namespaces */
 	uint32_t handle;  /* for FETCH, SHARE */
 	uint32_t how;     /* for SHARE */
+	uint32_t parent_share;
+	uint64_t offset, length; /* for SHARE to map; offset for FETCH */
+	uint32_t parent;
 	uint32_t pad;
-	uint64_t offset, length; /* for SHARE to map */
 };
 
 enum wire_share_how {
@@ -314,7 +329,10 @@ enum wire_request_flags {
 	WIRE_REMOVEDIR = 1 << 4,
 	WIRE_APPEND = 1 << 5,    /* WRITE at the end, whatever the handle's flags */
 	WIRE_NOREAD_ATTR = 1 << 6,
-	WIRE_WANT_DATA = 1 << 7, /* OPEN: put all of a small file's bytes, at most out_max, into the payload */
+	/* OPEN: put all of a small file's bytes, at most out_max, into the payload. GETDENTS: say if it is all. */
+	WIRE_WANT_DATA = 1 << 7,
+	WIRE_LEARN = 1 << 9, /* enter what the path leads over, or the handle's inode, into the lease table */
+	WIRE_OWN_OFFSET = 1 << 8, /* at the offset that the service keeps of an open file with a token */
 };
 
 /*
@@ -330,18 +348,20 @@ enum wire_request_flags {
  *  NULL         nothing: a round trip, for measuring and for being alive.
  *  OPEN         base path; arg = open(2) flags, mode after umask. -> handle, attr, arg = enum wire_opened
  *               With WIRE_WANT_DATA, if the file is opened only to read and fits: data
+ *               With O_PATH: a handle to start from and to ask attributes of, nothing else
+ *               With WIRE_EMPTY: the handle's inode again, as by /proc/self/fd
  *  CLOSE        handle. Drops the caller's POSIX locks on the inode too, as close(2) does.
  *  FLUSH        handle. Only that dropping: a duplicate descriptor was closed.
- *  READ         handle offset length (<= WIRE_BULK). -> result, data
- *  WRITE        handle offset length, data; WIRE_APPEND; arg = RWF_* of pwritev2.
+ *  READ         handle offset length (<= WIRE_BULK); or WIRE_OWN_OFFSET. -> result, data
+ *  WRITE        handle offset length, data; WIRE_APPEND; WIRE_OWN_OFFSET; arg = RWF_* of pwritev2.
  *               -> result, offset = end of what was written
  *  GETATTR      object -> attr
  *  SETATTR      object; arg = wire_setattr mask; mode; offset = size; arg2 = uid | gid << 32;
  *               payload after the path: struct wire_times. -> attr
  *  ACCESS       object; mode = R_OK | W_OK | X_OK
  *  READLINK     object -> data, result = length
- *  GETDENTS     handle; offset = cookie (0 first); -> data: struct linux_dirent64 records as
- *               getdents64(2) gives; offset = the next cookie; result = bytes
+ *  GETDENTS     handle; offset = cookie (0 first), or WIRE_OWN_OFFSET; -> data: struct linux_dirent64 records as
+ *               getdents64(2) gives; offset = the next cookie; result = bytes; arg = enum wire_listed
  *  MKDIR MKNOD  base path mode; arg = rdev as (major << 32 | minor) -> attr
  *  SYMLINK      base path = new name, path2 = target -> attr
  *  LINK         object = existing; base2 path2 = new name
@@ -349,7 +369,7 @@ enum wire_request_flags {
  *  RENAME       base path -> base2 path2; arg = renameat2 flags
  *  TRUNCATE is SETATTR with size.
  *  FALLOCATE    handle; arg = mode, offset, length
- *  FSYNC        handle; WIRE_DATASYNC
+ *  FSYNC        handle, or 0: the file that the session's share number `arg` is of; WIRE_DATASYNC
  *  SYNCFS       handle or base
  *  STATFS       object -> data: struct wire_statfs
  *  GETXATTR     object; path2 = name; out_max -> data, result = length (out_max 0: length only)
@@ -357,6 +377,7 @@ enum wire_request_flags {
  *  LISTXATTR    object; out_max -> data, result
  *  REMOVEXATTR  object; path2 = name
  *  SEEK         handle, offset, arg = SEEK_DATA | SEEK_HOLE -> offset
+ *               With WIRE_OWN_OFFSET: as lseek(2), arg = SEEK_*
  *  FLOCK        handle; arg = LOCK_* ; without LOCK_NB it waits: -> when granted
  *  LOCK         handle; arg = F_GETLK, F_SETLK, F_SETLKW or their F_OFD_ forms; mode = F_RDLCK,
  *               F_WRLCK, F_UNLCK; offset, length (0: to the end) absolute.
@@ -371,8 +392,11 @@ enum wire_request_flags {
  *  ADOPT        offset = st_ino, arg = a descriptor's number, or UINT64_MAX for the working directory,
  *               base = WIRE_MOUNT(n): the caller holds this directory; the service verifies it
  *               in /proc. -> handle
+ *               Without FUSE the same of any token (FETCH) -> handle, attr, arg = open(2) flags
  *  GETPATH      handle -> data: path relative to the mount's root; result = its length; -ENOENT if none
  *  FADVISE      handle offset length; arg = POSIX_FADV_*
+ *  UNSHARE      arg = number of a share (WIRE_HELLO_SHARE). Those to copy end with the last handle on the file, too
+ *  GRANT        handle, with a share to write: may this session append by itself? -EBUSY: not now
  */
 #define WIRE_OPS(X)                                                                                 \
 	X(NULL, null)                                                                               \
@@ -409,7 +433,9 @@ enum wire_request_flags {
 	X(MATERIALISE, materialise)                                                                 \
 	X(ADOPT, adopt)                                                                             \
 	X(GETPATH, getpath)                                                                         \
-	X(FADVISE, fadvise)
+	X(FADVISE, fadvise)                                                                         \
+	X(UNSHARE, unshare)                                                                         \
+	X(GRANT, grant)
 
 enum wire_op {
 #define X(NAME, name) WIRE_##NAME,
@@ -422,6 +448,11 @@ enum wire_opened {
 	WIRE_OPENED_CREATED = 1 << 0,
 	WIRE_OPENED_DATA = 1 << 1, /* the payload is all of the file: out_len bytes, as of reply.change */
 	WIRE_OPENED_SHARE = 1 << 2, /* its data can be shared (WIRE_HELLO_SHARE) */
+};
+
+/* In a GETDENTS reply's arg. */
+enum wire_listed {
+	WIRE_LISTED_ALL = 1 << 0, /* the payload is all of the directory, as of reply.change */
 };
 
 enum wire_setattr {

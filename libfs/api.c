@@ -74,7 +74,7 @@ int polytropon_open(const char *path, int flags, mode_t mode)
 	r = fs_open(&o, (uint32_t)flags, flags & O_CREAT ? (mode & 07777) & ~fs_umask() : 0, &opened);
 	if (r < 0)
 		return (int)api_result(r);
-	f = fs_file_new(o.mount, opened.handle, (uint32_t)flags, &opened.attr);
+	f = fs_file_opened(o.mount, &opened, (uint32_t)flags);
 	if (!f) {
 		fs_close(opened.handle, fs_session());
 		return -ENFILE;

@@ -4,6 +4,8 @@
 #include "ipc/copy.h"
 #include "ipc/sys.h"
 #include "libfs/internal.h"
+#include "libfs/lease.h"
+#include "libfs/memory.h"
 
 enum {
 	ATTR_NAME_MAX = 255,
@@ -12,11 +14,16 @@ enum {
 
 int64_t fs_getattr(const struct fs_object *o, struct wire_attr *ret)
 {
+	enum lease_answer known = lease_getattr(o, ret);
 	struct fs_op op;
-	int64_t r = fs_op_object(&op, WIRE_GETATTR, o, 0);
+	int64_t r;
 
+	if (known != LEASE_ASK)
+		return known == LEASE_THERE ? 0 : -ENOENT;
+	r = fs_op_object(&op, WIRE_GETATTR, o, 0);
 	if (r < 0)
 		return r;
+	op.q->flags |= WIRE_LEARN;
 	r = fs_op_call(&op);
 	if (r >= 0)
 		*ret = op.a->attr;
@@ -72,8 +79,13 @@ static int64_t attr_fetch(struct fs_op *op, void *buf, uint64_t size)
 
 	op->q->out_max = size < ATTR_VALUE_MAX ? (uint32_t)size : ATTR_VALUE_MAX;
 	r = fs_op_call(op);
-	if (r > 0 && size)
-		copy_smc(buf, op->payload, (uint64_t)r < size ? (uint64_t)r : size);
+	if (r > 0 && size) {
+		uint64_t n = (uint64_t)r < size ? (uint64_t)r : size;
+		if (fs_memory_writable((uint64_t)buf, n))
+			copy_smc(buf, op->payload, n);
+		else
+			r = -EFAULT;
+	}
 	fs_op_end(op);
 	return r;
 }

@@ -5,77 +5,21 @@
  * A transfer is cut into pieces of at most WIRE_BULK, each one request, copied through the slot (ipc/copy.h
  * chooses how) or, when it is long and lies in one range, moved by the service itself (cross-memory attach). The
  * program's ranges are walked by a cursor, so that many small ranges make one request.
+ *
+ * What the process shares of the file's cached data (direct.h) is copied first, without a request.
  */
 #include <errno.h>
 #include <sys/uio.h>
 #include "ipc/copy.h"
+#include "libfs/cursor.h"
+#include "libfs/direct.h"
 #include "libfs/internal.h"
-
-struct cursor {
-	const struct iovec *iov, *end;
-	uint64_t within; /* of *iov, done */
-	uint64_t left;   /* of all ranges */
-};
-
-static void cursor_init(struct cursor *c, const struct iovec *iov, int count)
-{
-	*c = (struct cursor){.iov = iov, .end = iov + count};
-	for (; iov < c->end; iov++)
-		c->left += iov->iov_len;
-}
-
-/* The range to go on with; 0 at the end. */
-static uint64_t cursor_range(struct cursor *c, char **ret)
-{
-	while (c->iov < c->end && c->within == c->iov->iov_len) {
-		c->iov++;
-		c->within = 0;
-	}
-	if (c->iov == c->end)
-		return 0;
-	*ret = (char *)c->iov->iov_base + c->within;
-	return c->iov->iov_len - c->within;
-}
-
-static void cursor_forward(struct cursor *c, uint64_t n)
-{
-	char *p;
-
-	while (n) {
-		uint64_t range = cursor_range(c, &p), step = range < n ? range : n;
-
-		if (!step)
-			return;
-		c->within += step;
-		c->left -= step;
-		n -= step;
-	}
-}
-
-static void cursor_copy(struct cursor *c, char *payload, uint64_t n, int in)
-{
-	uint32_t smo_min = fs_front()->smo_min;
-	char *p = 0;
-
-	while (n) {
-		uint64_t range = cursor_range(c, &p), step = range < n ? range : n;
-
-		if (!step)
-			return; /* the program changed its ranges meanwhile */
-		if (in)
-			copy_any(p, payload, step, smo_min);
-		else
-			copy_any(payload, p, step, smo_min);
-		c->within += step;
-		c->left -= step;
-		payload += step;
-		n -= step;
-	}
-}
+#include "libfs/keep.h"
+#include "libfs/memory.h"
 
 /*
  * Begins the next piece: claims a slot and says where the data is. Returns the piece's size, or an error;
- * *ret_direct says that the service moves the data.
+ * *ret_direct, if it is not 0, says whether the service moves the data.
  */
 static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f, struct cursor *c, int *ret_direct)
 {
@@ -85,7 +29,8 @@ static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f
 
 	if (r < 0)
 		return r;
-	*ret_direct = n >= fs_front()->cma_min && cursor_range(c, &p) >= n;
+	/* (A stack does not grow for the service: the program's own touch must come first.) */
+	*ret_direct = *ret_direct && n >= fs_front()->cma_min && cursor_range(c, &p) >= n && fs_memory_readable((uint64_t)p, 1);
 	if (*ret_direct) {
 		op->q->where = WIRE_IN_CLIENT;
 		op->q->address = (uint64_t)p;
@@ -96,24 +41,45 @@ static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f
 	return (int64_t)n;
 }
 
+static void data_at(struct fs_op *op, uint64_t offset)
+{
+	op->q->offset = offset;
+	if (offset == FS_KEPT)
+		op->q->flags = WIRE_OWN_OFFSET;
+}
+
+static uint64_t data_forward(uint64_t offset, int64_t done)
+{
+	return offset == FS_KEPT ? FS_KEPT : offset + (uint64_t)done;
+}
+
+static int64_t data_moved(uint64_t n)
+{
+	return n ? (int64_t)n : -EFAULT;
+}
+
 static int64_t data_read_piece(struct fs_file *f, struct cursor *c, uint64_t offset, int64_t *ret_wanted)
 {
+	uint64_t change = keep_reading(f, offset, c->left);
 	struct fs_op op;
-	int direct;
+	int direct = !change;
 	int64_t r = data_begin(&op, WIRE_READ, f, c, &direct);
 
 	if (r < 0)
 		return r;
 	*ret_wanted = r;
-	op.q->offset = offset;
+	data_at(&op, offset);
+	op.q->flags |= offset ? 0 : WIRE_LEARN;
 	r = fs_op_call(&op);
 	if (r > *ret_wanted)
 		r = -EIO;
+	if (r > 0 && change)
+		keep_was_read(f, change, op.payload, (uint64_t)r);
 	if (r > 0) {
 		if (direct)
 			cursor_forward(c, (uint64_t)r);
 		else
-			cursor_copy(c, op.payload, (uint64_t)r, 1);
+			r = data_moved(cursor_copy(c, op.payload, (uint64_t)r, 1, fs_front()->smo_min));
 	}
 	fs_op_end(&op);
 	return r;
@@ -121,16 +87,25 @@ static int64_t data_read_piece(struct fs_file *f, struct cursor *c, uint64_t off
 
 int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t offset)
 {
-	int64_t r, wanted = 0, done = 0;
+	int64_t r, wanted = 0, done = 0, copied = 0;
 	struct cursor c;
+	int end = 0;
 
 	cursor_init(&c, iov, count);
+	if (!f->share && offset < FS_HANDED && keep_read(f, &c, offset, &done))
+		return done;
+	if (f->share && offset < FS_HANDED)
+		done = copied = direct_read(f, &c, offset, &end);
+	if (end || !c.left)
+		return done;
 	do {
-		r = data_read_piece(f, &c, offset + (uint64_t)done, &wanted);
+		r = data_read_piece(f, &c, data_forward(offset, done), &wanted);
 		if (r < 0)
 			return done ? done : r;
 		done += r;
 	} while (r == wanted && c.left);
+	if (offset < FS_HANDED)
+		direct_warm(f, (uint64_t)(done - copied), 0);
 	return done;
 }
 
@@ -139,17 +114,19 @@ static int64_t data_write_piece(struct fs_file *f, struct cursor *c, uint64_t of
 {
 	struct cursor start = *c;
 	struct fs_op op;
-	int direct;
+	int direct = 1;
 	int64_t r = data_begin(&op, WIRE_WRITE, f, c, &direct);
 
 	if (r < 0)
 		return r;
 	*ret_wanted = r;
 	if (!direct)
-		cursor_copy(c, op.payload, (uint64_t)r, 0);
-	op.q->offset = offset;
+		r = data_moved(cursor_copy(c, op.payload, (uint64_t)r, 0, fs_front()->smo_min));
+	data_at(&op, offset);
 	op.q->arg = flags;
-	r = fs_op_call(&op);
+	op.q->length = (uint64_t)r;
+	if (r >= 0)
+		r = fs_op_call(&op);
 	if (r > *ret_wanted)
 		r = -EIO;
 	if (r >= 0) {
@@ -164,17 +141,21 @@ static int64_t data_write_piece(struct fs_file *f, struct cursor *c, uint64_t of
 int64_t fs_writev(struct fs_file *f, const struct iovec *iov, int count, uint64_t offset, uint32_t flags,
 		  uint64_t *ret_end)
 {
-	int64_t r, wanted = 0, done = 0;
+	int64_t r = 0, wanted = 0, done = 0, copied = 0;
 	uint64_t end = offset;
 	struct cursor c;
 
 	cursor_init(&c, iov, count);
-	do {
-		r = data_write_piece(f, &c, offset + (uint64_t)done, flags, &wanted, &end);
+	if (f->share && offset < FS_HANDED && !flags)
+		done = copied = direct_write(f, &c, offset, &end);
+	while (r == wanted && c.left) {
+		r = data_write_piece(f, &c, data_forward(offset, done), flags, &wanted, &end);
 		if (r < 0 && !done)
 			return r;
 		done += r > 0 ? r : 0;
-	} while (r == wanted && c.left);
+	}
+	if (done > copied && offset < FS_HANDED && !flags)
+		direct_warm(f, (uint64_t)(done - copied), 1);
 	if (ret_end)
 		*ret_end = end;
 	return done;
@@ -184,19 +165,27 @@ int64_t fs_getdents(struct fs_file *f, void *buf, uint64_t size, uint64_t cookie
 {
 	uint64_t room = size < WIRE_BULK ? size : WIRE_BULK;
 	struct fs_op op;
-	int64_t r = fs_op_begin(&op, WIRE_GETDENTS, f->session, room);
+	int64_t r;
 
+	if (cookie < FS_HANDED && keep_list(f, buf, size, cookie, ret_next, &r))
+		return r;
+	r = fs_op_begin(&op, WIRE_GETDENTS, f->session, room);
 	if (r < 0)
 		return r;
 	op.q->handle = f->handle;
-	op.q->offset = cookie;
+	data_at(&op, cookie);
 	op.q->out_max = (uint32_t)room;
+	op.q->flags |= cookie ? 0 : WIRE_WANT_DATA;
 	r = fs_op_call(&op);
 	if (r > (int64_t)room)
 		r = -EIO;
+	if (r > 0 && !fs_memory_writable((uint64_t)buf, (uint64_t)r))
+		r = -EFAULT;
 	if (r >= 0) {
 		copy_any(buf, op.payload, (uint64_t)r, fs_front()->smo_min);
 		*ret_next = op.a->offset;
+		if (op.a->arg & WIRE_LISTED_ALL)
+			keep_put(f->mount, f->ino, op.a->change, op.payload, (uint64_t)r);
 	}
 	fs_op_end(&op);
 	return r;

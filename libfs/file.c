@@ -6,7 +6,11 @@
  * file closed by another thread stays itself until the operation is done. A file with no reference is free;
  * whoever makes the count 0 sends the close, with the handle that it read before.
  */
+#include "libfs/direct.h"
 #include "libfs/internal.h"
+#include "libfs/park.h"
+
+#define FILE_ENDING (1u << 31) /* in refs: the last has gone, and the entry is not free yet */
 
 static struct {
 	struct fs_file file[FS_FILES_MAX];
@@ -44,9 +48,20 @@ struct fs_file *fs_file_new(uint32_t mount, uint32_t handle, uint32_t flags, con
 		f->mount = mount;
 		f->type = attr->mode & 0170000;
 		f->api = 0;
+		f->share = f->heat = 0;
+		f->path = 0;
 		return f;
 	}
 	return NULL;
+}
+
+struct fs_file *fs_file_opened(uint32_t mount, const struct fs_opened *opened, uint32_t flags)
+{
+	struct fs_file *f = fs_file_new(mount, opened->handle, flags, &opened->attr);
+
+	if (f)
+		f->path = opened->path;
+	return f;
 }
 
 uint32_t fs_file_index(const struct fs_file *f)
@@ -63,35 +78,49 @@ int fs_file_get(struct fs_file *f)
 {
 	uint32_t refs = __atomic_load_n(&f->refs, __ATOMIC_RELAXED);
 
-	while (refs)
+	while (refs && refs != FILE_ENDING)
 		if (__atomic_compare_exchange_n(&f->refs, &refs, refs + 1, 1, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return 1;
 	return 0;
 }
 
-/* 1: that was the last. */
+/* 1: that was the last, and nobody but the caller comes to the file until file_free. */
 static int file_unref(struct fs_file *f)
+{
+	uint32_t refs = __atomic_load_n(&f->refs, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(&f->refs, &refs, refs > 1 ? refs - 1 : FILE_ENDING, 1, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED))
+		;
+	return refs <= 1;
+}
+
+static void file_free(struct fs_file *f)
 {
 	uint32_t index = fs_file_index(f);
 
-	if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_RELEASE))
-		return 0;
+	if (f->share)
+		direct_release(f->share);
+	__atomic_store_n(&f->refs, 0, __ATOMIC_RELEASE);
 	if (index < __atomic_load_n(&files.hint, __ATOMIC_RELAXED))
 		__atomic_store_n(&files.hint, index, __ATOMIC_RELAXED);
-	return 1;
 }
 
 int64_t fs_file_put(struct fs_file *f)
 {
-	uint32_t handle = f->handle;
-	uint64_t session = f->session;
+	struct fs_file was;
 
-	return file_unref(f) ? fs_close(handle, session) : 0;
+	if (!file_unref(f))
+		return 0;
+	was = *f;
+	file_free(f);
+	return park_put(&was) ? 0 : fs_close(was.handle, was.session);
 }
 
 void fs_file_drop(struct fs_file *f)
 {
-	file_unref(f);
+	if (file_unref(f))
+		file_free(f);
 }
 
 int fs_file_stale(const struct fs_file *f)
@@ -103,11 +132,13 @@ int fs_file_stale(const struct fs_file *f)
 void fs_object_file(const struct fs_file *f, struct fs_object *ret)
 {
 	*ret = (struct fs_object){
-		.handle = f->handle, .session = f->session, .mount = f->mount, .flags = WIRE_EMPTY, .path = ""};
+		.handle = f->handle, .session = f->session, .mount = f->mount, .flags = WIRE_EMPTY, .path = "",
+		.ino = f->ino};
 }
 
 void fs_object_below(const struct fs_file *dir, const char *path, uint32_t len, struct fs_object *ret)
 {
 	*ret = (struct fs_object){
-		.base = dir->handle, .session = dir->session, .mount = dir->mount, .len = len, .path = path};
+		.base = dir->handle, .session = dir->session, .mount = dir->mount, .len = len, .path = path,
+		.ino = dir->ino};
 }

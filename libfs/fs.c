@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include "ipc/sys.h"
 #include "libfs/internal.h"
+#include "libfs/keep.h"
+#include "libfs/park.h"
 
 /* How long a call waits for a service that is being restarted. */
 #define FS_PATIENCE_NS (60LL * SYS_NS)
@@ -24,6 +26,7 @@ static struct {
 static struct {
 	const struct wire_table *table;
 	uint32_t wiped; /* fs is wiped on fork */
+	struct front_lease lease;
 } inherited;
 
 struct front *fs_front(void)
@@ -46,11 +49,16 @@ int fs_init(void)
 		r = fs_wipe_on_fork(&fs, sizeof(fs));
 		if (r == 0)
 			r = fs_files_wipe_on_fork();
+		if (r == 0)
+			r = park_wipe_on_fork();
+		if (r == 0)
+			r = keep_wipe_on_fork();
 		if (r < 0)
 			return r;
 		inherited.wiped = 1;
 	}
 	fs.front.table = inherited.table;
+	fs.front.lease = &inherited.lease;
 	r = front_table(&fs.front);
 	if (r < 0)
 		return r;
@@ -77,7 +85,7 @@ int fs_ready(void)
 		return r;
 	if (__builtin_expect(__atomic_load_n(&fs.credentials_stale, __ATOMIC_RELAXED), 0)) {
 		__atomic_store_n(&fs.credentials_stale, 0, __ATOMIC_SEQ_CST);
-		r = front_hello(&fs.front, WIRE_HELLO_CREDENTIALS);
+		r = front_credentials(&fs.front);
 		if (r < 0) {
 			__atomic_store_n(&fs.credentials_stale, 1, __ATOMIC_SEQ_CST);
 			return r;
@@ -96,8 +104,14 @@ uint64_t fs_session(void)
 	return (uint64_t)fs.front.generation << 32 | fs.front.session;
 }
 
+const struct front_lease *fs_lease(void)
+{
+	return &inherited.lease;
+}
+
 void fs_credentials_changed(void)
 {
+	front_lease_drop(&inherited.lease);
 	/* A session that is made later takes the credentials of then. */
 	if (fs.front.attached)
 		__atomic_store_n(&fs.credentials_stale, 1, __ATOMIC_SEQ_CST);

@@ -28,18 +28,24 @@ enum {
 
 /* In place of an offset: the open file has a descriptor of the kernel's, and that keeps the offset. */
 #define FS_MOVED UINT64_MAX
+/* The open file has a token (fs_token), and the service keeps the offset, for all processes that have the file. */
+#define FS_KEPT (UINT64_MAX - 1)
+/* It is on its way there. */
+#define FS_HANDED (UINT64_MAX - 2)
 
 struct fs_file {
 	uint32_t refs; /* 0: free */
 	uint32_t handle;
 	uint64_t session; /* that knows the handle: fs_session() of then */
-	uint64_t offset;  /* or FS_MOVED; of a directory, the cookie */
+	uint64_t offset;  /* or FS_MOVED, FS_KEPT; of a directory, the cookie */
 	uint64_t ino;
 	uint32_t flags; /* open(2) flags */
 	uint32_t mount; /* index in the mount table */
 	uint32_t type;  /* S_IFMT bits */
 	uint32_t api;   /* it is a file of polytropon.h */
-	uint32_t pad[4];
+	uint64_t path;  /* by which it was opened, as a hash; 0: its closing must reach the service (park.h) */
+	uint32_t share; /* 1 + the place of its share of the data (direct.h); 0: it has none */
+	uint32_t heat;  /* direct.c */
 };
 
 /* What an operation is about: base + path (empty: the root of a mount), or with WIRE_EMPTY an open file. */
@@ -51,6 +57,15 @@ struct fs_object {
 	uint32_t len;
 	uint16_t flags; /* WIRE_NOFOLLOW | WIRE_EMPTY | WIRE_EFFECTIVE ... */
 	const char *path;
+	uint64_t ino; /* of the handle or base; 0: not known */
+};
+
+/* What fs_open opened. */
+struct fs_opened {
+	uint32_t handle;
+	uint32_t how; /* enum wire_opened */
+	uint64_t path; /* fs_file.path */
+	struct wire_attr attr;
 };
 
 /* ---- the process (fs.c) ---------------------------------------------------------------------- */
@@ -80,9 +95,13 @@ int fs_wipe_on_fork(void *memory, size_t size);
  * Leaves to the kernel what text cannot decide ("..", before or inside the mount's own path).
  */
 int fs_route(const char *path, struct fs_object *ret);
+/* The same for a path from a directory of the kernel's, whose own path this is. */
+int fs_route_from(const char *dir, uint32_t len, const char *path, struct fs_object *ret);
+/* Whether some mount point is at or below that directory. */
+int fs_route_above(const char *dir, uint32_t len);
 /* The mount whose files show this st_dev, or -1. */
 int fs_route_dev(uint64_t dev);
-/* strlen with a bound: FS_PATH_MAX if there is no NUL before. */
+/* strlen with a bound: FS_PATH_MAX if there is no NUL before. (memory.c; fs_memory_text for a program's strings.) */
 uint32_t fs_path_length(const char *path);
 
 /* ---- library open files (file.c) ------------------------------------------------------------- */
@@ -91,6 +110,8 @@ uint32_t fs_path_length(const char *path);
 struct fs_file *fs_file_new(uint32_t mount, uint32_t handle, uint32_t flags, const struct wire_attr *attr);
 uint32_t fs_file_index(const struct fs_file *f);
 struct fs_file *fs_file_at(uint32_t index);
+/* fs_file_new of what fs_open opened. */
+struct fs_file *fs_file_opened(uint32_t mount, const struct fs_opened *opened, uint32_t flags);
 /* One more reference; 0 if it was free (it is then left alone). */
 int fs_file_get(struct fs_file *f);
 /* One reference less; with the last one the handle is closed: the result of that. */
@@ -129,11 +150,6 @@ int64_t fs_op_finish(struct fs_op *op);
 
 /* ---- operations on names (names.c) ----------------------------------------------------------- */
 
-struct fs_opened {
-	uint32_t handle;
-	uint32_t created;
-	struct wire_attr attr;
-};
 int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct fs_opened *ret);
 int64_t fs_mkdir(const struct fs_object *o, uint32_t mode);
 int64_t fs_mknod(const struct fs_object *o, uint32_t mode, uint32_t major, uint32_t minor);
@@ -164,7 +180,10 @@ int64_t fs_removexattr(const struct fs_object *o, const char *name);
 
 /* ---- data (data.c) --------------------------------------------------------------------------- */
 
-/* At an offset, whatever the size. A short count is the end of file, a full device or a later error. */
+/*
+ * At an offset, or FS_KEPT: at the one that the service keeps; whatever the size. A short count is the end of file, a
+ * full device or a later error.
+ */
 int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t offset);
 /* `flags` are RWF_*; *ret_end, if not NULL, is set to the offset after what was written. */
 int64_t fs_writev(struct fs_file *f, const struct iovec *iov, int count, uint64_t offset, uint32_t flags,
@@ -186,8 +205,8 @@ int64_t fs_fsync(struct fs_file *f, int datasync);
 int64_t fs_syncfs(uint32_t mount);
 int64_t fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t length);
 int64_t fs_fadvise(struct fs_file *f, uint64_t offset, uint64_t length, int advice);
-/* Only SEEK_DATA and SEEK_HOLE. */
-int64_t fs_seek(struct fs_file *f, uint64_t offset, int whence);
+/* Only SEEK_DATA and SEEK_HOLE; with WIRE_OWN_OFFSET, lseek of an open file whose offset the service keeps. */
+int64_t fs_seek(struct fs_file *f, uint64_t offset, int whence, uint16_t flags);
 int64_t fs_setfl(struct fs_file *f, uint32_t flags);
 int64_t fs_flock(struct fs_file *f, int how);
 struct fs_lock {
@@ -197,13 +216,37 @@ struct fs_lock {
 	uint32_t pid; /* of F_GETLK's answer */
 };
 int64_t fs_lock(struct fs_file *f, struct fs_lock *lock);
-/* A directory that the kernel has open for us (fd, or UINT64_MAX: the working directory) -> its handle. */
-int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *ret_attr);
+/*
+ * A directory that the kernel has open for us (fd, or UINT64_MAX: the working directory) -> its handle. Without FUSE, a
+ * token: then *ret_attr and *ret_flags are its open file's.
+ */
+int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *ret_attr, uint32_t *ret_flags);
 /*
  * Calls `open` with the absolute path by which this thread can open the same open file through the FUSE
  * mount. `always`: by the name that always works. Returns what it returns, or -errno.
  */
 int64_t fs_fetch(struct fs_file *f); /* the same, opened by the service and handed over */
 int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char *path, void *arg), void *arg);
+/*
+ * Without FUSE: a token of the open file, a descriptor that stands for it in other processes and after an exec. The
+ * service keeps its offset from now on, and that is `offset`; UINT64_MAX: it keeps what it has. Or -errno.
+ */
+int64_t fs_token(struct fs_file *f, uint64_t offset);
+/* ---- mappings of a program's own (map.c) ------------------------------------------------------ */
+
+/*
+ * A descriptor of the file's cached data, to be mapped from `offset` on, which the caller closes; or -errno, for
+ * example -EAGAIN. The range stays in memory until fs_unshare(*ret_number).
+ */
+int64_t fs_map(struct fs_file *f, int writable, uint64_t offset, uint64_t length, uint32_t *ret_number);
+/* The same for the file that a share of this session is of, without a handle. */
+int64_t fs_map_again(uint32_t number, int writable, uint64_t offset, uint64_t length, uint32_t *ret_number);
+/* A share like that of the session `parent`, for a mapping that was inherited from its process. 0 or -errno. */
+int64_t fs_map_inherited(uint32_t parent, uint32_t number, uint32_t *ret_number);
+int64_t fs_unshare(uint32_t number);
+int64_t fs_map_sync(uint32_t number);
+/* A child will inherit mappings. */
+void fs_forking(void);
+
 /* The directory's absolute path now. Its length, or -errno. */
 int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size);

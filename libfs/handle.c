@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations on open files that move no data, and the ways between our handles and the kernel's descriptors. */
 #include <errno.h>
+#include <fcntl.h>
 #include "ipc/sys.h"
 #include "libfs/internal.h"
+#include "libfs/park.h"
+#include "libfs/memory.h"
 
 static int64_t handle_begin(struct fs_op *op, enum wire_op code, const struct fs_file *f)
 {
@@ -80,13 +83,14 @@ int64_t fs_fadvise(struct fs_file *f, uint64_t offset, uint64_t length, int advi
 	return fs_op_finish(&op);
 }
 
-int64_t fs_seek(struct fs_file *f, uint64_t offset, int whence)
+int64_t fs_seek(struct fs_file *f, uint64_t offset, int whence, uint16_t flags)
 {
 	struct fs_op op;
 	int64_t r = handle_begin(&op, WIRE_SEEK, f);
 
 	if (r < 0)
 		return r;
+	op.q->flags = flags;
 	op.q->offset = offset;
 	op.q->arg = (uint64_t)(uint32_t)whence;
 	r = fs_op_call(&op);
@@ -128,6 +132,7 @@ int64_t fs_flock(struct fs_file *f, int how)
 	struct fs_op op;
 	int64_t r;
 
+	f->path = 0; /* its closing ends the lock */
 	do {
 		r = handle_begin(&op, WIRE_FLOCK, f);
 		if (r < 0)
@@ -145,6 +150,9 @@ int64_t fs_lock(struct fs_file *f, struct fs_lock *lock)
 	struct fs_op op;
 	int64_t r;
 
+	f->path = 0;
+	if (lock->command == F_SETLK || lock->command == F_SETLKW)
+		park_end();
 	do {
 		r = handle_begin(&op, WIRE_LOCK, f);
 		if (r < 0)
@@ -167,7 +175,7 @@ int64_t fs_lock(struct fs_file *f, struct fs_lock *lock)
 	return r;
 }
 
-int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *ret_attr)
+int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *ret_attr, uint32_t *ret_flags)
 {
 	struct fs_op op;
 	int64_t r = fs_op_begin(&op, WIRE_ADOPT, 0, 0);
@@ -181,7 +189,7 @@ int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *re
 	if (r >= 0) {
 		r = op.a->handle;
 		*ret_attr = op.a->attr;
-		ret_attr->ino = ino;
+		*ret_flags = (uint32_t)op.a->arg;
 	}
 	fs_op_end(&op);
 	return r;
@@ -251,6 +259,8 @@ int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
 			op.payload[--n] = 0;
 		r = n < size ? (int64_t)n : -ERANGE;
 	}
+	if (r >= 0 && !fs_memory_writable((uint64_t)buf, n + 1))
+		r = -EFAULT;
 	if (r >= 0)
 		mem_copy(buf, op.payload, n + 1);
 	fs_op_end(&op);
@@ -259,5 +269,10 @@ int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
 
 int64_t fs_fetch(struct fs_file *f)
 {
-	return front_fetch(fs_front(), f->handle);
+	return front_fetch(fs_front(), f->handle, UINT64_MAX);
+}
+
+int64_t fs_token(struct fs_file *f, uint64_t offset)
+{
+	return fs_file_stale(f) ? -EIO : front_fetch(fs_front(), f->handle, offset);
 }

@@ -2,8 +2,10 @@
 /* What the files of libfs/ share with each other and with nobody else. */
 #pragma once
 
+#include "ipc/front-lease.h"
 #include "libfs/fs.h"
 
 /* The process's session. */
 struct front *fs_front(void);
 int fs_files_wipe_on_fork(void);
+const struct front_lease *fs_lease(void);

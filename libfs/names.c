@@ -1,26 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations on names: what makes, finds, moves and removes them. */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include "ipc/copy.h"
 #include "libfs/internal.h"
+#include "libfs/keep.h"
+#include "libfs/lease.h"
+#include "libfs/memory.h"
+#include "libfs/park.h"
 
-int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct fs_opened *ret)
+/*
+ * What is known of a file to be opened by a path. Nothing, where the open makes something, or is of the file itself.
+ */
+static enum lease_answer open_find(const struct fs_object *o, uint32_t flags, struct lease_object *ret)
+{
+	if ((flags & (O_CREAT | O_PATH)) || (flags & O_TMPFILE) == O_TMPFILE || (o->flags & WIRE_EMPTY))
+		return LEASE_ASK;
+	return lease_find(o, ret);
+}
+
+/* A handle that is parked is as good as a new one, if the caller may read the file now. */
+static int open_again(const struct fs_object *o, const struct lease_object *at, uint32_t flags, struct fs_opened *ret)
+{
+	return (at->may & LEASE_MAY_R) && !((flags & O_DIRECTORY) && at->type != S_IFDIR) && ret->path &&
+	       park_take(o, at, flags, ret);
+}
+
+/* How many bytes of it shall come along. */
+static uint32_t open_wants(const struct fs_object *o, enum lease_answer known, const struct lease_object *at,
+			   uint32_t flags)
+{
+	if ((flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_DIRECTORY | O_PATH)) || (o->flags & WIRE_EMPTY))
+		return 0;
+	if (known != LEASE_THERE)
+		return keep_wanted(UINT64_MAX);
+	if (at->type != S_IFREG || (at->change && keep_has(o->mount, at->ino, at->change)))
+		return 0;
+	return keep_wanted(at->change ? at->size : UINT64_MAX);
+}
+
+static int64_t open_ask(const struct fs_object *o, uint32_t flags, uint32_t mode, int learn, uint32_t want,
+			struct fs_opened *ret)
 {
 	struct fs_op op;
-	int64_t r = fs_op_object(&op, WIRE_OPEN, o, 0);
+	int64_t r = fs_op_object(&op, WIRE_OPEN, o, want > WIRE_INLINE ? want : 0);
 
 	if (r < 0)
 		return r;
 	op.q->arg = flags;
 	op.q->mode = mode;
+	op.q->flags |= (learn ? WIRE_LEARN : 0) | (want ? WIRE_WANT_DATA : 0);
+	op.q->out_max = want;
 	r = fs_op_call(&op);
 	if (r >= 0) {
 		ret->handle = op.a->handle;
-		ret->created = (uint32_t)op.a->arg;
+		ret->how = (uint32_t)op.a->arg;
 		ret->attr = op.a->attr;
+		if ((ret->how & WIRE_OPENED_DATA) && op.a->out_len <= want)
+			keep_put(o->mount, ret->attr.ino, op.a->change, op.payload, op.a->out_len);
 	}
 	fs_op_end(&op);
 	return r;
+}
+
+int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct fs_opened *ret)
+{
+	struct lease_object at = {0};
+	enum lease_answer known = open_find(o, flags, &at);
+
+	if (known == LEASE_ABSENT)
+		return -ENOENT;
+	ret->how = 0;
+	ret->path = park_flags(flags) && o->ino && !(o->flags & WIRE_EMPTY) ? park_path(o) : 0;
+	if (known == LEASE_THERE && open_again(o, &at, flags, ret))
+		return 0;
+	return open_ask(o, flags, mode, known == LEASE_ASK, open_wants(o, known, &at, flags), ret);
 }
 
 int64_t fs_mkdir(const struct fs_object *o, uint32_t mode)
@@ -102,29 +157,56 @@ int64_t fs_unlink(const struct fs_object *o)
 
 int64_t fs_readlink(const struct fs_object *o, char *buf, uint64_t size)
 {
+	struct lease_object at;
 	struct fs_op op;
-	int64_t r = fs_op_object(&op, WIRE_READLINK, o, FS_PATH_MAX);
+	int64_t r;
 
+	if (!(o->flags & WIRE_EMPTY)) {
+		enum lease_answer known = lease_find(o, &at);
+		if (known == LEASE_ABSENT)
+			return -ENOENT;
+		if (known == LEASE_THERE && at.type != S_IFLNK)
+			return -EINVAL;
+	}
+	r = fs_op_object(&op, WIRE_READLINK, o, FS_PATH_MAX);
 	if (r < 0)
 		return r;
+	op.q->flags |= WIRE_LEARN;
 	op.q->out_max = size < FS_PATH_MAX ? (uint32_t)size : FS_PATH_MAX;
 	r = fs_op_call(&op);
 	if (r > 0) {
 		if ((uint64_t)r > size)
 			r = (int64_t)size;
-		copy_smc(buf, op.payload, (uint64_t)r);
+		if (fs_memory_writable((uint64_t)buf, (uint64_t)r))
+			copy_smc(buf, op.payload, (uint64_t)r);
+		else
+			r = -EFAULT;
 	}
 	fs_op_end(&op);
 	return r;
 }
 
+/* R_OK, W_OK, X_OK as flags of the lease; there is a table only for those whose real ids are the effective ones. */
+static uint32_t access_may(uint32_t mode)
+{
+	return (mode & 4 ? LEASE_MAY_R : 0) | (mode & 2 ? LEASE_MAY_W : 0) | (mode & 1 ? LEASE_MAY_X : 0);
+}
+
 int64_t fs_access(const struct fs_object *o, uint32_t mode)
 {
+	struct lease_object at;
+	enum lease_answer known = lease_find(o, &at);
 	struct fs_op op;
-	int64_t r = fs_op_object(&op, WIRE_ACCESS, o, 0);
+	int64_t r;
 
+	if (known == LEASE_ABSENT)
+		return -ENOENT;
+	if (known == LEASE_THERE && !(access_may(mode) & ~at.may) && at.type != S_IFLNK)
+		return 0;
+	r = fs_op_object(&op, WIRE_ACCESS, o, 0);
 	if (r < 0)
 		return r;
+	op.q->flags |= WIRE_LEARN;
 	op.q->mode = mode;
 	return fs_op_finish(&op);
 }

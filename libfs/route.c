@@ -5,15 +5,6 @@
  */
 #include "libfs/internal.h"
 
-uint32_t fs_path_length(const char *path)
-{
-	uint32_t n = 0;
-
-	while (n < FS_PATH_MAX && path[n])
-		n++;
-	return n;
-}
-
 /* Skips "/", "//", "/./" and a last "/.". */
 static const char *route_skip(const char *p)
 {
@@ -27,10 +18,10 @@ static const char *route_skip(const char *p)
 	}
 }
 
-/* What remains of the path below the mount point; NULL if it does not lead there. */
-static const char *route_match(const char *path, const struct wire_mount *m)
+/* What remains of the path below the mount point, which is at `want` from where the path starts; or NULL. */
+static const char *route_match(const char *path, const char *want)
 {
-	const char *want = m->path + 1, *p = route_skip(path);
+	const char *p = route_skip(path);
 
 	while (*want) {
 		while (*want && *want != '/' && *p == *want) {
@@ -73,7 +64,7 @@ int fs_route(const char *path, struct fs_object *ret)
 
 		if (path[1] != m->path[1] && m->path_len > 1 && path[1] != '/' && path[1] != '.')
 			continue;
-		p = route_match(path, m);
+		p = route_match(path, m->path + 1);
 		if (p && (!found || m->path_len > found->path_len)) {
 			found = m;
 			rest = p;
@@ -81,10 +72,59 @@ int fs_route(const char *path, struct fs_object *ret)
 	}
 	if (!found || (found->flags & WIRE_MOUNT_KERNEL) || (found->path_len == 1 && route_is_kernels(rest)))
 		return 0;
-	*ret = (struct fs_object){.mount = (uint32_t)(found - t->mount), .path = rest};
+	*ret = (struct fs_object){.mount = (uint32_t)(found - t->mount), .path = rest, .ino = found->root_ino};
 	ret->base = WIRE_MOUNT(ret->mount);
 	ret->len = fs_path_length(rest);
 	return (uint64_t)(rest - path) + ret->len < FS_PATH_MAX;
+}
+
+/* Where the mount point is from a directory at or above it, or NULL. */
+static const char *route_below(const char *dir, uint32_t len, const struct wire_mount *m)
+{
+	const char *p = m->path;
+	uint32_t i;
+
+	if (len == 1)
+		return p + 1;
+	for (i = 0; i < len; i++)
+		if (p[i] != dir[i])
+			return 0;
+	return p[len] == '/' ? p + len + 1 : p[len] ? 0 : p + len;
+}
+
+int fs_route_above(const char *dir, uint32_t len)
+{
+	const struct wire_table *t = fs_table();
+	uint32_t i;
+
+	for (i = 0; i < t->mount_count && i < WIRE_MOUNTS_MAX; i++)
+		if (route_below(dir, len, &t->mount[i]))
+			return 1;
+	return 0;
+}
+
+int fs_route_from(const char *dir, uint32_t len, const char *path, struct fs_object *ret)
+{
+	const struct wire_table *t = fs_table();
+	const struct wire_mount *found = 0;
+	const char *rest = 0, *p;
+	uint32_t i;
+
+	for (i = 0; i < t->mount_count && i < WIRE_MOUNTS_MAX; i++) {
+		const struct wire_mount *m = &t->mount[i];
+		const char *want = route_below(dir, len, m);
+
+		p = want ? route_match(path, want) : 0;
+		if (p && (!found || m->path_len > found->path_len)) {
+			found = m;
+			rest = p;
+		}
+	}
+	if (!found || (found->flags & WIRE_MOUNT_KERNEL))
+		return 0;
+	*ret = (struct fs_object){.mount = (uint32_t)(found - t->mount), .path = rest, .len = fs_path_length(rest)};
+	ret->base = WIRE_MOUNT(ret->mount);
+	return 1;
 }
 
 int fs_route_dev(uint64_t dev)

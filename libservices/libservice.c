@@ -60,20 +60,6 @@ static void layer_inherit(struct ls *ls)
 	ls->traits = ls->below[0]->traits;
 }
 
-/* The layer's options as given, and the table's fallbacks for the others. */
-static struct json_object *layer_config(const struct ls_type *type, struct json_object *body)
-{
-	struct json_object *config = json_object_new_object();
-
-	json_object_object_foreach (body, key, value)
-		if (strcmp(key, "below") != 0)
-			json_object_object_add(config, key, json_object_get(value));
-	for (const struct ls_option *o = type->options; o && o->name; o++)
-		if (o->fallback && *o->fallback && !json_object_object_get(config, o->name))
-			json_object_object_add(config, o->name, json_object_new_string(o->fallback));
-	return config;
-}
-
 static struct ls *layer_free(struct ls *ls)
 {
 	for (unsigned i = 0; i < ls->below_count; i++)
@@ -118,7 +104,7 @@ static int layer_open(struct json_object *stack, const char *tenant, struct ls *
 	r = layer_open_below(ls, json_object_object_get(body, "below"), error, error_size);
 	if (r == 0) {
 		layer_inherit(ls);
-		config = layer_config(ls->type, body);
+		config = ls_config(ls->type->options, body);
 		snprintf(error, error_size, "%s: cannot be opened: out of memory", ls->type->name);
 		r = ls->type->open(ls, config, error, error_size); /* any other reason, it says itself */
 		json_object_put(config);

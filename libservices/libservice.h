@@ -27,6 +27,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -71,6 +72,7 @@ enum ls_set {
 	LS_SET_MTIME = 1 << 5,
 	LS_SET_ATIME_NOW = 1 << 6,
 	LS_SET_MTIME_NOW = 1 << 7,
+	LS_SET_CTIME = 1 << 8, /* a cache writes back: to attr->ctime, where the layer can */
 };
 
 struct ls_statfs {
@@ -129,7 +131,14 @@ struct ls_share {
  *  reserve     room for a later write of that range, which then does not fail for lack of it. -ENOSPC, or
  *              -EOPNOTSUPP where that cannot be promised
  *  share       one more user of the file's data in shared memory (offset, length: of MAP). -EOPNOTSUPP, -EAGAIN:
- *              not now (no room in the cache, ...). Until as many calls of unshare
+ *              not now (no room in the cache, ...). Until as many calls of unshare.
+ *              - Overwriting is allowed (share_state.writable) only while there are WRITE shares.
+ *              - When the last of the READ and WRITE shares ends, a new epoch begins.
+ *              - `data` becomes shorter only while it is `exact`, after a new epoch and ls.settle; with the first MAP
+ *                share it becomes so, and if there are READ or WRITE shares then, they go on with the old one and a
+ *                new epoch begins with another.
+ *              - When an appender is given up, the new epoch has new `marks`, too: it may still write the old.
+ *              - After a WRITE share of one user (call->cred->uid) no other user is given the same `data`.
  *  grant       lets the session with that number append without asking; UINT32_MAX takes the grant back, and
  *              returns when it is back. Only while nobody else has the file open
  */
@@ -225,6 +234,9 @@ struct ls_option {
 	int live;             /* may be set while running */
 };
 
+/* Takes one figure of a layer. Names are of lower-case letters and underscores. */
+typedef void ls_figure(void *arg, const char *name, uint64_t value);
+
 struct ls_type {
 	const char *name;
 	const char *help;
@@ -241,6 +253,7 @@ struct ls_type {
 	void (*close)(struct ls *ls);
 	/* An option changed while running. The value is checked. May be NULL if none is live. */
 	int (*set)(struct ls *ls, const char *option, const char *value, char *error, size_t error_size);
+	void (*stats)(struct ls *ls, ls_figure *figure, void *arg); /* what it counted; may be NULL */
 	struct ls_ops ops;
 };
 
@@ -253,6 +266,13 @@ struct ls {
 	unsigned traits;          /* enum ls_traits; a layer with one below starts with its */
 	struct ls *below[128];
 	unsigned below_count;
+	/*
+	 * Set by whoever holds the stack, for layers that share: returns when no client copies from shared memory that
+	 * is exact (wire_session.copying was 0 once for each). False: some client does not come out, and the memory must
+	 * not be cut now. NULL: there are no clients.
+	 */
+	bool (*settle)(void *arg);
+	void *settle_arg;
 	/* Bound by ls_open: where each operation really goes. */
 	struct {
 #define X(ret, name, params, ...)                                                                         \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options and descriptions of stacks, checked against the types' option tables and nowhere else. An error
- * is a sentence that names the nearest right word.
+ * Options and descriptions of layers and of areas, checked against the types' option tables and nowhere
+ * else. An error is a sentence that names the nearest right word.
  */
 #include <assert.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libservices/area.h"
 #include "libservices/libservice.h"
 
 enum { NEAR_MAX = 64, TEXT_MAX = 512 };
@@ -45,20 +46,29 @@ static int sentence_unknown(struct sentence s, const char *what, const char *wor
 		    : sentence_fail(s, "unknown %s", what);
 }
 
-static int type_unknown(struct sentence s, const char *name)
+static int form_find(const struct ls_family *family, const char *name, struct ls_form *ret)
+{
+	for (size_t i = 0; family->form(i, ret) == 0; i++)
+		if (strcmp(ret->name, name) == 0)
+			return 0;
+	return -ENOENT;
+}
+
+static int type_unknown(struct sentence s, const struct ls_family *family, const char *name)
 {
 	const char *known[NEAR_MAX + 1];
+	struct ls_form form;
 	char what[TEXT_MAX];
 	size_t n = 0;
 
-	for (; ls_types[n] && n < NEAR_MAX; n++)
-		known[n] = ls_types[n]->name;
+	for (; n < NEAR_MAX && family->form(n, &form) == 0; n++)
+		known[n] = form.name;
 	known[n] = NULL;
-	snprintf(what, sizeof(what), "layer '%s'", name);
+	snprintf(what, sizeof(what), "%s '%s'", family->noun, name);
 	return sentence_unknown(s, what, name, known);
 }
 
-static int option_unknown(struct sentence s, const struct ls_type *type, const char *key)
+static int option_unknown(struct sentence s, const struct ls_form *type, const char *key)
 {
 	const char *known[NEAR_MAX + 2];
 	char what[TEXT_MAX];
@@ -73,7 +83,7 @@ static int option_unknown(struct sentence s, const struct ls_type *type, const c
 	return sentence_unknown(s, what, key, known);
 }
 
-static const struct ls_option *option_find(const struct ls_type *type, const char *key)
+static const struct ls_option *option_find(const struct ls_form *type, const char *key)
 {
 	for (const struct ls_option *o = type->options; o && o->name; o++)
 		if (strcmp(o->name, key) == 0)
@@ -120,10 +130,11 @@ static const struct {
 	[LS_COUNT] = {count_parse, "a count (0, 1000)"},
 	[LS_BOOL] = {bool_parse, "true or false"},
 	[LS_FD] = {count_parse, "the number of a descriptor"},
+	[LS_AREA] = {text_parse, "an area, like {\"file\": \"/srv/image\"}"},
 };
 
 /* Is the value good for the option? *ret is its number, or 0 for a text. */
-static int value_check(struct sentence s, const struct ls_type *type, const struct ls_option *o,
+static int value_check(struct sentence s, const struct ls_form *type, const struct ls_option *o,
 		       const char *value, uint64_t *ret)
 {
 	if (kinds[o->kind].parse(value, ret) < 0)
@@ -160,7 +171,7 @@ static int is_scalar(const struct json_object *v)
 	       t == json_type_double;
 }
 
-static int option_check(struct sentence s, const struct ls_type *type, const struct ls_option *o,
+static int option_check(struct sentence s, const struct ls_form *type, const struct ls_option *o,
 			struct json_object *body)
 {
 	struct json_object *v = json_object_object_get(body, o->name), *normal;
@@ -173,6 +184,8 @@ static int option_check(struct sentence s, const struct ls_type *type, const str
 		return o->fallback ? 0
 				   : sentence_fail(s, "%s needs '%s': %s", type->name, o->name, o->help);
 	}
+	if (o->kind == LS_AREA)
+		return area_check(v, s.text, s.size);
 	text = json_object_get_string(v);
 	if (!is_scalar(v) || (json_object_is_type(v, json_type_string) &&
 			      strlen(text) != (size_t)json_object_get_string_len(v)))
@@ -185,7 +198,7 @@ static int option_check(struct sentence s, const struct ls_type *type, const str
 	return 0;
 }
 
-static int options_check(struct sentence s, const struct ls_type *type, struct json_object *body)
+static int options_check(struct sentence s, const struct ls_form *type, struct json_object *body)
 {
 	int r = 0;
 
@@ -199,7 +212,8 @@ static int options_check(struct sentence s, const struct ls_type *type, struct j
 	return r;
 }
 
-static int below_check(struct sentence s, const struct ls_type *type, struct json_object *body)
+static int below_check(struct sentence s, const struct ls_family *family, const struct ls_form *type,
+		       struct json_object *body)
 {
 	struct json_object *below = json_object_object_get(body, "below"), *list;
 	size_t count;
@@ -213,17 +227,29 @@ static int below_check(struct sentence s, const struct ls_type *type, struct jso
 	}
 	count = below ? json_object_array_length(below) : 0;
 	if (count < type->below_min)
-		return sentence_fail(s, "%s stands on another layer: say which with 'below'", type->name);
+		return type->below_min == 1
+			       ? sentence_fail(s, "%s stands on another %s: say which with 'below'",
+					       type->name, family->noun)
+			       : sentence_fail(s, "%s stands on %u %ss or more: say which with 'below'",
+					       type->name, type->below_min, family->noun);
 	if (count > type->below_max)
-		return sentence_fail(s, "%s stands on at most %u layers: %zu are given", type->name,
-				     type->below_max, count);
+		return sentence_fail(s, "%s stands on at most %u %ss: %zu are given", type->name,
+				     type->below_max, family->noun, count);
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = ls_stack_check(json_object_array_get_idx(below, i), s.text, s.size);
+		r = ls_description_check(family, json_object_array_get_idx(below, i), s.text, s.size);
 	return r;
 }
 
-/* Gives the layer's part of a description its full form, an object. */
-static int body_normalise(struct sentence s, const struct ls_type *type, struct json_object *stack,
+/* What a bare value sets: a list what is below, a scalar the primary option. NULL: nothing. */
+static const char *bare_key(const struct ls_form *type, const struct json_object *given)
+{
+	if (is_scalar(given))
+		return type->primary;
+	return type->below_min > 1 && json_object_is_type(given, json_type_array) ? "below" : NULL;
+}
+
+/* Gives a type's part of a description its full form, an object. */
+static int body_normalise(struct sentence s, const struct ls_form *type, struct json_object *stack,
 			  struct json_object **ret)
 {
 	struct json_object *given = json_object_object_get(stack, type->name), *body;
@@ -232,54 +258,90 @@ static int body_normalise(struct sentence s, const struct ls_type *type, struct 
 		*ret = given;
 		return 0;
 	}
-	if (given && (!is_scalar(given) || !type->primary))
+	if (given && !bare_key(type, given))
 		return sentence_fail(s, "%s: the options must be an object, like {\"%s\": {}}", type->name,
 				     type->name);
 	body = json_object_new_object();
 	if (given)
-		json_object_object_add(body, type->primary, json_object_get(given));
+		json_object_object_add(body, bare_key(type, given), json_object_get(given));
 	json_object_object_add(stack, type->name, body);
 	*ret = body;
 	return 0;
 }
 
-int ls_stack_check(struct json_object *stack, char *error, size_t error_size)
+int ls_description_check(const struct ls_family *family, struct json_object *description, char *error,
+			 size_t error_size)
 {
 	struct sentence s = {error, error_size};
-	const struct ls_type *type;
 	struct json_object *body = NULL;
+	struct ls_form type;
 	const char *name;
 	int r;
 
-	if (!json_object_is_type(stack, json_type_object))
-		return sentence_fail(s, "a layer must be an object, like {\"mem\": {}}: this is %s",
-				     json_object_to_json_string(stack));
-	if (json_object_object_length(stack) != 1)
-		return sentence_fail(s, "a layer must be an object with one key, its type: this has %d: %s",
-				     json_object_object_length(stack), json_object_to_json_string(stack));
-	name = json_object_get_object(stack)->head->k;
-	type = ls_type_find(name);
-	if (!type)
-		return type_unknown(s, name);
-	assert(type->below_max <= sizeof(((struct ls *)0)->below) / sizeof(struct ls *));
-	r = body_normalise(s, type, stack, &body);
+	if (!json_object_is_type(description, json_type_object))
+		return sentence_fail(s, "%s %s must be an object, like {\"%s\": {}}: this is %s", family->article,
+				     family->noun, family->example,
+				     json_object_to_json_string(description));
+	if (json_object_object_length(description) != 1)
+		return sentence_fail(s, "%s %s must be an object with one key, its type: this has %d: %s",
+				     family->article, family->noun, json_object_object_length(description),
+				     json_object_to_json_string(description));
+	name = json_object_get_object(description)->head->k;
+	if (form_find(family, name, &type) < 0)
+		return type_unknown(s, family, name);
+	r = body_normalise(s, &type, description, &body);
 	if (r == 0)
-		r = options_check(s, type, body);
-	return r < 0 ? r : below_check(s, type, body);
+		r = options_check(s, &type, body);
+	return r < 0 ? r : below_check(s, family, &type, body);
+}
+
+struct json_object *ls_config(const struct ls_option *options, struct json_object *body)
+{
+	struct json_object *config = json_object_new_object();
+
+	json_object_object_foreach (body, key, value)
+		if (strcmp(key, "below") != 0)
+			json_object_object_add(config, key, json_object_get(value));
+	for (const struct ls_option *o = options; o && o->name; o++)
+		if (o->fallback && *o->fallback && !json_object_object_get(config, o->name))
+			json_object_object_add(config, o->name, json_object_new_string(o->fallback));
+	return config;
+}
+
+static struct ls_form layer_form(const struct ls_type *type)
+{
+	assert(type->below_max <= sizeof(((struct ls *)0)->below) / sizeof(struct ls *));
+	return (struct ls_form){type->name, type->below_min, type->below_max, type->options, type->primary};
+}
+
+static int layer_form_at(size_t i, struct ls_form *ret)
+{
+	if (!ls_types[i])
+		return -ENOENT;
+	*ret = layer_form(ls_types[i]);
+	return 0;
+}
+
+static const struct ls_family layers = {"layer", "a", "mem", layer_form_at};
+
+int ls_stack_check(struct json_object *stack, char *error, size_t error_size)
+{
+	return ls_description_check(&layers, stack, error, error_size);
 }
 
 int ls_option_set(struct ls *ls, const char *option, const char *value, char *error, size_t error_size)
 {
-	const struct ls_option *o = option_find(ls->type, option);
+	struct ls_form form = layer_form(ls->type);
+	const struct ls_option *o = option_find(&form, option);
 	struct sentence s = {error, error_size};
 	uint64_t number;
 	int r;
 
 	if (!o)
-		return option_unknown(s, ls->type, option);
+		return option_unknown(s, &form, option);
 	if (!o->live || !ls->type->set)
 		return sentence_fail(s, "%s of %s cannot be set while running", option, ls->type->name);
-	r = value_check(s, ls->type, o, value, &number);
+	r = value_check(s, &form, o, value, &number);
 	if (r < 0)
 		return r;
 	if (o->kind == LS_BOOL)

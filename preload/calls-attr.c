@@ -100,7 +100,7 @@ int call_fchownat(struct preload_regs *r)
 
 	if ((flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) || !with_owner(r->a[2], r->a[3], &in))
 		return 0;
-	if ((flags & AT_EMPTY_PATH) && address_good(r->a[1], 1) && !*(const char *)r->a[1])
+	if ((flags & AT_EMPTY_PATH) && path_is_empty(r->a[1]))
 		return set_descriptor(r, &in);
 	return set_path(r, r->a[0], r->a[1], flags & AT_SYMLINK_NOFOLLOW ? WIRE_NOFOLLOW : 0, &in);
 }
@@ -155,7 +155,7 @@ int call_utimensat(struct preload_regs *r)
 		return 0;
 	if (!r->a[2])
 		with_now(&in);
-	else if (!address_good(r->a[2], 2 * sizeof(struct timespec)) ||
+	else if (!fs_memory_readable(r->a[2], 2 * sizeof(struct timespec)) ||
 		 !with_times((const struct timespec *)r->a[2], &in))
 		return 0;
 	if (!r->a[1])
@@ -173,7 +173,7 @@ static int times_of_microseconds(struct preload_regs *r, uint64_t dirfd, uint64_
 		with_now(&in);
 		return set_path(r, dirfd, path, 0, &in);
 	}
-	if (!address_good(times, 2 * sizeof(*tv)) || tv[0].tv_usec < 0 || tv[0].tv_usec > 999999 ||
+	if (!fs_memory_readable(times, 2 * sizeof(*tv)) || tv[0].tv_usec < 0 || tv[0].tv_usec > 999999 ||
 	    tv[1].tv_usec < 0 || tv[1].tv_usec > 999999)
 		return 0;
 	ts[0] = (struct timespec){tv[0].tv_sec, tv[0].tv_usec * 1000};
@@ -198,7 +198,7 @@ int call_utime(struct preload_regs *r)
 
 	if (!times)
 		with_now(&in);
-	else if (address_good(r->a[1], sizeof(*times)))
+	else if (fs_memory_readable(r->a[1], sizeof(*times)))
 		in = (struct fs_setattr){.set = WIRE_SET_ATIME | WIRE_SET_MTIME,
 					 .times = {.atime = times->actime, .mtime = times->modtime}};
 	else

@@ -137,8 +137,10 @@ static int data_vector(struct preload_regs *r, int writes, int at, uint32_t flag
 
 	if (FD_STATE(fd_entry(r->a[0])) < FD_PLACEHOLDER)
 		return 0;
-	if (t.count > DATA_IOV_MAX || (t.count && !address_good(r->a[1], t.count * sizeof(struct iovec))))
+	if (t.count > DATA_IOV_MAX)
 		return 0;
+	if (t.count && !fs_memory_readable(r->a[1], t.count * sizeof(struct iovec)))
+		return call_done(r, -EFAULT);
 	return data_call(r, &t);
 }
 

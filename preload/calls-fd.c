@@ -133,7 +133,7 @@ static int64_t ioctl_fionread(struct fs_file *f, uint64_t address)
 
 	if (at == -EAGAIN || f->type != S_IFREG)
 		return FS_KERNEL;
-	if (!address_good(address, sizeof(int)))
+	if (!fs_memory_writable(address, sizeof(int)))
 		return -EFAULT;
 	fs_object_file(f, &o);
 	r = fs_getattr(&o, &attr);
@@ -145,7 +145,7 @@ static int64_t ioctl_fionread(struct fs_file *f, uint64_t address)
 
 static int64_t ioctl_fionbio(struct fs_file *f, uint64_t address)
 {
-	if (!address_good(address, sizeof(int)))
+	if (!fs_memory_readable(address, sizeof(int)))
 		return -EFAULT;
 	return fcntl_setfl(f, (f->flags & ~(uint32_t)O_NONBLOCK) | (*(const int *)address ? O_NONBLOCK : 0));
 }

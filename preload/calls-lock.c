@@ -90,6 +90,8 @@ static int64_t lock_get(struct fs_file *f, struct flock *l, struct fs_lock *lock
 	r = fs_lock(f, lock);
 	if (r < 0)
 		return r;
+	if (!fs_memory_writable((uint64_t)l, sizeof(*l)))
+		return -EFAULT;
 	l->l_type = (short)lock->type;
 	if (lock->type == F_UNLCK)
 		return 0;
@@ -129,7 +131,7 @@ int call_fcntl_lock(struct preload_regs *r)
 {
 	struct fs_file *f;
 
-	if (!address_good(r->a[2], sizeof(struct flock)))
+	if (!fs_memory_readable(r->a[2], sizeof(struct flock)))
 		return 0;
 	f = fd_adopt(r->a[0]);
 	if (!f)

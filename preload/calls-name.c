@@ -50,15 +50,14 @@ int call_mknodat(struct preload_regs *r)
 
 static int symlink_path(struct preload_regs *r, uint64_t target, uint64_t dirfd, uint64_t path)
 {
+	int64_t len = fs_memory_text(target);
 	struct target t;
-	uint32_t len;
 
-	if (!address_good(target, 1) || !path_resolve(dirfd, path, &t))
+	if (len < 0 || !path_resolve(dirfd, path, &t))
 		return 0;
-	len = fs_path_length((const char *)target);
 	if (!len || len >= FS_PATH_MAX)
 		return path_done(r, &t, len ? -ENAMETOOLONG : -ENOENT);
-	return path_done(r, &t, fs_symlink(&t.o, (const char *)target, len));
+	return path_done(r, &t, fs_symlink(&t.o, (const char *)target, (uint32_t)len));
 }
 
 int call_symlink(struct preload_regs *r)
@@ -98,9 +97,12 @@ int call_unlinkat(struct preload_regs *r)
 	return unlink_path(r, r->a[0], r->a[1], r->a[2] & AT_REMOVEDIR ? WIRE_REMOVEDIR : 0);
 }
 
-/* Both names, if both are on one mount of ours; else the kernel says why not. */
+/* Both names, if both are on one mount of ours; else the kernel says why not (0), or -errno. */
 static int two_paths(const uint64_t *from, const uint64_t *to, struct target *a, struct target *b)
 {
+	/* Without FUSE the kernel would not find the first, before it looks at this. */
+	if (process.tokens && fs_memory_text(to[1]) < 0)
+		return -EFAULT;
 	if (!path_resolve(from[0], from[1], a))
 		return 0;
 	if (!path_resolve(to[0], to[1], b)) {
@@ -119,8 +121,9 @@ static int link_paths(struct preload_regs *r, const uint64_t *from, const uint64
 	struct target a, b;
 	int64_t result;
 
-	if (!two_paths(from, to, &a, &b))
-		return 0;
+	result = two_paths(from, to, &a, &b);
+	if (result <= 0)
+		return result ? call_done(r, result) : 0;
 	if (!(flags & AT_SYMLINK_FOLLOW))
 		a.o.flags |= WIRE_NOFOLLOW;
 	result = fs_link(&a.o, &b.o);
@@ -147,8 +150,9 @@ static int rename_paths(struct preload_regs *r, const uint64_t *from, const uint
 	struct target a, b;
 	int64_t result;
 
-	if (!two_paths(from, to, &a, &b))
-		return 0;
+	result = two_paths(from, to, &a, &b);
+	if (result <= 0)
+		return result ? call_done(r, result) : 0;
 	result = fs_rename(&a.o, &b.o, flags);
 	path_end(&b);
 	return path_done(r, &a, result);

@@ -7,16 +7,20 @@
 #include "ipc/sys.h"
 #include "preload/calls.h"
 
-/* Left to the kernel: descriptors that are no open files, unnamed files, access modes that nobody should use. */
-static int open_is_kernels(uint32_t flags)
+/* Left to the kernel: descriptors that are no open files, unnamed files (where it has the mount), access modes that
+ * nobody should use. */
+static int open_is_kernels(uint32_t flags, uint32_t mount)
 {
-	return (flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE || (flags & O_ACCMODE) == O_ACCMODE ||
-	       (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
+	if ((flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE)
+		return (fs_table()->mount[mount].flags & WIRE_MOUNT_FUSE) != 0;
+	return (flags & O_ACCMODE) == O_ACCMODE || (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
 }
+
+enum { OPEN_MAKES = O_CREAT | (O_TMPFILE & ~O_DIRECTORY) };
 
 static int64_t open_descriptor(const struct fs_opened *opened, uint32_t mount, uint32_t flags)
 {
-	struct fs_file *f = fs_file_new(mount, opened->handle, flags & ~(uint32_t)O_CLOEXEC, &opened->attr);
+	struct fs_file *f = fs_file_opened(mount, opened, flags & ~(uint32_t)O_CLOEXEC);
 
 	if (!f) {
 		fs_close(opened->handle, fs_session());
@@ -33,13 +37,12 @@ static int open_path(struct preload_regs *regs, uint64_t dirfd, uint64_t path, u
 
 	if (process_limited(NO_PLACEHOLDERS) || !path_resolve(dirfd, path, &t))
 		return 0;
-	if (open_is_kernels(flags)) {
+	if (open_is_kernels(flags, t.o.mount)) {
 		path_end(&t);
 		return 0;
 	}
-	if (flags & O_CREAT)
-		mode = (mode & 07777) & ~fs_umask();
-	r = fs_open(&t.o, flags & ~(uint32_t)O_CLOEXEC, flags & O_CREAT ? mode : 0, &opened);
+	mode = flags & OPEN_MAKES ? (mode & 07777) & ~fs_umask() : 0;
+	r = fs_open(&t.o, flags & ~(uint32_t)O_CLOEXEC, mode, &opened);
 	if (r >= 0)
 		r = open_descriptor(&opened, t.o.mount, flags);
 	return path_done(regs, &t, r);
@@ -66,7 +69,7 @@ int call_openat2(struct preload_regs *r)
 		       O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC };
 	const struct open_how *how = (const struct open_how *)r->a[2];
 
-	if (!address_good(r->a[2], sizeof(*how)) || r->a[3] != sizeof(*how) || how->resolve ||
+	if (r->a[3] != sizeof(*how) || !fs_memory_readable(r->a[2], sizeof(*how)) || how->resolve ||
 	    (how->flags & ~(uint64_t)KNOWN) || (how->mode & ~07777ull) || (how->mode && !(how->flags & O_CREAT)))
 		return 0;
 	return open_path(r, r->a[0], r->a[1], (uint32_t)how->flags, (uint32_t)how->mode);

@@ -2,7 +2,8 @@
 /*
  * Forks, execs, and what changes the rules for good.
  *
- * Whatever leaves this process, by fork or over an exec, leaves as the kernel's: descriptors are made real first.
+ * Whatever leaves this process, by fork or over an exec, leaves as the kernel's: descriptors are made real first, or
+ * where there is no FUSE mount, get tokens.
  * What our process keeps to itself, close-on-exec placeholders and locks, must end when an exec succeeds and stay
  * when it fails. The service sees that by itself: a connection to it is close-on-exec, and its end ends the
  * session.
@@ -17,60 +18,85 @@
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
+static void clone_files(void)
+{
+	fd_materialise_all(WHY_FORK);
+	fd_cwd_token();
+}
+
 static void clone_prepare(uint64_t flags)
 {
 	if (flags & CLONE_VM) {
 		if ((flags & CLONE_THREAD) && (flags & (CLONE_FILES | CLONE_FS)) == (CLONE_FILES | CLONE_FS))
 			return;
-		fd_materialise_all(WHY_FORK);
+		clone_files();
 		if (flags & CLONE_THREAD)
 			process_limit(NO_MORE); /* a thread with descriptors or paths of its own */
 		else
 			process_vfork(!(flags & CLONE_VFORK));
 		return;
 	}
-	fd_materialise_all(WHY_FORK);
+	clone_files();
 	if (flags & CLONE_FILES)
 		process_limit(NO_MORE); /* two processes change one descriptor table */
 	if (flags & CLONE_FS)
 		process_limit(NO_PATHS);
 }
 
+/* Where the child has to tell at once what it has mapped, we fork ourselves. */
+static int clone_done(struct preload_regs *r, int on_our_stack)
+{
+	if (!map_any() || !on_our_stack)
+		return 0;
+	map_fork(r);
+	return 1;
+}
+
 int call_fork(struct preload_regs *r)
 {
 	clone_prepare(0);
-	return 0;
+	return clone_done(r, 1);
 }
 
+/*
+ * The child of a vfork is left to the kernel, which without FUSE cannot open files for it, nor go to its directory. A
+ * fork is a vfork, too, as POSIX has it.
+ */
 int call_vfork(struct preload_regs *r)
 {
-	clone_prepare(CLONE_VM | CLONE_VFORK);
-	return 0;
+	if (!process.tokens) {
+		clone_prepare(CLONE_VM | CLONE_VFORK);
+		return 0;
+	}
+	clone_prepare(0);
+	r->ret = sys0(__NR_fork);
+	return 1;
 }
 
 int call_clone(struct preload_regs *r)
 {
 	clone_prepare(r->a[0]);
-	return 0;
+	return clone_done(r, !(r->a[0] & CLONE_VM) && !r->a[1]);
 }
 
 int call_clone3(struct preload_regs *r)
 {
-	if (address_good(r->a[0], sizeof(uint64_t)))
+	if (fs_memory_readable(r->a[0], sizeof(uint64_t)))
 		clone_prepare(*(const uint64_t *)r->a[0]);
 	return 0;
 }
 
 /* ---- exec ------------------------------------------------------------------------------------ */
 
-/* Lets go of all handles whose files have descriptors of the kernel's. If the exec fails they are adopted again. */
+/* Lets go of all handles that descriptors of the kernel's, or tokens, stand for. If the exec fails they are adopted
+ * again. */
 static void exec_forget(void)
 {
 	struct fs_file *f;
 	uint32_t fd, entry;
 
 	for (fd = 0; fd < process.fd_top; fd++) {
-		if (!fd_is(fd, FD_REAL))
+		if (!fd_is(fd, FD_REAL) && !fd_is_token(fd))
 			continue;
 		entry = fd_take(fd);
 		f = fs_file_at(FD_INDEX(entry));
@@ -85,7 +111,7 @@ static int exec_knows_files(void)
 	for (fd = 0; fd < process.fd_top; fd++)
 		if (FD_STATE(fd_entry(fd)) >= FD_PLACEHOLDER)
 			return 1;
-	return 0;
+	return map_any();
 }
 
 static int exec_with_session(struct preload_regs *r, int connection)
@@ -101,13 +127,14 @@ static int exec_call(struct preload_regs *r, uint64_t dirfd, uint64_t path, uint
 {
 	int remain, connection;
 
+	fd_cwd_token();
 	if (!fs_attached() || !exec_knows_files())
 		return 0;
 	/* Shells try one directory of PATH after the other: most fail, and need nothing done. */
 	if (!(flags & AT_EMPTY_PATH) && sys3(__NR_faccessat, (long)dirfd, (long)path, 1) < 0)
 		return 0;
 	remain = fd_materialise_inherited();
-	if (!remain && !process.posix_locked) {
+	if (!remain && !process.posix_locked && !map_any()) {
 		exec_forget();
 		return 0;
 	}
@@ -167,9 +194,11 @@ int call_seccomp(struct preload_regs *r)
 	return 0;
 }
 
-/* Descriptors named in rings, which we do not read. */
+/* Descriptors named in rings, which we do not read. If they cannot be real, there are no rings. */
 int call_io_uring(struct preload_regs *r)
 {
+	if (process.tokens && r->nr == __NR_io_uring_setup)
+		return call_done(r, -ENOSYS);
 	if (!process_limited(NO_PLACEHOLDERS))
 		process_limit(NO_PLACEHOLDERS);
 	return 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls on ranges of open files, and what makes them durable. */
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "ipc/sys.h"
@@ -101,24 +100,6 @@ int call_readahead(struct preload_regs *r)
 	return call_done_file(r, f, fs_fadvise(f, r->a[1], r->a[2], POSIX_FADV_WILLNEED));
 }
 
-/*
- * A map ends where the kernel believes that the file ends, and it does not ask when it maps. It may not know yet
- * what came by us: so it is made to ask.
- */
-int call_mmap(struct preload_regs *r)
-{
-	uint64_t fd = r->a[4];
-	struct statx st;
-
-	if ((r->a[3] & MAP_ANONYMOUS) || (uint32_t)fd >= FD_MAX || fd_probe((uint32_t)fd) < FD_PASS)
-		return 0;
-	r->ret = fd_materialise(fd, WHY_MAP);
-	if (r->ret < 0)
-		return 1;
-	sys5(__NR_statx, (long)fd, (long)"", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, (long)&st);
-	return 0;
-}
-
 /* Where a copy starts on one side: at *address, or at the open file's offset. -EAGAIN: the kernel keeps that. */
 static int64_t copy_start(struct fs_file *f, uint64_t address)
 {
@@ -175,7 +156,7 @@ int call_copy_file_range(struct preload_regs *r)
 		result = -EXDEV;
 	else if (in && out && r->a[5])
 		result = -EINVAL;
-	else if (in && out && (!r->a[1] || address_good(r->a[1], 8)) && (!r->a[3] || address_good(r->a[3], 8)))
+	else if (in && out && (!r->a[1] || fs_memory_writable(r->a[1], 8)) && (!r->a[3] || fs_memory_writable(r->a[3], 8)))
 		result = copy_range(in, out, r->a);
 	if (in)
 		fs_file_put(in);

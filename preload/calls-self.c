@@ -25,10 +25,8 @@ static int chdir_done(struct preload_regs *r)
 {
 	int64_t result = self_call(r);
 
-	if (result == 0) {
-		process_kept.cwd[0] = 0;
-		fd_cwd_changed();
-	}
+	if (result == 0)
+		fd_cwd_left();
 	return self_done(r, result);
 }
 
@@ -37,21 +35,31 @@ static int chdir_is_virtual(const struct target *t)
 	return !(fs_table()->mount[t->o.mount].flags & WIRE_MOUNT_FUSE);
 }
 
+static int64_t chdir_enter(struct fs_file *dir)
+{
+	struct fs_object o;
+	int64_t r;
+
+	fs_object_file(dir, &o);
+	r = dir->type == S_IFDIR ? fs_access(&o, 1) : -ENOTDIR;
+	if (r >= 0)
+		fd_cwd_set(dir);
+	return r;
+}
+
 /* A directory that only the service has. */
 static int64_t chdir_virtual(const struct target *t)
 {
 	struct fs_opened opened;
 	struct fs_file *dir;
-	int64_t r = fs_access(&t->o, 1);
+	int64_t r = fs_open(&t->o, O_PATH | O_DIRECTORY, 0, &opened);
 
-	if (r >= 0)
-		r = fs_open(&t->o, O_RDONLY | O_DIRECTORY, 0, &opened);
 	if (r < 0)
 		return r;
-	dir = fs_file_new(t->o.mount, opened.handle, O_RDONLY | O_DIRECTORY, &opened.attr);
+	dir = fs_file_new(t->o.mount, opened.handle, O_PATH | O_DIRECTORY, &opened.attr);
 	if (!dir)
 		return -ENFILE;
-	r = fd_cwd_set(dir);
+	r = chdir_enter(dir);
 	fs_file_put(dir);
 	return r;
 }
@@ -59,13 +67,20 @@ static int64_t chdir_virtual(const struct target *t)
 int call_chdir(struct preload_regs *r)
 {
 	struct target t;
+	int64_t result;
 
 	if (!path_resolve((uint64_t)AT_FDCWD, r->a[0], &t))
 		return chdir_done(r);
-	if (chdir_is_virtual(&t))
-		return path_done(r, &t, chdir_virtual(&t)) || chdir_done(r);
-	path_end(&t);
-	return chdir_done(r);
+	if (!chdir_is_virtual(&t)) {
+		path_end(&t);
+		return chdir_done(r);
+	}
+	result = chdir_virtual(&t);
+	if (!path_done(r, &t, result))
+		return chdir_done(r);
+	if (result == FS_KERNEL && r->ret == 0)
+		fd_cwd_left();
+	return 1;
 }
 
 int call_fchdir(struct preload_regs *r)
@@ -74,25 +89,30 @@ int call_fchdir(struct preload_regs *r)
 
 	if (path_descriptor(r->a[0], &t)) {
 		if (chdir_is_virtual(&t))
-			return path_done(r, &t, t.held->type == S_IFDIR ? fd_cwd_set(t.held) : -ENOTDIR);
+			return path_done(r, &t, chdir_enter(t.held));
 		path_end(&t);
 	}
 	r->ret = fd_materialise(r->a[0], WHY_DEFAULT);
 	return r->ret < 0 ? 1 : chdir_done(r);
 }
 
+/*
+ * The kernel takes the name from a directory of a FUSE mount whenever it is to ask for it again, until it has asked,
+ * and says meanwhile that it is gone. The service knows better.
+ */
 int call_getcwd(struct preload_regs *r)
 {
-	uint64_t n = str_length(process_kept.cwd) + 1;
+	struct fs_file *dir = fd_cwd_virtual();
+	int64_t n;
 
-	if (n == 1)
-		return 0;
-	if (r->a[1] < n)
-		return call_done(r, -ERANGE);
-	if (!address_good(r->a[0], n))
-		return call_done(r, -EFAULT);
-	mem_copy((void *)r->a[0], process_kept.cwd, n);
-	return call_done(r, (int64_t)n);
+	if (!dir) {
+		n = self_call(r);
+		dir = n == -ENOENT && !process_limited(NO_PATHS) ? fd_cwd() : NULL;
+		if (!dir)
+			return self_done(r, n);
+	}
+	n = fs_getpath(dir, (char *)r->a[0], r->a[1]);
+	return call_done_file(r, dir, n < 0 ? n : n + 1);
 }
 
 int call_umask(struct preload_regs *r)

@@ -8,6 +8,17 @@
 #include "libfs/stat.h"
 #include "preload/calls.h"
 
+static int64_t stat_put(uint64_t buf, int extended, const struct wire_attr *attr, uint64_t dev)
+{
+	if (!fs_memory_writable(buf, extended ? sizeof(struct statx) : sizeof(struct stat)))
+		return -EFAULT;
+	if (extended)
+		statx_fill((struct statx *)buf, attr, dev);
+	else
+		stat_fill((struct stat *)buf, attr, dev);
+	return 0;
+}
+
 /* Ends t; fills a struct stat, or a struct statx if `extended`. */
 static int stat_target(struct preload_regs *r, struct target *t, uint64_t buf, int extended)
 {
@@ -15,22 +26,15 @@ static int stat_target(struct preload_regs *r, struct target *t, uint64_t buf, i
 	struct wire_attr attr;
 	int64_t result;
 
-	if (!address_good(buf, extended ? sizeof(struct statx) : sizeof(struct stat)))
-		return path_done(r, t, -EFAULT);
 	result = fs_getattr(&t->o, &attr);
-	if (result >= 0) {
-		result = 0;
-		if (extended)
-			statx_fill((struct statx *)buf, &attr, dev);
-		else
-			stat_fill((struct stat *)buf, &attr, dev);
-	}
+	if (result >= 0)
+		result = stat_put(buf, extended, &attr, dev);
 	return path_done(r, t, result);
 }
 
 static int stat_empty(uint64_t path, uint32_t flags)
 {
-	return (flags & AT_EMPTY_PATH) && address_good(path, 1) && !*(const char *)path;
+	return (flags & AT_EMPTY_PATH) && path_is_empty(path);
 }
 
 /* (dirfd, path, AT_* flags) as an object: by path, or with AT_EMPTY_PATH the descriptor itself. */
@@ -85,7 +89,7 @@ int call_statx(struct preload_regs *r)
 	if ((flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_FORCE_SYNC |
 				 AT_STATX_DONT_SYNC)) ||
 	    (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
-	    ((uint32_t)r->a[3] & ~(uint32_t)(STATX_BASIC_STATS | STATX_BTIME)))
+	    (((uint32_t)r->a[3] & ~(uint32_t)(STATX_BASIC_STATS | STATX_BTIME)) && !process.tokens))
 		return 0;
 	return stat_resolve(r->a[0], r->a[1], flags, &t) ? stat_target(r, &t, r->a[4], 1) : 0;
 }
@@ -123,9 +127,9 @@ static int readlink_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, 
 
 	if ((int32_t)size <= 0 || !path_resolve(dirfd, path, &t))
 		return 0;
+	if (t.o.flags & WIRE_EMPTY) /* /proc/self/fd, where the kernel has nothing to show */
+		return path_done(r, &t, fs_getpath(t.held, (char *)buf, (uint32_t)size));
 	t.o.flags |= WIRE_NOFOLLOW;
-	if (!address_good(buf, (uint32_t)size))
-		return path_done(r, &t, -EFAULT);
 	return path_done(r, &t, fs_readlink(&t.o, (char *)buf, (uint32_t)size));
 }
 
@@ -163,9 +167,9 @@ static int statfs_target(struct preload_regs *r, struct target *t, uint64_t buf)
 
 	if (m->flags & WIRE_MOUNT_FUSE)
 		return path_done(r, t, sys2(__NR_statfs, (long)m->path, (long)buf));
-	if (!address_good(buf, sizeof(struct statfs)))
-		return path_done(r, t, -EFAULT);
 	result = fs_statfs(&t->o, &s);
+	if (result >= 0 && !fs_memory_writable(buf, sizeof(struct statfs)))
+		result = -EFAULT;
 	if (result >= 0)
 		statfs_fill((struct statfs *)buf, &s);
 	return path_done(r, t, result < 0 ? result : 0);

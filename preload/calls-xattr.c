@@ -16,16 +16,22 @@ static int xattr_resolve(struct preload_regs *r, enum how how, struct target *t)
 	return 1;
 }
 
-static int memory_good(uint64_t buf, uint64_t size)
+static int name_good(uint64_t name)
 {
-	return !size || address_good(buf, size);
+	return fs_memory_text(name) >= 0;
+}
+
+/* Longer ones are refused for their length. */
+static int value_good(uint64_t value, uint64_t size)
+{
+	return size > 65536 || fs_memory_readable(value, size);
 }
 
 static int get(struct preload_regs *r, enum how how)
 {
 	struct target t;
 
-	if (!address_good(r->a[1], 1) || !memory_good(r->a[2], r->a[3]) || !xattr_resolve(r, how, &t))
+	if (!name_good(r->a[1]) || !xattr_resolve(r, how, &t))
 		return 0;
 	return path_done(r, &t, fs_getxattr(&t.o, (const char *)r->a[1], (void *)r->a[2], r->a[3]));
 }
@@ -34,7 +40,7 @@ static int set(struct preload_regs *r, enum how how)
 {
 	struct target t;
 
-	if (!address_good(r->a[1], 1) || !memory_good(r->a[2], r->a[3]) || (r->a[4] & ~3ull) ||
+	if (!name_good(r->a[1]) || !value_good(r->a[2], r->a[3]) || (r->a[4] & ~3ull) ||
 	    !xattr_resolve(r, how, &t))
 		return 0;
 	return path_done(r, &t,
@@ -45,7 +51,7 @@ static int list(struct preload_regs *r, enum how how)
 {
 	struct target t;
 
-	if (!memory_good(r->a[1], r->a[2]) || !xattr_resolve(r, how, &t))
+	if (!xattr_resolve(r, how, &t))
 		return 0;
 	return path_done(r, &t, fs_listxattr(&t.o, (void *)r->a[1], r->a[2]));
 }
@@ -54,7 +60,7 @@ static int removal(struct preload_regs *r, enum how how)
 {
 	struct target t;
 
-	if (!address_good(r->a[1], 1) || !xattr_resolve(r, how, &t))
+	if (!name_good(r->a[1]) || !xattr_resolve(r, how, &t))
 		return 0;
 	return path_done(r, &t, fs_removexattr(&t.o, (const char *)r->a[1]));
 }

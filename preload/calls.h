@@ -8,6 +8,7 @@
 #include <errno.h>
 #include "preload/dispatch.h"
 #include "preload/fd.h"
+#include "preload/map.h"
 #include "preload/path.h"
 #include "preload/process.h"
 
@@ -37,7 +38,11 @@ call_handler call_read, call_write, call_pread64, call_pwrite64, call_readv, cal
 	call_preadv2, call_pwritev2, call_lseek, call_getdents64;
 /* calls-range.c */
 call_handler call_fsync, call_fdatasync, call_sync_file_range, call_syncfs, call_sync, call_fallocate, call_fadvise64,
-	call_readahead, call_copy_file_range, call_mmap;
+	call_readahead, call_copy_file_range;
+/* calls-map.c */
+call_handler call_mmap;
+/* calls-memory.c */
+call_handler call_msync, call_munmap, call_mprotect, call_mremap, call_brk, call_shmdt, call_mmap_fixed;
 /* calls-stat.c */
 call_handler call_stat, call_lstat, call_fstat, call_newfstatat, call_statx, call_access, call_faccessat,
 	call_faccessat2, call_readlink, call_readlinkat, call_statfs, call_fstatfs;

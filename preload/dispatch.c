@@ -134,6 +134,12 @@ static const struct call calls[CALLS_MAX] = {
 	[__NR_sendmmsg] = {call_sendmmsg},
 
 	[__NR_mmap] = {call_mmap},
+	[__NR_munmap] = {call_munmap},
+	[__NR_mprotect] = {call_mprotect},
+	[__NR_mremap] = {call_mremap},
+	[__NR_msync] = {call_msync},
+	[__NR_brk] = {call_brk},
+	[__NR_shmdt] = {call_shmdt},
 	[__NR_sendfile] = {0, FD0 | FD1},
 	[__NR_splice] = {0, FD0 | FD2},
 	[__NR_tee] = {0, FD0 | FD1},
@@ -179,6 +185,12 @@ static const struct call calls[CALLS_MAX] = {
 	[__NR_prlimit64] = {call_prlimit64},
 };
 
+/* What a file says to what it cannot do, so that programs do it in another way. */
+static int64_t dispatch_refusal(const struct preload_regs *regs)
+{
+	return regs->nr == __NR_ioctl ? -ENOTTY : regs->nr == __NR_name_to_handle_at ? -EOPNOTSUPP : -EINVAL;
+}
+
 /* Makes real what the kernel is about to use. 1: that failed, and so does the call. */
 static int dispatch_pass(struct preload_regs *regs, const struct call *call)
 {
@@ -193,11 +205,21 @@ static int dispatch_pass(struct preload_regs *regs, const struct call *call)
 			continue;
 		r = fd_materialise(regs->a[i], (enum reason)call->why);
 		if (r < 0) {
-			regs->ret = r;
+			regs->ret = r == -ENOTSUP ? dispatch_refusal(regs) : r;
 			return 1;
 		}
 	}
 	return 0;
+}
+
+/* Without FUSE a descriptor that we know nothing of may be a token. */
+static void dispatch_learn(const struct preload_regs *regs, const struct call *call)
+{
+	unsigned left = call->descriptors, i;
+
+	for (i = 0; left >> i; i++)
+		if (left >> i & 1)
+			fd_learn(regs->a[i]);
 }
 
 int preload_dispatch(struct preload_regs *regs)
@@ -207,6 +229,8 @@ int preload_dispatch(struct preload_regs *regs)
 	if ((uint64_t)regs->nr >= CALLS_MAX || process_limited(NO_SERVICE) || !process_enter())
 		return 0;
 	call = &calls[regs->nr];
+	if (__builtin_expect(process.tokens, 0))
+		dispatch_learn(regs, call);
 	if (call->serve && call->serve(regs))
 		return 1;
 	return dispatch_pass(regs, call);

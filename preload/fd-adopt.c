@@ -6,6 +6,9 @@
  * be the same process's at the other; and directories from which paths start. The service gives a handle for the
  * very open file by an ioctl on the descriptor; for a directory opened with O_PATH, and the working directory, it
  * looks into /proc. What we learn is kept until we see the descriptor closed.
+ *
+ * Without FUSE the kernel opens nothing of ours, but there are tokens (fd-token.c), and every call on them is ours:
+ * fd_learn is asked for each descriptor that a call names.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +38,39 @@ static int learn(uint32_t *word, uint32_t from, uint32_t to)
 	return __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+int64_t fd_kernel_path(int fd, char *buf, uint64_t size)
+{
+	char link[32] = "/proc/self/fd/", digits[12];
+	unsigned n = 14, i = 0;
+	long r;
+
+	if (fd == AT_FDCWD) {
+		r = sys2(__NR_getcwd, (long)buf, (long)size);
+		return r < 0 ? r : r - 1;
+	}
+	for (; fd > 9; fd /= 10)
+		digits[i++] = (char)('0' + fd % 10);
+	for (link[n++] = (char)('0' + fd); i;)
+		link[n++] = digits[--i];
+	link[n] = 0;
+	return sys3(__NR_readlink, (long)link, (long)buf, (long)size);
+}
+
+uint32_t fd_foreign(int fd, uint32_t type)
+{
+	char path[WIRE_MOUNT_PATH_MAX];
+	int64_t n = process.tokens && type == S_IFDIR ? fd_kernel_path(fd, path, sizeof(path)) : 0;
+
+	return FD_ENTRY(FD_FOREIGN, n > 0 && fs_route_above(path, (uint32_t)n));
+}
+
+int fd_is_above(uint64_t fd)
+{
+	uint32_t entry = (int)fd == AT_FDCWD ? __atomic_load_n(&process.cwd, __ATOMIC_ACQUIRE) : fd_entry(fd);
+
+	return entry == FD_ENTRY(FD_FOREIGN, 1);
+}
+
 enum fd_state fd_probe(uint32_t fd)
 {
 	uint32_t entry = fd_entry(fd);
@@ -46,17 +82,20 @@ enum fd_state fd_probe(uint32_t fd)
 	if (fd_identify((int)fd, "", &id) < 0)
 		return FD_UNKNOWN;
 	mount = fs_route_dev(id.dev);
-	learn(&process.fd[fd], FD_UNKNOWN, mount < 0 ? FD_ENTRY(FD_FOREIGN, 0) : FD_ENTRY(FD_PASS, mount));
+	learn(&process.fd[fd], FD_UNKNOWN, mount < 0 ? fd_foreign((int)fd, id.type) : FD_ENTRY(FD_PASS, mount));
 	return FD_STATE(fd_entry(fd));
 }
 
-/* A handle for the open file of a descriptor. */
+/* A handle for the open file of a descriptor on a FUSE mount. */
 static int64_t adopt_handle(uint32_t fd, uint32_t mount, const struct fd_identity *id, uint32_t *ret_flags)
 {
 	struct wire_adopt got = {0, 0};
 	struct wire_attr attr;
+	uint32_t unused;
 	int64_t r;
 
+	if (id->type != S_IFDIR && id->type != S_IFREG)
+		return -EINVAL;
 	if (fs_ready() < 0)
 		return -EIO;
 	if (sys3(__NR_ioctl, fd, WIRE_IOC_ADOPT, (long)&got) == 0) {
@@ -65,14 +104,14 @@ static int64_t adopt_handle(uint32_t fd, uint32_t mount, const struct fd_identit
 	}
 	if (id->type != S_IFDIR)
 		return -ENOTTY;
-	r = fs_adopt(mount, id->ino, fd, &attr);
+	r = fs_adopt(mount, id->ino, fd, &attr, &unused);
 	*ret_flags = O_RDONLY | O_DIRECTORY | O_PATH;
 	return r;
 }
 
-static struct fs_file *adopt_file(uint32_t mount, int64_t handle, uint32_t flags, const struct fd_identity *id)
+struct fs_file *fd_adopt_file(uint32_t mount, int64_t handle, uint32_t flags, uint64_t ino, uint32_t type)
 {
-	struct wire_attr attr = {.ino = id->ino, .mode = id->type};
+	struct wire_attr attr = {.ino = ino, .mode = type};
 	struct fs_file *f = fs_file_new(mount, (uint32_t)handle, flags, &attr);
 
 	if (f)
@@ -83,28 +122,48 @@ static struct fs_file *adopt_file(uint32_t mount, int64_t handle, uint32_t flags
 	return f;
 }
 
+static struct fs_file *adopt_real(uint32_t fd, uint32_t mount, const struct fd_identity *id)
+{
+	uint32_t flags;
+	int64_t handle = adopt_handle(fd, mount, id, &flags);
+
+	return handle < 0 ? NULL : fd_adopt_file(mount, handle, flags, id->ino, id->type);
+}
+
+static struct fs_file *adopt_token(uint32_t fd, uint32_t mount, const struct fd_identity *id)
+{
+	struct wire_attr attr;
+	struct fs_file *f;
+	uint32_t flags;
+	int64_t handle = fs_adopt(mount, id->ino, fd, &attr, &flags);
+
+	if (handle < 0)
+		return NULL;
+	f = fd_adopt_file(mount, handle, flags, attr.ino, attr.mode);
+	if (f)
+		f->offset = FS_KEPT;
+	return f;
+}
+
 static void adopt(uint32_t fd)
 {
-	uint32_t entry = fd_entry(fd), flags;
+	uint32_t entry = fd_entry(fd), mount = FD_INDEX(entry);
+	int real = (fs_table()->mount[mount].flags & WIRE_MOUNT_FUSE) != 0;
 	struct fd_identity id;
 	struct fs_file *f;
-	int64_t handle;
 
-	if (fd_identify((int)fd, "", &id) < 0 || (id.type != S_IFDIR && id.type != S_IFREG))
+	if (fd_identify((int)fd, "", &id) < 0)
 		return;
-	if (fs_route_dev(id.dev) != (int)FD_INDEX(entry)) { /* closed unseen, and the number used again */
+	if (fs_route_dev(id.dev) != (int)mount) { /* closed unseen, and the number used again */
 		learn(&process.fd[fd], entry, FD_UNKNOWN);
 		return;
 	}
-	handle = adopt_handle(fd, FD_INDEX(entry), &id, &flags);
-	if (handle < 0)
-		return;
-	f = adopt_file(FD_INDEX(entry), handle, flags, &id);
+	f = real ? adopt_real(fd, mount, &id) : adopt_token(fd, mount, &id);
 	if (!f)
 		return;
 	/* fd_enter makes it visible and counts it; another thread that adopted it too is put in its place. */
 	if (fd_entry(fd) == entry)
-		fd_enter(fd, FD_REAL, f);
+		fd_enter(fd, real ? FD_REAL : FD_PLACEHOLDER, f);
 	else
 		fs_file_put(f);
 }
@@ -119,78 +178,18 @@ struct fs_file *fd_adopt(uint64_t fd)
 	return fd_file(fd);
 }
 
+void fd_learn(uint64_t fd)
+{
+	struct fs_file *f = (uint32_t)fd < FD_MAX && fd_is(fd, FD_UNKNOWN) ? fd_adopt(fd) : NULL;
+
+	if (f)
+		fs_file_put(f);
+}
+
 void fd_adopt_locked(uint64_t fd)
 {
 	struct fs_file *f = process.posix_locked ? fd_adopt(fd) : NULL;
 
 	if (f)
 		fs_file_put(f);
-}
-
-static struct fs_file *cwd_adopt(void)
-{
-	struct fd_identity id;
-	struct wire_attr attr;
-	int64_t handle;
-	int mount;
-
-	if (fd_identify(AT_FDCWD, "", &id) < 0 || (mount = fs_route_dev(id.dev)) < 0)
-		return NULL;
-	handle = fs_adopt((uint32_t)mount, id.ino, UINT64_MAX, &attr);
-	return handle < 0 ? NULL : adopt_file((uint32_t)mount, handle, O_RDONLY | O_DIRECTORY | O_PATH, &id);
-}
-
-/* The child of a fork opens anew what its parent had. */
-static struct fs_file *cwd_reopen(void)
-{
-	struct fs_opened opened;
-	struct fs_object o;
-
-	if (!fs_route(process_kept.cwd, &o) || fs_open(&o, O_RDONLY | O_DIRECTORY, 0, &opened) < 0)
-		return NULL;
-	return fs_file_new(o.mount, opened.handle, O_RDONLY | O_DIRECTORY, &opened.attr);
-}
-
-/* process.cwd is an entry word like a descriptor's: UNKNOWN, FOREIGN or REAL. */
-static void cwd_learn(void)
-{
-	struct fs_file *f = process_kept.cwd[0] ? cwd_reopen() : cwd_adopt();
-	uint32_t entry = f ? FD_ENTRY(FD_REAL, fs_file_index(f)) : FD_ENTRY(FD_FOREIGN, 0);
-
-	if (!learn(&process.cwd, FD_UNKNOWN, entry) && f)
-		fs_file_put(f);
-}
-
-struct fs_file *fd_cwd(void)
-{
-	struct fs_file *f;
-	int again;
-
-	for (again = 0; again < 4; again++) {
-		if (FD_STATE(__atomic_load_n(&process.cwd, __ATOMIC_ACQUIRE)) == FD_UNKNOWN)
-			cwd_learn();
-		f = fd_word_get(&process.cwd, FD_IN(FD_REAL));
-		if (!f || !fs_file_stale(f))
-			return f;
-		fs_file_put(f);
-		fd_cwd_changed();
-	}
-	return NULL;
-}
-
-int64_t fd_cwd_set(struct fs_file *dir)
-{
-	int64_t r = fs_getpath(dir, process_kept.cwd, sizeof(process_kept.cwd));
-
-	if (r >= 0)
-		fd_cwd_changed();
-	return r < 0 ? r : 0;
-}
-
-void fd_cwd_changed(void)
-{
-	uint32_t entry = __atomic_exchange_n(&process.cwd, FD_UNKNOWN, __ATOMIC_ACQ_REL);
-
-	if (FD_STATE(entry) == FD_REAL)
-		fs_file_put(fs_file_at(FD_INDEX(entry)));
 }

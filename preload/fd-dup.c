@@ -16,9 +16,14 @@ int64_t fd_close(uint32_t fd)
 /* Enters a duplicate that the kernel made of a descriptor in `state`. Takes over the reference. */
 static void dup_enter(uint32_t fd, enum fd_state state, struct fs_file *f)
 {
+	uint64_t offset;
+
 	fd_enter(fd, state, f);
-	if (state == FD_PLACEHOLDER && __atomic_load_n(&f->offset, __ATOMIC_ACQUIRE) == FS_MOVED)
+	offset = __atomic_load_n(&f->offset, __ATOMIC_ACQUIRE);
+	if (state == FD_PLACEHOLDER && offset == FS_MOVED)
 		fd_settle(fd, f);
+	else if (state == FD_PLACEHOLDER && offset >= FS_HANDED)
+		fd_token_settle(fd, f);
 }
 
 static struct fs_file *dup_source(uint32_t fd, enum fd_state *ret_state)

@@ -44,6 +44,18 @@ static void moving_unlock(void)
 		sys_futex_wake(&process.moving, 0x7fffffff);
 }
 
+void fd_moving_begin(struct fd_moving *m)
+{
+	m->signals = signals_block();
+	moving_lock();
+}
+
+void fd_moving_end(struct fd_moving *m)
+{
+	moving_unlock();
+	signals_restore(m->signals);
+}
+
 void fd_wait(void)
 {
 	uint32_t word = MOVING_HELD;
@@ -101,8 +113,9 @@ static int64_t move_file_opened(struct fs_file *f)
 
 	if (real < 0 && real != -EMFILE)
 		real = fs_materialise(f, 1, move_open, f);
-	/* A file that this process made and may not open again: the service does it. */
-	if (real == -EACCES || real == -EPERM)
+	/* A file that this process made and may not open again, or that is being renamed all the time: the service does
+	 * it. */
+	if (real < 0 && real != -EMFILE)
 		real = fs_fetch(f);
 	return real;
 }
@@ -128,26 +141,30 @@ static int64_t move_file(struct fs_file *f)
 	return 0;
 }
 
+static int64_t move_to_others(struct fs_file *f, enum reason why)
+{
+	return why == WHY_FORK || why == WHY_EXEC || why == WHY_PASSED ? fd_token(f) : -ENOTSUP;
+}
+
 int64_t fd_materialise(uint64_t fd, enum reason why)
 {
 	struct fs_file *f = fd_placeholder(fd);
-	uint64_t mask;
+	struct fd_moving moving;
 	int64_t r = 0;
 
 	if (!f)
 		return 0;
 	if (!(fs_table()->mount[f->mount].flags & WIRE_MOUNT_FUSE)) {
+		r = move_to_others(f, why);
 		fs_file_put(f);
-		return -ENOTSUP;
+		return r;
 	}
-	mask = signals_block();
-	moving_lock();
+	fd_moving_begin(&moving);
 	if (fd_is(fd, FD_PLACEHOLDER)) {
 		process.counters.real[why]++;
 		r = move_file(f);
 	}
-	moving_unlock();
-	signals_restore(mask);
+	fd_moving_end(&moving);
 	fs_file_put(f);
 	if (r < 0 && r != -EMFILE)
 		process_broken("cannot make a descriptor real:", r);
@@ -172,7 +189,7 @@ int fd_materialise_inherited(void)
 			continue;
 		if (sys3(__NR_fcntl, fd, F_GETFD, 0) == 0)
 			fd_materialise(fd, WHY_EXEC);
-		else
+		else if (!fd_is_token(fd))
 			remain = 1;
 	}
 	return remain;
@@ -181,14 +198,13 @@ int fd_materialise_inherited(void)
 void fd_settle(uint32_t fd, struct fs_file *f)
 {
 	uint32_t entry = FD_ENTRY(FD_PLACEHOLDER, fs_file_index(f));
-	uint64_t mask = signals_block();
+	struct fd_moving moving;
 
-	moving_lock();
+	fd_moving_begin(&moving);
 	if (fd_is_kernel_placeholder(fd))
 		move_file(f);
 	else if (__atomic_compare_exchange_n(&process.fd[fd], &entry, FD_ENTRY(FD_REAL, fs_file_index(f)), 0,
 					     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		__atomic_sub_fetch(&process.placeholders, 1, __ATOMIC_RELAXED);
-	moving_unlock();
-	signals_restore(mask);
+	fd_moving_end(&moving);
 }

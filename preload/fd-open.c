@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * New placeholders. A duplicate of one that is there costs a tenth of a microsecond, an open several times that.
- * The one to duplicate may be closed by another thread meanwhile; whoever gives up a placeholder's number says so
- * in fd_changes first, so that an unchanged count proves that the duplicate is of a placeholder.
+ * The one to duplicate may be closed by another thread meanwhile, or get a token; whoever gives up a placeholder's
+ * number or changes what is behind it says so in fd_changes first, so that an unchanged count proves that the duplicate
+ * is of a placeholder.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include "ipc/sys.h"
 #include "preload/fd.h"
+
+/* A token stands for one file and no other. */
+static int source_is_another(uint32_t source)
+{
+	return __atomic_load_n(&fs_file_at(FD_INDEX(fd_entry(source)))->offset, __ATOMIC_ACQUIRE) >= FS_HANDED;
+}
 
 static int64_t placeholder_duplicate(int cloexec)
 {
@@ -15,7 +22,7 @@ static int64_t placeholder_duplicate(int cloexec)
 	uint32_t source = __atomic_load_n(&process.source, __ATOMIC_RELAXED) - 1;
 	int64_t fd;
 
-	if (!fd_is(source, FD_PLACEHOLDER))
+	if (!fd_is(source, FD_PLACEHOLDER) || source_is_another(source))
 		return -EBADF;
 	fd = sys3(__NR_fcntl, source, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 	if (__atomic_load_n(&process.fd_changes, __ATOMIC_SEQ_CST) == changes)

@@ -5,7 +5,7 @@
  * The kernel allocates every number, so the table can only lag behind it, never disagree about what is free. An
  * open file of ours is at first a *placeholder*: an O_PATH descriptor that does nothing, with a library open file
  * behind it. When a call comes that the kernel must do, all descriptors of that open file are *made real*: replaced
- * by one opened through the FUSE mount, which joins the same service open file.
+ * by one opened through the FUSE mount, which joins the same service open file. (Without FUSE: fd-token.c.)
  *
  * An entry is a word: state | index << 3, changed only by compare-and-swap. Every change to a placeholder's number
  * (close, dup2 over it) takes the entry out first and does the kernel's part then; making real marks the entry
@@ -19,7 +19,7 @@
 
 enum fd_state {
 	FD_UNKNOWN = 0,     /* not looked at: the kernel serves it */
-	FD_FOREIGN = 1,     /* not on a mount of ours */
+	FD_FOREIGN = 1,     /* not on a mount of ours (index 1: a directory at or above one without FUSE) */
 	FD_PASS = 2,        /* on a mount of ours (index), opened by the kernel; we have no handle */
 	FD_PLACEHOLDER = 3, /* library open file (index) */
 	FD_REAL = 4,        /* library open file (index), and a descriptor of the kernel's that keeps the offset */
@@ -75,7 +75,10 @@ int64_t fd_dup_onto(uint32_t fd, uint32_t onto, int cloexec);
 
 /* ---- fd-materialise.c ------------------------------------------------------------------------ */
 
-/* Makes it real if it is a placeholder. 0 or -errno: -ENOTSUP where there is no FUSE mount. */
+/*
+ * Makes it real if it is a placeholder. 0 or -errno. Where there is no FUSE mount: gives it a token if it is to be
+ * inherited or passed; else -ENOTSUP.
+ */
 int64_t fd_materialise(uint64_t fd, enum reason why);
 void fd_materialise_all(enum reason why);
 /* For an exec: those without close-on-exec. 1: others remain. */
@@ -84,8 +87,29 @@ int fd_materialise_inherited(void);
 void fd_settle(uint32_t fd, struct fs_file *f);
 /* Waits while a thread makes a descriptor real. */
 void fd_wait(void);
+/* The lock of those who replace the kernel's part of descriptors. */
+struct fd_moving {
+	uint64_t signals;
+};
+void fd_moving_begin(struct fd_moving *m);
+void fd_moving_end(struct fd_moving *m);
+
+/* ---- fd-token.c ------------------------------------------------------------------------------ */
+
+/* Gives all descriptors of a file without FUSE a token. 0 or -errno. */
+int64_t fd_token(struct fs_file *f);
+int fd_is_token(uint32_t fd);
+/* As fd_settle. */
+void fd_token_settle(uint32_t fd, struct fs_file *f);
 
 /* ---- fd-adopt.c ------------------------------------------------------------------------------ */
+
+/* The path of a directory (AT_FDCWD: the working directory) as the kernel has it. Its length, or -errno. */
+int64_t fd_kernel_path(int fd, char *buf, uint64_t size);
+/* Whether a path from this directory may lead into a mount without FUSE. */
+int fd_is_above(uint64_t fd);
+/* For an entry word: FD_FOREIGN with the index that is due. */
+uint32_t fd_foreign(int fd, uint32_t type);
 
 /* Without a message to any file system's server. */
 struct fd_identity {
@@ -98,13 +122,26 @@ int fd_identify(int fd, const char *path, struct fd_identity *ret);
 enum fd_state fd_probe(uint32_t fd);
 /* As fd_file, but takes over descriptors of our mounts that the kernel opened. NULL: not ours. */
 struct fs_file *fd_adopt(uint64_t fd);
+/* Takes over a descriptor that nobody has looked at, if it is ours. */
+void fd_learn(uint64_t fd);
+/* A library open file for a handle of an open file whose offset is the kernel's. NULL: there is no room. */
+struct fs_file *fd_adopt_file(uint32_t mount, int64_t handle, uint32_t flags, uint64_t ino, uint32_t type);
 /*
  * A descriptor is about to be closed. If the kernel opened it and this process may hold POSIX locks on its file,
  * closing must drop them, and only the service knows of them: takes it over.
  */
 void fd_adopt_locked(uint64_t fd);
+
+/* ---- fd-cwd.c -------------------------------------------------------------------------------- */
+
 /* The working directory if it is ours, referenced; else NULL. */
 struct fs_file *fd_cwd(void);
+/* The same if the kernel does not know of it. */
+struct fs_file *fd_cwd_virtual(void);
 void fd_cwd_changed(void);
-/* Makes an open directory of a mount without FUSE the working directory, for this process and its forks. */
-int64_t fd_cwd_set(struct fs_file *dir);
+/* The process went where the kernel knows its way. */
+void fd_cwd_left(void);
+/* Makes an open directory of a mount without FUSE the working directory. */
+void fd_cwd_set(struct fs_file *dir);
+/* Before a fork or an exec: lets those who come find it. */
+void fd_cwd_token(void);

@@ -117,6 +117,12 @@
 	X(427, io_uring_register) \
 	/* T: state of the process that the dispatcher has to follow */ \
 	X(7, poll) \
+	X(10, mprotect) \
+	X(11, munmap) \
+	X(12, brk) \
+	X(25, mremap) \
+	X(26, msync) \
+	X(67, shmdt) \
 	X(23, select) \
 	X(56, clone) \
 	X(57, fork) \

@@ -45,43 +45,87 @@ static int path_has(const char **p, const char *text)
 	return 1;
 }
 
-/*
- * "/proc/self/fd/7", "/dev/fd/7", "/dev/stdin" and their like show descriptors to the kernel: those must be real.
- * One that is named by its number alone; else all.
- */
-static void path_shows_descriptors(const char *p)
-{
-	uint32_t fd = 0;
+enum { SHOWS_NONE = -1, SHOWS_ALL = -2 };
 
+static int path_number(const char *p, const char **ret_rest)
+{
+	uint32_t n = 0;
+
+	if (*p < '0' || *p > '9')
+		return SHOWS_ALL;
+	for (; *p >= '0' && *p <= '9' && n < FD_MAX; p++)
+		n = n * 10 + (uint32_t)(*p - '0');
+	*ret_rest = p;
+	return (int)n;
+}
+
+static int path_standard(const char *p)
+{
+	if (path_has(&p, "std"))
+		return path_has(&p, "in") ? 0 : path_has(&p, "out") ? 1 : path_has(&p, "err") ? 2 : SHOWS_NONE;
+	return SHOWS_NONE;
+}
+
+/*
+ * "/proc/self/fd/7", "/dev/fd/7", "/dev/stdin" and their like show descriptors to the kernel. Which; *ret_rest is what
+ * follows the number.
+ */
+static int path_shows(const char *p, const char **ret_rest)
+{
+	int fd;
+
+	*ret_rest = "";
 	if (path_has(&p, "/dev/")) {
-		if (path_has(&p, "std"))
-			fd_materialise_all(WHY_PROC);
-		if (!path_has(&p, "fd"))
-			return;
+		fd = path_standard(p);
+		if (fd >= 0 || !path_has(&p, "fd"))
+			return fd;
 	} else if (path_has(&p, "/proc/")) {
 		while (*p && *p != '/')
 			p++;
 		if (!path_has(&p, "/fd"))
-			return;
+			return SHOWS_NONE;
 		path_has(&p, "info");
 	} else {
-		return;
+		return SHOWS_NONE;
 	}
-	if (*p != '/' || p[1] < '0' || p[1] > '9') {
+	return *p == '/' ? path_number(p + 1, ret_rest) : SHOWS_ALL;
+}
+
+/* The open file behind such a name, if the kernel cannot have it. */
+static int path_is_descriptor(uint64_t fd, struct target *t)
+{
+	fd_learn(fd);
+	if (!path_descriptor(fd, t))
+		return 0;
+	if (!(fs_table()->mount[t->o.mount].flags & WIRE_MOUNT_FUSE))
+		return 1;
+	path_end(t);
+	return 0;
+}
+
+/* What is shown must be real. */
+static int path_shows_descriptors(const char *p, struct target *t)
+{
+	const char *rest;
+	int fd = path_shows(p, &rest);
+
+	if (fd == SHOWS_NONE)
+		return 0;
+	if (fd >= 0 && !*rest && process.tokens && path_is_descriptor((uint64_t)fd, t))
+		return 1;
+	if (fd >= 0)
+		fd_materialise((uint64_t)fd, WHY_PROC);
+	else
 		fd_materialise_all(WHY_PROC);
-		return;
-	}
-	for (p++; *p >= '0' && *p <= '9' && fd < FD_MAX; p++)
-		fd = fd * 10 + (uint32_t)(*p - '0');
-	fd_materialise(fd, WHY_PROC);
+	return 0;
 }
 
 static int path_absolute(const char *p, struct target *t)
 {
 	if (fs_route(p, &t->o) && path_mount_good(t->o.mount))
 		return 1;
-	if (process.placeholders && (p[1] == 'p' || p[1] == 'd'))
-		path_shows_descriptors(p);
+	if ((process.placeholders || process.tokens) && (p[1] == 'p' || p[1] == 'd'))
+		return path_shows_descriptors(p, t);
 	return 0;
 }
 
@@ -102,25 +146,57 @@ static struct fs_file *path_start(uint64_t dirfd)
 	return dir;
 }
 
+static int path_is_up(const char *p)
+{
+	return p[0] == '.' && p[1] == '.' && (p[2] == '/' || !p[2]);
+}
+
+/* Goes up as often as the path begins with "..", in the text of a directory's own path. */
+static const char *path_go_up(const char *p, const char *dir, int64_t *n)
+{
+	for (; path_is_up(p); p += 2) {
+		while (*n > 1 && dir[--*n] != '/')
+			;
+		if (!p[2])
+			return p + 2;
+		while (p[2] == '/')
+			p++;
+	}
+	return p;
+}
+
+/*
+ * Without FUSE the kernel does not find the mount from a directory of its own, or finds what is below the mount point.
+ * So such a path goes by text, too.
+ */
+static int path_from_above(uint64_t dirfd, const char *p, struct target *t)
+{
+	char dir[FS_PATH_MAX / 4];
+	int64_t n;
+
+	if (!process.tokens || !(fd_is_above(dirfd) || path_is_up(p)))
+		return 0;
+	n = fd_kernel_path((int)dirfd, dir, sizeof(dir));
+	if (n <= 0)
+		return 0;
+	p = path_go_up(p, dir, &n);
+	return fs_route_from(dir, (uint32_t)n, p, &t->o) && path_mount_good(t->o.mount);
+}
+
 int path_resolve(uint64_t dirfd, uint64_t path, struct target *t)
 {
 	const char *p = (const char *)path;
-	uint32_t len;
+	int64_t len;
 
 	t->held = NULL;
-	if (!address_good(path, 0) || !*p || process_limited(NO_PATHS))
+	if (process_limited(NO_PATHS) || (len = fs_memory_text(path)) <= 0 || len >= FS_PATH_MAX)
 		return 0;
 	if (*p == '/')
 		return path_absolute(p, t);
 	t->held = path_start(dirfd);
 	if (!t->held)
-		return 0;
-	len = fs_path_length(p);
-	if (len >= FS_PATH_MAX) {
-		path_end(t);
-		return 0;
-	}
-	fs_object_below(t->held, p, len, &t->o);
+		return path_from_above(dirfd, p, t);
+	fs_object_below(t->held, p, (uint32_t)len, &t->o);
 	return 1;
 }
 
@@ -142,6 +218,8 @@ void path_end(struct target *t)
 
 int path_done(struct preload_regs *regs, struct target *t, int64_t r)
 {
+	if (__builtin_expect(r == FS_KERNEL, 0) && t->held && process.tokens)
+		r = path_above(regs, t);
 	path_end(t);
 	return call_done(regs, r);
 }

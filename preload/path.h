@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include "libfs/fs.h"
+#include "libfs/memory.h"
 #include "preload/dispatch.h"
 
 /* An object, and the directory that it starts from, held until path_end. */
@@ -24,8 +25,16 @@ void path_end(struct target *t);
 /* Ends it and answers the call with r: 1 (handled), or 0 if r says that the kernel has to do it. */
 int path_done(struct preload_regs *regs, struct target *t, int64_t r);
 
-/* An address that a system call would not refuse at sight. Only such are touched. */
+/* path-above.c: the call, done by the kernel for a path that it could not follow itself; or FS_KERNEL. */
+int64_t path_above(struct preload_regs *regs, const struct target *t);
+
+static inline int path_is_empty(uint64_t path)
+{
+	return fs_memory_readable(path, 1) && !*(const char *)path;
+}
+
+/* A range that no system call refuses at sight, whether something is there or not (libfs/memory.h). */
 static inline int address_good(uint64_t address, uint64_t length)
 {
-	return address >= 4096 && address < 1ull << 47 && length <= (1ull << 47) - address;
+	return address <= 1ull << 47 && length <= (1ull << 47) - address;
 }

@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include "ipc/sys.h"
+#include "libfs/memory.h"
 #include "preload/fd.h"
+#include "preload/map.h"
 #include "preload/process.h"
 
 struct process process;
@@ -28,9 +30,21 @@ int process_init(uint32_t mode)
 
 	if (r < 0)
 		return r;
+	fs_memory_watch();
 	process_kept.mode = mode;
 	if (mode == MODE_REAL)
 		process_kept.limits |= NO_PLACEHOLDERS;
+	return 0;
+}
+
+static int process_has_tokens(void)
+{
+	const struct wire_table *t = fs_table();
+	uint32_t i;
+
+	for (i = 0; i < t->mount_count && i < WIRE_MOUNTS_MAX; i++)
+		if (!(t->mount[i].flags & (WIRE_MOUNT_FUSE | WIRE_MOUNT_KERNEL)))
+			return 1;
 	return 0;
 }
 
@@ -42,7 +56,10 @@ static int process_begin(void)
 	/* Calls that do not come here would find placeholders. */
 	if (preload_status.coverage != PRELOAD_FULL)
 		__atomic_or_fetch(&process_kept.limits, NO_PLACEHOLDERS, __ATOMIC_RELAXED);
+	process.tokens = (uint32_t)process_has_tokens();
 	__atomic_store_n(&process.pid, (uint32_t)sys_getpid(), __ATOMIC_RELEASE);
+	if (map_any())
+		map_inherited();
 	return 1;
 }
 
@@ -99,6 +116,8 @@ int process_size_limited(void)
 {
 	struct rlimit limit;
 
+	if (process.tokens)
+		return 0; /* the kernel cannot */
 	if (__builtin_expect(process.size_limit == SIZE_LIMIT_UNKNOWN, 0)) {
 		if (sys_failed(sys2(__NR_getrlimit, RLIMIT_FSIZE, (long)&limit)))
 			return 0;

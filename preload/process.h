@@ -65,8 +65,9 @@ struct process {
 	uint32_t moving;       /* lock: a thread makes a descriptor real (fd-materialise.c) */
 	uint32_t vforks;       /* threads between vfork and its return; more of them than vfork_tid: ask for ever */
 	uint32_t vfork_tid[PROCESS_FORKERS];
-	uint32_t cwd;          /* preload/path.c */
-	uint32_t cwd_file;
+	uint32_t cwd;          /* preload/fd-cwd.c */
+	uint32_t cwd_told;     /* and the kernel stands at its token */
+	uint32_t tokens;       /* some mount has no FUSE: descriptors that nobody has looked at may be tokens */
 	uint32_t mount_checked, mount_good; /* bits: the mount's path leads to the mount in this process */
 	/* Wants to know of a descriptor before it is closed or replaced: preload/aio.c, once it is used. */
 	void (*closing)(uint32_t fd);
@@ -77,7 +78,7 @@ struct process {
 struct process_kept {
 	uint32_t mode;
 	uint32_t limits;
-	/* The working directory where a mount without FUSE has it, so that the kernel cannot; else empty. */
+	/* Where the working directory was when we went there, if the kernel cannot: it is ours. Else empty. */
 	char cwd[FS_PATH_MAX];
 };
 

@@ -35,7 +35,7 @@ static uint32_t patch_all(const struct image *images, uint32_t count)
 			continue;
 		}
 		got = patch_image(&images[n]);
-		if (images[n].part == IMAGE_LIBC && got <= PRELOAD_NONE)
+		if (images[n].part == IMAGE_LIBC && (got <= PRELOAD_NONE || !preload_status.sites))
 			return PRELOAD_NONE;
 		got = got <= PRELOAD_NONE ? PRELOAD_PARTIAL : got;
 		least = least == PRELOAD_NONE || got < least ? got : least;

@@ -150,5 +150,6 @@ void stub_library(struct stub_job *job, const uint8_t *build_id, uint32_t build_
 		}
 	else
 		lost = stub_scan(job);
-	job->coverage = !job->sites ? PRELOAD_NONE : lost || job->skipped ? PRELOAD_PARTIAL : PRELOAD_FULL;
+	/* A library that makes no system call (libpthread.so.0, since it is part of libc) is covered by nothing. */
+	job->coverage = !lost && !job->skipped ? PRELOAD_FULL : job->sites ? PRELOAD_PARTIAL : PRELOAD_NONE;
 }

@@ -27,7 +27,6 @@ finish() {
 trap finish EXIT
 
 archive=$(scripts/source-package.sh lua5.4 "$work/archive")
-mkdir "$work/alice" "$work/bob"
 cat >"$work/read.c" <<'C'
 #include <stdio.h>
 int main(int argc, char **argv)
@@ -51,23 +50,21 @@ pools:
     memory: 1G
     flush: {interval: 1s}
     mounts:
-      /data: {host: $work/alice}
+      /data: {volume: {image: $work/alice.img, size: 1G}}
   bob:
     cpu_weight: 50
     memory: 512M
     flush: {interval: 30s}
     mounts:
-      /data: {host: $work/bob}
+      /data: {volume: {image: $work/bob.img, size: 512M}}
 YAML
 sed 's/^/   /' "$work/pools.yaml"
 "$polytropon" up "$work/pools.yaml"
 "$polytropon" ps
 
-cp "$archive" "$work/read-static" "$work/alice/"
-cp "$archive" "$work/read-static" "$work/bob/"
-
 for pool in alice bob; do
   in_pool() { "$polytropon" run "$pool" -- "$@"; }
+  in_pool cp "$archive" "$work/read-static" /data/
 
   title "$pool: unpack and build Lua with tar, make and gcc (through the preload door)"
   in_pool sh -ec '
@@ -121,6 +118,10 @@ title "Settings are live, and each tenant has its own"
 "$polytropon" dump bob | sed 's/^/   /'
 note "alice has not seen bob's files: $("$polytropon" run alice -- sh -c 'sqlite3 /data/tenant.db "SELECT DISTINCT pool FROM t"')"
 
+title "Each has what its own volume holds, and may have more"
+"$polytropon" set bob volume.size=768M
+"$polytropon" df
+
 title "A clean stop"
 "$polytropon" down
 if mount | grep -q polytropon; then
@@ -128,3 +129,9 @@ if mount | grep -q polytropon; then
   exit 1
 fi
 note "nothing is left: no process, no mount, no cgroup"
+
+title "The volumes, in their images"
+"$polytropon" fsck -n "$work/alice.img"
+"$polytropon" fsck -n "$work/bob.img"
+note "and there the next time: $("$polytropon" run --image "$work/bob.img" --at /data -- \
+  sqlite3 /data/tenant.db "SELECT count(*) || ' rows of ' || pool FROM t GROUP BY pool")"

@@ -28,6 +28,8 @@ for n in range(8, 16):
 		REGS[f'r{n}{suffix}'] = f'r{n}'
 # Offset of cancelhandling in glibc's struct pthread; entry.S has it too.
 CANCELHANDLING = 0x308
+# Good to have, but nothing goes wrong without: who shrinks the heap unseen gets a signal for an address in it, not EFAULT.
+MAY_MISS = {12}
 CALL_KEEPS = {'rbx', 'rbp', 'rsp', 'r12', 'r13', 'r14', 'r15'}
 NOP = re.compile(r'^(data16 |cs )*(nop|xchg\s+%ax,%ax)')
 NO_DEST = re.compile(r'^(cmp|test|nop|push|j|bt[lq]? |ret|data16|cs|ucomis|comis|hlt|ud2|out|int3|endbr|prefetch|'
@@ -345,7 +347,7 @@ def main():
 	print(f'#define TABLE_{tag}(X) X(regular_{tag}, other_{tag}, {id_bytes})')
 	for at, nr in lost:
 		print(f'{sys.argv[1]}: no room at {at:#x} in {library.name(at)}, number {nr}', file=sys.stderr)
-	return 1 if lost else 0
+	return 1 if any(nr not in MAY_MISS for at, nr in lost) else 0
 
 
 sys.exit(main())

@@ -77,7 +77,7 @@ if [ -z "$quick" ]; then
   CC=clang step "build with clang, warnings are errors" configure "$build-clang" -Dwerror=true
   step "build with address and undefined-behaviour sanitizers" \
     configure "$build-asan" --native-file build-dev.ini
-  suite "$build-asan" --suite unit --suite service --suite fuzz --timeout-multiplier 4
+  suite "$build-asan" --suite unit --suite service --suite fuzz --suite crash --timeout-multiplier 4
   step "build with thread sanitizer" configure "$build-tsan" -Db_sanitize=thread -Db_lundef=false
   suite "$build-tsan" --suite threads --timeout-multiplier 6
 fi

@@ -12,6 +12,8 @@
 
 #include "service/boot.h"
 #include "service/booting.h"
+#include "service/share.h"
+#include "service/token.h"
 
 static int fail(struct boot *b, const char *format, ...)
 {
@@ -65,7 +67,7 @@ static int fd_of(struct boot *b, struct json_object *o, const char *key)
 	return place >= 0 && (unsigned)place < b->fd_count ? b->fds[place] : -1;
 }
 
-/* Turns every "fd" of a stack from a place into a descriptor. */
+/* Turns every "fd" and "dir" of a stack from a place into a descriptor. */
 static void stack_fds(struct boot *b, struct json_object *o)
 {
 	if (json_object_is_type(o, json_type_array)) {
@@ -75,10 +77,10 @@ static void stack_fds(struct boot *b, struct json_object *o)
 	}
 	if (!json_object_is_type(o, json_type_object))
 		return;
-	if (get(o, "fd"))
-		json_object_object_add(o, "fd", json_object_new_int(fd_of(b, o, "fd")));
 	json_object_object_foreach(o, key, value) {
-		if (strcmp(key, "fd"))
+		if (!strcmp(key, "fd") || !strcmp(key, "dir"))
+			json_object_object_add(o, key, json_object_new_int(fd_of(b, o, key)));
+		else
 			stack_fds(b, value);
 	}
 }
@@ -104,11 +106,17 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 		return fail(b, "mount '%s': %s", path, strerror(-r));
 	}
 	s->mount[m]->dev = s->table->mount[m].dev;
+	s->table->mount[m].root_ino = s->mount[m]->root->ino;
 	s->mount[m]->became_dirty = flusher_wake;
+	s->mount[m]->flush_interval = &s->settings.flush_interval;
+	share_watch(s, ls);
 	b->fuse_fd[m] = fd_of(b, mount, "fuse");
 	s->mount[m]->root_fd = fd_of(b, mount, "root");
 	b->fuse_live[m] = get(mount, "fuse_live") && json_object_get_boolean(get(mount, "fuse_live"));
 	s->mount_count++;
+	/* Without tokens, too, files can be opened, read and written. */
+	if (b->fuse_fd[m] < 0 && tokens_open(s->mount[m]) == 0)
+		s->table->mount[m].dev = s->mount[m]->dev;
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /*
  * What an engine and a filesystem service say to each other.
  *
- * The engine starts `polytropon-service --boot` with a SOCK_SEQPACKET socket as descriptor BOOT_FD, in the
+ * The engine starts `polytropon-service --boot POOL` with a SOCK_SEQPACKET socket as descriptor BOOT_FD, in the
  * pool's cgroup, and sends one message: a JSON object with the descriptors that it names by their place
  * in SCM_RIGHTS (several messages if there are more than BOOT_FDS_MAX: the rest come in messages
  * {"more": true} before it is complete; "fds" in the first says how many there are in all).

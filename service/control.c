@@ -66,6 +66,38 @@ static struct json_object *process_json(void)
 	return o;
 }
 
+/* How full it is; nothing, if its layers do not know. */
+static void room_add(struct service *s, unsigned m, struct json_object *mount)
+{
+	struct ls_statfs st = {0};
+	struct caller self;
+	int r;
+
+	caller_init(&self, DOOR_SELF, s->pool, 0, 0, 0);
+	r = ls_statfs(s->mount[m]->stack, &self.call, &st);
+	caller_fini(&self);
+	if (r < 0)
+		return;
+	json_object_object_add(mount, "size", json_object_new_uint64(st.blocks * st.frsize));
+	json_object_object_add(mount, "used", json_object_new_uint64((st.blocks - st.bfree) * st.frsize));
+	json_object_object_add(mount, "available", json_object_new_uint64(st.bavail * st.frsize));
+	json_object_object_add(mount, "inodes", json_object_new_uint64(st.files - st.ffree));
+	json_object_object_add(mount, "inodes_free", json_object_new_uint64(st.ffree));
+}
+
+/* The caches' figures, by mount. */
+static struct json_object *cache_json(struct service *s)
+{
+	struct json_object *o = json_object_new_object();
+
+	for (unsigned m = 0; m < s->mount_count; m++) {
+		struct ls *cache = ls_stack_find(s->mount[m]->stack, "cache");
+		if (cache)
+			json_object_object_add(o, s->mount[m]->path, stat_layer_json(cache));
+	}
+	return o;
+}
+
 static struct json_object *stats_json(struct service *s)
 {
 	struct json_object *o = json_object_new_object(), *mounts = json_object_new_object();
@@ -78,6 +110,7 @@ static struct json_object *stats_json(struct service *s)
 		struct json_object *mount = json_object_new_object();
 		json_object_object_add(mount, "layer", json_object_new_string(s->mount[m]->stack->type->name));
 		json_object_object_add(mount, "inodes_in_hand", json_object_new_int64(s->mount[m]->inode_count));
+		room_add(s, m, mount);
 		json_object_object_add(mounts, s->mount[m]->path, mount);
 	}
 	json_object_object_add(o, "pool", json_object_new_string(s->pool));
@@ -85,6 +118,7 @@ static struct json_object *stats_json(struct service *s)
 	json_object_object_add(o, "doors", stat_json());
 	json_object_object_add(o, "queues", queue_json(s));
 	json_object_object_add(o, "mounts", mounts);
+	json_object_object_add(o, "cache", cache_json(s));
 	json_object_object_add(o, "settings", setting_json(s));
 	json_object_object_add(o, "process", process_json());
 	return o;

@@ -135,6 +135,8 @@ void caller_init(struct caller *caller, enum door door, const char *tenant, uid_
 	caller->pid = pid;
 	caller->tid = pid;
 	caller->session = NULL;
+	caller->lease = NULL;
+	caller->learns = false;
 	caller->groups_known = false;
 	caller->more_groups = NULL;
 }

@@ -18,6 +18,7 @@ extern const char *const door_names[DOOR_MAX];
 enum { CRED_GROUPS_MAX = 64 };
 
 struct session;
+struct lease;
 
 /* One request being served. Lives on the stack of the thread that serves it. */
 struct caller {
@@ -27,6 +28,9 @@ struct caller {
 	pid_t pid; /* thread group, in the host's PID namespace; 0 where unknown */
 	pid_t tid;
 	struct session *session; /* of DOOR_PRELOAD */
+	struct lease *lease;     /* where to enter what the caller may know: lease.h; NULL: nowhere */
+	uint32_t lease_id;
+	bool learns;             /* enter what this request finds on its way */
 	bool groups_known;
 	gid_t groups[CRED_GROUPS_MAX];
 	gid_t *more_groups; /* instead of groups[] where there are more; owned */

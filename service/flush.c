@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pool's flusher: what was written and not synced for `flush.interval` is written back, inode by inode, so
- * that one tenant's flush never writes another tenant's data as syncfs would.
+ * that one tenant's flush never writes another tenant's data as syncfs would. Stacks that write back by themselves
+ * (LS_FLUSHES), as those with a cache do, are left alone.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "service/instance.h"
+#include "service/share.h"
 
 static const struct ls_cred self_cred;
 static const struct ls_call self_call = {.tenant = "", .cred = &self_cred};
@@ -41,6 +42,7 @@ int inode_enter(struct instance *fs, struct ls_inode *ls, const struct ls_attr *
 		*fresh = (struct inode){.fs = fs, .hash_next = *bucket, .ino = attr->ino, .ls = ls,
 					.type = attr->mode & S_IFMT, .refs = 1};
 		lock_table_init(&fresh->locks);
+		pthread_mutex_init(&fresh->names, NULL);
 		*bucket = inode = fresh;
 		fs->inode_count++;
 	}
@@ -52,6 +54,14 @@ int inode_enter(struct instance *fs, struct ls_inode *ls, const struct ls_attr *
 	}
 	*ret = inode;
 	return 0;
+}
+
+static void inode_free(struct inode *inode)
+{
+	share_inode_free(inode);
+	lock_table_fini(&inode->locks);
+	pthread_mutex_destroy(&inode->names);
+	free(inode);
 }
 
 struct inode *inode_ref(struct inode *inode)
@@ -79,8 +89,7 @@ static void inode_drop_if_unused(struct inode *inode)
 	pthread_mutex_unlock(&fs->lock);
 	if (inode->ls != fs->stack->root)
 		ls_forget(fs->stack, &self_call, inode->ls, 1);
-	lock_table_fini(&inode->locks);
-	free(inode);
+	inode_free(inode);
 }
 
 void inode_unref(struct inode *inode)
@@ -118,21 +127,50 @@ void inode_lookup_forget(struct inode *inode, uint64_t n)
 	inode_drop_if_unused(inode);
 }
 
+static bool instance_keeps_dirty(const struct instance *fs)
+{
+	if (fs->stack->traits & LS_FLUSHES)
+		return false;
+	return !fs->flush_interval || __atomic_load_n(fs->flush_interval, __ATOMIC_ACQUIRE);
+}
+
 void inode_mark_dirty(struct inode *inode)
 {
 	struct instance *fs = inode->fs;
 	bool first;
 
-	if (__atomic_exchange_n(&inode->dirty, true, __ATOMIC_ACQ_REL))
+	if (!instance_keeps_dirty(fs) || __atomic_exchange_n(&inode->dirty, true, __ATOMIC_ACQ_REL))
 		return;
 	inode_ref(inode);
 	pthread_mutex_lock(&fs->dirty_lock);
 	first = !fs->dirty;
 	inode->dirty_next = fs->dirty;
+	inode->dirty_at = &fs->dirty;
+	if (fs->dirty)
+		fs->dirty->dirty_at = &inode->dirty_next;
 	fs->dirty = inode;
 	pthread_mutex_unlock(&fs->dirty_lock);
 	if (first && fs->became_dirty)
 		fs->became_dirty();
+}
+
+void inode_mark_clean(struct inode *inode)
+{
+	struct instance *fs = inode->fs;
+	bool listed;
+
+	pthread_mutex_lock(&fs->dirty_lock);
+	listed = inode->dirty_at;
+	if (listed) {
+		*inode->dirty_at = inode->dirty_next;
+		if (inode->dirty_next)
+			inode->dirty_next->dirty_at = inode->dirty_at;
+		inode->dirty_at = NULL;
+		__atomic_store_n(&inode->dirty, false, __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&fs->dirty_lock);
+	if (listed)
+		inode_unref(inode);
 }
 
 struct inode *instance_take_dirty(struct instance *fs)
@@ -142,6 +180,8 @@ struct inode *instance_take_dirty(struct instance *fs)
 	pthread_mutex_lock(&fs->dirty_lock);
 	list = fs->dirty;
 	fs->dirty = NULL;
+	for (struct inode *inode = list; inode; inode = inode->dirty_next)
+		inode->dirty_at = NULL;
 	pthread_mutex_unlock(&fs->dirty_lock);
 	return list;
 }
@@ -155,7 +195,8 @@ int instance_new(struct ls *stack, const char *tenant, const char *path, unsigne
 		return -ENOMEM;
 	*fs = (struct instance){.path = strdup(path), .path_len = strcmp(path, "/") ? strlen(path) : 0,
 				.tenant = tenant, .index = index, .stack = stack,
-				.shared = stack->traits & LS_SHARED, .rdonly = stack->traits & LS_RDONLY, .root_fd = -1};
+				.shared = stack->traits & LS_SHARED, .rdonly = stack->traits & LS_RDONLY, .root_fd = -1,
+				.token_dir = -1};
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_mutex_init(&fs->dirty_lock, NULL);
 	r = inode_enter(fs, stack->root, &stack->root_attr, &fs->root);
@@ -177,8 +218,7 @@ struct instance *instance_free(struct instance *fs)
 			fs->bucket[i] = inode->hash_next;
 			if (inode->ls != fs->stack->root)
 				ls_forget(fs->stack, &self_call, inode->ls, 1);
-			lock_table_fini(&inode->locks);
-			free(inode);
+			inode_free(inode);
 		}
 	ls_stack_close(fs->stack);
 	pthread_mutex_destroy(&fs->lock);

@@ -26,13 +26,20 @@ struct inode {
 	uint64_t lookups; /* the kernel's, under the table's lock */
 	/* What the kernel may hold of this inode; see fuse/door.h. Atomic. */
 	unsigned kernel_opens; /* FUSE files open on it, mappings included */
+	unsigned kernel_rdwr;   /* of those, open to read and write: programs may have mapped and be changing it */
+	unsigned kernel_cached; /* of those, whose reads the kernel may answer by itself */
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
 	bool kernel_pages;     /* it was told that it may keep pages after the last close */
 	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */
 	bool dirty;
-	struct inode *dirty_next;
+	struct inode *dirty_next, **dirty_at; /* in the list of the instance; under its dirty_lock */
 	struct lock_table locks;
+	unsigned opens;        /* open files. Atomic */
+	struct shares *shares; /* share.h; NULL: there never were any. Atomic */
+	pthread_mutex_t names; /* of a directory: held while a name in it is changed; see vfs.c */
+	unsigned handles;      /* of sessions, open on it. Atomic */
+	unsigned lease_held;   /* lease.h; atomic */
 };
 
 /*
@@ -66,8 +73,10 @@ struct instance {
 	pthread_mutex_t dirty_lock;
 	struct inode *dirty;
 	void (*became_dirty)(void); /* the first dirty inode; may be NULL */
+	const int64_t *flush_interval; /* if it is 0, nothing is kept as dirty; may be NULL */
 	const struct door_hooks *hooks; /* NULL: no other door */
 	int root_fd; /* the FUSE mount's root, as the kernel has it; -1 without */
+	int token_dir; /* for token.c, without FUSE; else -1 */
 	void *door;
 };
 
@@ -85,5 +94,7 @@ void inode_lookup_add(struct inode *inode);
 void inode_lookup_forget(struct inode *inode, uint64_t n);
 
 void inode_mark_dirty(struct inode *inode);
+/* Its last name is gone: nobody will miss what was not written back. */
+void inode_mark_clean(struct inode *inode);
 /* The dirty inodes, referenced, as a list by dirty_next; each is clean from now on. */
 struct inode *instance_take_dirty(struct instance *fs);

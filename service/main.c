@@ -22,7 +22,11 @@
 #include "service/perm.h"
 #include "service/sandbox.h"
 #include "service/service.h"
+#include "service/session.h"
 #include "service/socket.h"
+#include "service/lease.h"
+#include "service/vfs.h"
+#include "service/token.h"
 
 static void limits_raise(void)
 {
@@ -57,6 +61,8 @@ static int service_start(struct boot *b, struct service *s)
 	cred_proc_fd = s->proc_fd;
 	lock_reap = sessions_reap;
 	lock_reap_arg = s;
+	vfs_orphaned = sessions_parked_drop;
+	vfs_orphaned_arg = s;
 	perm_load_settings(s->proc_fd);
 	copy_measure(&s->copy);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -84,6 +90,7 @@ static void table_announce(struct service *s, unsigned generation)
 
 static void service_stop(struct service *s)
 {
+	leases_end();
 	for (unsigned m = 0; m < s->mount_count; m++)
 		s->door[m] = fuse_door_close(s->door[m]);
 	workers_join(s);
@@ -93,6 +100,7 @@ static void service_stop(struct service *s)
 		caller_init(&self, DOOR_SELF, s->pool, 0, 0, 0);
 		ls_sync(s->mount[m]->stack, &self.call);
 		caller_fini(&self);
+		tokens_close(s->mount[m]);
 		s->mount[m] = instance_free(s->mount[m]);
 	}
 }
@@ -107,7 +115,7 @@ int main(int argc, char **argv)
 		puts("polytropon-service " POLYTROPON_VERSION);
 		return 0;
 	}
-	if (argc != 2 || strcmp(argv[1], "--boot")) {
+	if (argc < 2 || argc > 3 || strcmp(argv[1], "--boot")) { /* and the pool's name, for people */
 		fprintf(stderr, "polytropon-service is started by polytropon; see polytropon(1)\n");
 		return 2;
 	}

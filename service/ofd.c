@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/ofd.h"
+#include "service/share.h"
 
 static const struct ls_cred self_cred;
 static const struct ls_call self_call = {.tenant = "", .cred = &self_cred};
@@ -23,7 +24,13 @@ int ofd_new(struct inode *inode, struct ls_file *file, int flags, const char *pa
 			    .id = __atomic_add_fetch(&next_id, 1, __ATOMIC_RELAXED),
 			    .path = path ? strdup(path) : NULL};
 	pthread_mutex_init(&ofd->lock, NULL);
+	pthread_mutex_init(&ofd->position_lock, NULL);
 	*ret = ofd;
+	/* A full barrier: either a grant is seen here, or who gives one sees this open file. Partner: share_grant. */
+	if (file) {
+		__atomic_add_fetch(&inode->opens, 1, __ATOMIC_SEQ_CST);
+		share_opened(inode);
+	}
 	return 0;
 }
 
@@ -44,10 +51,13 @@ void ofd_unref(struct ofd *ofd)
 		lock_drop(&ofd->inode->locks, self, true);
 	if (ofd->ofd_locked)
 		lock_drop(&ofd->inode->locks, self, false);
-	if (ofd->file)
+	if (ofd->file) {
+		__atomic_sub_fetch(&ofd->inode->opens, 1, __ATOMIC_SEQ_CST);
 		ls_release(ofd->inode->fs->stack, &self_call, ofd->file);
+	}
 	inode_unref(ofd->inode);
 	pthread_mutex_destroy(&ofd->lock);
+	pthread_mutex_destroy(&ofd->position_lock);
 	free(ofd->path);
 	free(ofd);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A service open file: what open(2) makes, shared by everybody who has it open - handles of sessions and
- * FUSE files alike. Its offset is not here: it belongs to the process while only one has the file, and to
- * the kernel's file once that has been materialised (preload/).
+ * FUSE files alike. Its offset belongs to the process while only one has the file, then to the kernel's file that
+ * was opened through FUSE; without FUSE, once there is a token (token.h), it is kept here.
  */
 #pragma once
 
@@ -15,8 +15,11 @@ struct ofd {
 	struct ls_file *file; /* NULL for a directory held only as a starting point */
 	uint64_t id;          /* never reused; names the lock owner */
 	bool flocked;         /* has or had a flock */
+	unsigned kernel_cached; /* FUSE files of it whose reads the kernel may answer by itself. Atomic */
 	bool ofd_locked;      /* has or had an OFD lock */
 	pthread_mutex_t lock; /* of path and of reading a directory */
+	pthread_mutex_t position_lock; /* of position, and held while data moves at it */
+	off_t position;                /* WIRE_OWN_OFFSET; of a directory, the cookie */
 	char *path; /* where it was opened, relative to the instance's root; a hint; NULL if unknown */
 };
 

@@ -10,9 +10,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "service/lease.h"
 #include "service/pending.h"
 #include "service/perm.h"
 #include "service/request.h"
+#include "service/share.h"
+#include "service/token.h"
 
 static struct ofd *ofd_of(struct request *q)
 {
@@ -51,8 +54,56 @@ static int64_t open_create(struct request *q, struct walk *w, int flags)
 		return r;
 	wire_attr_from(&entry.attr, &q->out.attr);
 	inode_unref(entry.inode);
-	q->out.arg = 1;
+	q->out.arg = WIRE_OPENED_CREATED;
 	return give_handle(q, ofd);
+}
+
+/* O_PATH: no file of the layer's, so that nothing can be done with it but to start from it. */
+static int64_t open_path_only(struct request *q, struct walk *w, int flags)
+{
+	struct ofd *ofd;
+	int r = ofd_new(inode_ref(w->inode), NULL, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW),
+			w->path_known ? w->path : NULL, &ofd);
+
+	if (r < 0)
+		return r;
+	wire_attr_from(&w->attr, &q->out.attr);
+	return give_handle(q, ofd);
+}
+
+/* All of the file as it was under one change count. False: it does not fit, or changes. */
+static bool data_take(struct request *q, struct ofd *ofd, size_t room, uint64_t *ret_change)
+{
+	struct iovec iov = {q->payload, room};
+	struct ls_attr attr;
+	ssize_t n;
+
+	*ret_change = lease_learn(&q->caller, ofd->inode);
+	if (!*ret_change || vfs_getattr(&q->caller, ofd->inode, ofd, &attr) < 0 || attr.size > room)
+		return false;
+	n = vfs_read(&q->caller, ofd, &iov, 1, 0);
+	if (n != (ssize_t)attr.size)
+		return false;
+	q->out.out_len = n;
+	return true;
+}
+
+/* The bytes of a small file along with its open. */
+static void open_data(struct request *q, struct ofd *ofd)
+{
+	size_t room = q->in->out_max < q->payload_size ? q->in->out_max : q->payload_size;
+	uint64_t change;
+
+	if (ofd->inode->type != S_IFREG || (ofd->flags & O_ACCMODE) != O_RDONLY)
+		return;
+	/* The first time, reading may change the access time. */
+	for (int i = 0; i < 2 && data_take(q, ofd, room, &change); i++)
+		if (lease_known(&q->caller, ofd->inode) == change) {
+			q->out.arg |= WIRE_OPENED_DATA;
+			q->out.change = change;
+			return;
+		}
+	q->out.out_len = 0;
 }
 
 static int64_t open_existing(struct request *q, struct walk *w, int flags)
@@ -65,10 +116,14 @@ static int64_t open_existing(struct request *q, struct walk *w, int flags)
 		return -EEXIST;
 	if ((flags & O_CREAT) && (w->slash || w->inode->type == S_IFDIR))
 		return -EISDIR;
+	if ((flags & O_DIRECTORY) && w->inode->type != S_IFDIR)
+		return -ENOTDIR;
+	if (flags & O_PATH)
+		return open_path_only(q, w, flags);
 	if (w->inode->type == S_IFLNK)
-		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
+		return -ELOOP;
 	if (is_special(w->inode->type))
-		return flags & O_DIRECTORY ? -ENOTDIR : WIRE_ESCAPE;
+		return WIRE_ESCAPE;
 	r = perm_create_existing(&q->caller, &w->dir_attr, &w->attr, flags);
 	if (r == 0)
 		r = vfs_open(&q->caller, w->inode, flags, w->path_known ? w->path : NULL, &ofd);
@@ -78,6 +133,8 @@ static int64_t open_existing(struct request *q, struct walk *w, int flags)
 	if (flags & O_TRUNC)
 		vfs_getattr(&q->caller, w->inode, ofd, &attr);
 	wire_attr_from(&attr, &q->out.attr);
+	if (q->in->flags & WIRE_WANT_DATA)
+		open_data(q, ofd);
 	return give_handle(q, ofd);
 }
 
@@ -99,14 +156,46 @@ static int64_t open_tmpfile(struct request *q, int flags)
 	return give_handle(q, ofd);
 }
 
+/* What a handle names already, opened once more. */
+static int64_t open_again(struct request *q, int flags)
+{
+	struct ofd *ofd = ofd_of(q), *again;
+	struct ls_attr attr;
+	int64_t r;
+
+	if (!ofd)
+		return -EBADF;
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		r = -EEXIST;
+	else if ((flags & O_DIRECTORY) && ofd->inode->type != S_IFDIR)
+		r = -ENOTDIR;
+	else if ((flags & O_CREAT) && ofd->inode->type == S_IFDIR)
+		r = -EISDIR;
+	else if (ofd->inode->type != S_IFREG && ofd->inode->type != S_IFDIR)
+		r = WIRE_ESCAPE;
+	else
+		r = vfs_open(&q->caller, ofd->inode, flags & ~O_CREAT, ofd->path, &again);
+	if (r == 0)
+		r = vfs_getattr(&q->caller, ofd->inode, again, &attr);
+	if (r == 0) {
+		wire_attr_from(&attr, &q->out.attr);
+		r = give_handle(q, again);
+	}
+	ofd_unref(ofd);
+	return r;
+}
+
 int64_t request_open(struct request *q)
 {
 	int flags = q->in->arg;
 	unsigned how = (flags & O_NOFOLLOW) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ? 0 : WALK_FOLLOW;
 	int64_t r;
 
+	session_parked_busy(q->session);
 	if (flags & O_PATH)
-		return WIRE_ESCAPE;
+		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
+	if (q->in->flags & WIRE_EMPTY)
+		return open_again(q, flags);
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return (flags & O_ACCMODE) == O_RDONLY ? -EINVAL : open_tmpfile(q, flags);
 	if (flags & O_CREAT)
@@ -171,22 +260,44 @@ static size_t data_room(const struct request *q)
 	return q->in->length < room ? q->in->length : room;
 }
 
+/* The offset that a request speaks of: its own, or the open file's, which nobody else moves until position_end. */
+static off_t position_begin(struct request *q, struct ofd *ofd)
+{
+	if (!(q->in->flags & WIRE_OWN_OFFSET))
+		return q->in->offset;
+	pthread_mutex_lock(&ofd->position_lock);
+	return ofd->position;
+}
+
+static void position_end(struct request *q, struct ofd *ofd, off_t to)
+{
+	if (!(q->in->flags & WIRE_OWN_OFFSET))
+		return;
+	ofd->position = to;
+	pthread_mutex_unlock(&ofd->position_lock);
+}
+
 int64_t request_read(struct request *q)
 {
 	bool direct = q->in->where == WIRE_IN_CLIENT;
 	struct iovec iov = {direct ? transfer_buffer() : q->payload, data_room(q)};
 	struct ofd *ofd = ofd_of(q);
 	int64_t n;
+	off_t at;
 
 	if (!ofd)
 		return -EBADF;
+	at = position_begin(q, ofd);
 	if (!iov.iov_base)
 		n = -ENOMEM;
 	else
-		n = vfs_read(&q->caller, ofd, &iov, 1, q->in->offset);
-	ofd_unref(ofd);
+		n = vfs_read(&q->caller, ofd, &iov, 1, at);
 	if (n > 0 && direct)
 		n = cma_write(q->session->pid, q->in->address, iov.iov_base, n);
+	position_end(q, ofd, n > 0 ? at + n : at);
+	if (q->caller.learns) /* reading may have changed its access time */
+		lease_learn(&q->caller, ofd->inode);
+	ofd_unref(ofd);
 	if (n > 0)
 		q->out.out_len = direct ? 0 : n;
 	return n;
@@ -210,7 +321,7 @@ int64_t request_write(struct request *q)
 	bool direct = q->in->where == WIRE_IN_CLIENT;
 	struct iovec iov = {direct ? transfer_buffer() : q->payload, data_room(q)};
 	struct ofd *ofd = ofd_of(q);
-	off_t end = 0;
+	off_t at, end = 0;
 	int64_t n = iov.iov_len;
 
 	if (!ofd)
@@ -219,10 +330,12 @@ int64_t request_write(struct request *q)
 		n = -ENOMEM;
 	else if (direct)
 		n = cma_read(q->session->pid, iov.iov_base, q->in->address, iov.iov_len);
+	at = position_begin(q, ofd);
 	if (n >= 0) {
 		iov.iov_len = n;
-		n = vfs_write(&q->caller, ofd, &iov, 1, q->in->offset, write_flags(q), &end);
+		n = vfs_write(&q->caller, ofd, &iov, 1, at, write_flags(q), &end);
 	}
+	position_end(q, ofd, n > 0 ? end : at);
 	ofd_unref(ofd);
 	q->out.offset = end;
 	return n;
@@ -260,20 +373,28 @@ static int dirent_emit(void *arg, const char *name, size_t len, uint64_t ino, un
 
 int64_t request_getdents(struct request *q)
 {
-	struct dirents d = {.buf = q->payload, .size = q->payload_size, .next = q->in->offset};
+	struct dirents d = {.buf = q->payload, .size = q->payload_size};
 	struct ofd *ofd = ofd_of(q);
+	uint64_t at, change;
 	int64_t r;
 
 	if (!ofd)
 		return -EBADF;
 	if (q->in->out_max < d.size)
 		d.size = q->in->out_max;
-	r = vfs_readdir(&q->caller, ofd, q->in->offset, dirent_emit, &d);
+	d.next = at = position_begin(q, ofd);
+	change = q->in->flags & WIRE_WANT_DATA ? lease_learn(&q->caller, ofd->inode) : 0;
+	r = vfs_readdir(&q->caller, ofd, at, dirent_emit, &d);
+	if (r >= 0 && !at && !d.full && change && lease_known(&q->caller, ofd->inode) == change) {
+		q->out.arg = WIRE_LISTED_ALL;
+		q->out.change = change;
+	}
+	if (r >= 0 && d.full && !d.used)
+		r = -EINVAL;
+	position_end(q, ofd, r < 0 ? at : d.next);
 	ofd_unref(ofd);
 	if (r < 0)
 		return r;
-	if (d.full && !d.used)
-		return -EINVAL;
 	q->out.offset = d.next;
 	q->out.out_len = d.used;
 	return d.used;
@@ -296,6 +417,8 @@ int64_t request_fsync(struct request *q)
 	struct ofd *ofd = ofd_of(q);
 	int r;
 
+	if (!ofd && !q->in->handle && q->in->arg <= UINT32_MAX)
+		return share_sync(&q->caller, q->session, q->in->arg);
 	if (!ofd)
 		return -EBADF;
 	r = vfs_fsync(&q->caller, ofd, q->in->flags & WIRE_DATASYNC);
@@ -303,14 +426,44 @@ int64_t request_fsync(struct request *q)
 	return r;
 }
 
+/* lseek(2) from `at`. */
+static off_t seek_from(struct request *q, struct ofd *ofd, off_t at)
+{
+	off_t offset = q->in->offset, r;
+	struct ls_attr attr;
+
+	switch (q->in->arg) {
+	case SEEK_SET:
+		at = 0;
+		break;
+	case SEEK_CUR:
+		break;
+	case SEEK_END:
+		r = vfs_getattr(&q->caller, ofd->inode, ofd, &attr);
+		if (r < 0)
+			return r;
+		at = attr.size;
+		break;
+	default:
+		return vfs_seek(&q->caller, ofd, offset, q->in->arg);
+	}
+	return __builtin_add_overflow(at, offset, &r) || r < 0 ? -EINVAL : r;
+}
+
 int64_t request_seek(struct request *q)
 {
 	struct ofd *ofd = ofd_of(q);
-	off_t r;
+	off_t r, at;
 
 	if (!ofd)
 		return -EBADF;
-	r = vfs_seek(&q->caller, ofd, q->in->offset, q->in->arg);
+	if (q->in->flags & WIRE_OWN_OFFSET) {
+		at = position_begin(q, ofd);
+		r = seek_from(q, ofd, at);
+		position_end(q, ofd, r < 0 ? at : r);
+	} else {
+		r = vfs_seek(&q->caller, ofd, q->in->offset, q->in->arg);
+	}
 	ofd_unref(ofd);
 	if (r < 0)
 		return r;
@@ -438,14 +591,36 @@ int64_t request_getpath(struct request *q)
 static char *proc_path(struct service *s, struct instance *fs, const char *link)
 {
 	char path[PATH_MAX];
-	ssize_t n = readlinkat(s->proc_fd, link, path, sizeof(path) - 1);
+	ssize_t n = readlinkat(s->proc_fd, link, path, sizeof(path) - 1), gone = strlen(" (deleted)");
 
 	if (n < 0)
 		return NULL;
 	path[n] = 0;
+	/* So it says also while the kernel looks the name up again; whether it is true, path_verified finds out. */
+	if (n > gone && !strcmp(path + n - gone, " (deleted)"))
+		path[n - gone] = 0;
 	if (strncmp(path, fs->path, fs->path_len) || (path[fs->path_len] && path[fs->path_len] != '/'))
 		return NULL;
 	return strdup(path + fs->path_len + (path[fs->path_len] == '/'));
+}
+
+/* What the inode number of a token leads to. */
+static int64_t adopt_token(struct request *q, struct instance *fs)
+{
+	struct ofd *ofd = token_find(fs, q->in->offset);
+	struct ls_attr attr;
+	int64_t r;
+
+	if (!ofd)
+		return -ESTALE;
+	r = vfs_getattr(&q->caller, ofd->inode, ofd, &attr);
+	if (r < 0) {
+		ofd_unref(ofd);
+		return r;
+	}
+	wire_attr_from(&attr, &q->out.attr);
+	q->out.arg = __atomic_load_n(&ofd->flags, __ATOMIC_RELAXED);
+	return give_handle(q, ofd);
 }
 
 int64_t request_adopt(struct request *q)
@@ -470,6 +645,8 @@ int64_t request_adopt(struct request *q)
 		return -errno;
 	if (makedev(st.stx_dev_major, st.stx_dev_minor) != fs->dev || st.stx_ino != q->in->offset)
 		return -EXDEV;
+	if (fs->token_dir >= 0)
+		return adopt_token(q, fs);
 	if (!S_ISDIR(st.stx_mode))
 		return -ENOTDIR;
 	inode = st.stx_ino == fs->root->ino ? inode_ref(fs->root) : inode_find(fs, st.stx_ino);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "service/lease.h"
 #include "service/perm.h"
 #include "service/request.h"
 
@@ -30,6 +31,8 @@ int64_t request_getattr(struct request *q)
 	if (q->in->flags & WIRE_EMPTY) {
 		r = request_object(q, 0, &o);
 		if (r == 0) {
+			if (q->caller.learns)
+				lease_learn(&q->caller, o.inode);
 			r = vfs_getattr(&q->caller, o.inode, o.ofd, &attr);
 			object_end(&o);
 		}

@@ -90,6 +90,7 @@ void request_serve(struct service *s, unsigned queue, struct back_request *back)
 					 &q.payload_size);
 		session_caller(q.session, &q.caller, q.in->op == WIRE_ACCESS && !(q.in->flags & WIRE_EFFECTIVE));
 		q.caller.tid = q.in->tid;
+		q.caller.learns = q.in->flags & WIRE_LEARN;
 		result = strings_take(&q, path, path2);
 		if (result == 0)
 			result = handlers[q.in->op](&q);

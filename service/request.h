@@ -45,3 +45,4 @@ request_handler request_getattr, request_setattr, request_access, request_readli
 	request_symlink, request_link, request_unlink, request_rename, request_statfs, request_syncfs,
 	request_getxattr, request_setxattr, request_listxattr, request_removexattr; /* request-path.c */
 request_handler request_flock, request_lock, request_cancel; /* request-lock.c */
+request_handler request_unshare, request_grant; /* request-share.c */

@@ -12,10 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "service/lease.h"
 #include "service/pending.h"
 #include "service/service.h"
 #include "service/session.h"
+#include "service/share.h"
 #include "service/socket.h"
+#include "service/token.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -26,6 +29,7 @@ static void session_free(struct back_session *back)
 	struct session *s = (struct session *)back;
 
 	process_fini(&s->process);
+	lease_close(s->lease);
 	pthread_mutex_destroy(&s->lock);
 	free(s->handles);
 	free(s);
@@ -154,6 +158,8 @@ static void handles_end(struct session *session, bool locks)
 		}
 		ofd = session->handles[i].ofd;
 		session->handles[i].ofd = NULL;
+		if (ofd)
+			__atomic_sub_fetch(&ofd->inode->handles, 1, __ATOMIC_SEQ_CST);
 		pthread_mutex_unlock(&session->lock);
 		if (!ofd)
 			continue;
@@ -174,6 +180,7 @@ static void session_release(struct service *s, struct session *session, bool pro
 	session_waits_end(session);
 	pending_end(session);
 	handles_end(session, process_ended);
+	share_session_ended(session);
 	if (process_ended && session->had_locks)
 		drop_locks_everywhere(s, session);
 }
@@ -208,6 +215,15 @@ void session_exec(struct service *s, struct session *session)
 	session_release(s, session, false);
 }
 
+/* A lease table for these credentials, where there is anything to be known without asking; or NULL. */
+static struct lease *session_lease(const struct service *s, const struct process *process)
+{
+	for (unsigned m = 0; m < s->mount_count; m++)
+		if (!s->mount[m]->shared)
+			return lease_open(process, s->table->generation);
+	return NULL;
+}
+
 /* An answer with at most one descriptor. */
 static int answer_send(int socket, int result, int fd)
 {
@@ -228,25 +244,27 @@ static int answer_send(int socket, int result, int fd)
 static int welcome_send(struct service *s, int socket, struct session *session, int result)
 {
 	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .result = result};
-	char control[CMSG_SPACE(2 * sizeof(int))] = "";
+	char control[CMSG_SPACE(3 * sizeof(int))] = "";
 	struct iovec iov = {&welcome, sizeof(welcome)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	int fds[2];
+	int fds[3];
 
 	if (session) {
+		unsigned count = session->lease ? 3 : 2;
 		struct cmsghdr *cmsg;
 		back_describe(s->back, &welcome, &fds[1]);
 		welcome.session = session->back.number;
 		welcome.generation = s->table->generation;
 		welcome.session_size = WIRE_SESSION_SIZE;
 		fds[0] = session->back.memfd;
+		fds[2] = session->lease ? lease_fd(session->lease) : -1;
 		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		cmsg = CMSG_FIRSTHDR(&msg);
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
 	}
 	return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
@@ -266,6 +284,7 @@ static int session_make(struct service *s, int socket, const struct ucred *cred,
 	if (r == 0)
 		r = session->pidfd = peer_pidfd(socket, cred->pid);
 	if (r >= 0) {
+		session->lease = session_lease(s, &session->process);
 		head.umask = session->process.umask;
 		head.uid = session->process.uid;
 		head.gid = session->process.gid;
@@ -342,6 +361,7 @@ static int peer_session(struct service *s, int socket, uint32_t number, struct s
 static int session_refresh(struct service *s, int socket, struct session *session)
 {
 	struct process process, swap;
+	struct lease *lease, *old;
 	struct ucred cred;
 	int r = peer_of(socket, &cred);
 
@@ -349,29 +369,45 @@ static int session_refresh(struct service *s, int socket, struct session *sessio
 		r = peer_process(s, &cred, &process);
 	if (r < 0)
 		return r;
+	lease = session_lease(s, &process);
 	pthread_mutex_lock(&session->lock);
 	swap = session->process;
+	old = session->lease;
 	session->process = process;
+	session->lease = lease;
 	pthread_mutex_unlock(&session->lock);
+	if (swap.uid != process.uid)
+		share_user_changed(session);
 	process_fini(&swap);
+	lease_close(old);
 	return 0;
+}
+
+static int session_token(struct ofd *ofd, uint64_t offset)
+{
+	if (offset != UINT64_MAX) {
+		pthread_mutex_lock(&ofd->position_lock);
+		ofd->position = offset;
+		pthread_mutex_unlock(&ofd->position_lock);
+	}
+	return token_make(ofd);
 }
 
 /*
  * Opens the FUSE file for a client that may not: one that made a file which it may not open again, say. The OPEN
- * message comes to a thread of the FUSE door, and joins the open file.
+ * message comes to a thread of the FUSE door, and joins the open file. Without FUSE, a token.
  */
-static int session_fetch(struct session *session, uint32_t handle)
+static int session_fetch(struct session *session, const struct wire_hello *hello)
 {
-	struct ofd *ofd = session_handle_get(session, handle);
+	struct ofd *ofd = session_handle_get(session, hello->handle);
 	char name[64];
 	int r, fd = -1;
 
 	if (!ofd)
 		return -EBADF;
 	snprintf(name, sizeof(name), PENDING_NAME "%llx", (unsigned long long)ofd->id);
-	r = ofd->inode->fs->root_fd < 0 ? -ENOTSUP : pending_add_self(ofd);
-	if (r == 0) {
+	r = ofd->inode->fs->root_fd < 0 ? session_token(ofd, hello->offset) : pending_add_self(ofd);
+	if (ofd->inode->fs->root_fd >= 0 && r == 0) {
 		fd = openat(ofd->inode->fs->root_fd, name, (ofd->flags & ~O_NOFOLLOW) | O_CLOEXEC);
 		r = fd < 0 ? -errno : fd;
 	}
@@ -382,25 +418,31 @@ static int session_fetch(struct session *session, uint32_t handle)
 int session_hello(struct service *s, int socket, const struct wire_hello *hello)
 {
 	struct session *session;
-	int fd = -1, r = peer_session(s, socket, hello->session, &session);
+	int fd = -1, lent = -1, r = peer_session(s, socket, hello->session, &session);
 
 	if (r < 0)
 		return answer_send(socket, r, -1);
+	if (hello->kind == WIRE_HELLO_SHARE) {
+		r = share_answer(session, socket, hello);
+		back_session_put(&session->back);
+		return r;
+	}
 	switch (hello->kind) {
 	case WIRE_HELLO_CREDENTIALS:
 		r = session_refresh(s, socket, session);
+		lent = r == 0 && session->lease ? lease_fd(session->lease) : -1;
 		break;
 	case WIRE_HELLO_KICK:
 		back_session_kick(s->back, &session->back);
 		break;
 	case WIRE_HELLO_FETCH:
-		r = fd = session_fetch(session, hello->handle);
+		r = fd = session_fetch(session, hello);
 		break;
 	default:
 		r = -EINVAL;
 	}
+	r = answer_send(socket, r < 0 ? r : 0, fd >= 0 ? fd : lent);
 	back_session_put(&session->back);
-	r = answer_send(socket, r < 0 ? r : 0, fd);
 	if (fd >= 0)
 		close(fd);
 	return r;

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/lease.h"
 #include "service/service.h"
 #include "service/session.h"
+#include "service/share.h"
 
 static uint32_t handle_number(unsigned index, uint16_t generation)
 {
@@ -59,9 +61,13 @@ int64_t session_handle_new(struct session *s, struct ofd *ofd)
 		r = handle_number(i, h->generation);
 		s->handle_hint = i + 1 < (int)s->handle_room ? i + 1 : 0;
 	}
+	if (i >= 0)
+		__atomic_add_fetch(&ofd->inode->handles, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&s->lock);
 	if (i < 0)
 		ofd_unref(ofd);
+	else
+		share_opened(ofd->inode); /* it may be another session's too */
 	return r;
 }
 
@@ -97,8 +103,11 @@ struct ofd *session_handle_take(struct session *s, uint32_t number)
 	if (h) {
 		ofd = h->ofd;
 		h->ofd = NULL;
+		__atomic_sub_fetch(&ofd->inode->handles, 1, __ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_unlock(&s->lock);
+	if (ofd)
+		share_handle_closed(s, ofd->inode);
 	return ofd;
 }
 
@@ -108,6 +117,8 @@ void session_caller(struct session *s, struct caller *c, bool real)
 	caller_init(c, DOOR_PRELOAD, s->service->pool, real ? s->process.real_uid : s->process.uid,
 		    real ? s->process.real_gid : s->process.gid, s->pid);
 	c->session = s;
+	c->lease = s->lease;
+	c->lease_id = s->lease ? lease_id(s->lease) : 0;
 	c->groups_known = true;
 	if (s->process.group_count <= CRED_GROUPS_MAX) {
 		memcpy(c->groups, s->process.groups, s->process.group_count * sizeof(gid_t));

@@ -30,8 +30,12 @@ struct session {
 	bool ended;  /* no new handles */
 	bool reaped; /* under the service's sessions_lock: found dead by sessions_reap */
 	struct process process;
+	struct lease *lease; /* of these credentials; NULL: none */
 	struct handle *handles;
 	unsigned handle_room, handle_hint;
+	unsigned opens, parked_next; /* see session-park.c */
+	struct share *shares; /* share-session.c */
+	bool copying_stuck;   /* share.c: it did not leave memory that was to be cut */
 	struct wait_entry *waits; /* lock waits of this session's slots; see request-lock.c */
 };
 
@@ -43,6 +47,13 @@ int64_t session_handle_new(struct session *session, struct ofd *ofd);
 struct ofd *session_handle_get(struct session *session, uint32_t handle);
 /* Takes the handle out; its reference is the caller's. NULL if there is none. */
 struct ofd *session_handle_take(struct session *session, uint32_t handle);
+
+/*
+ * Handles that clients keep only to use them again (wire_session.parked). `busy` is called with each open: when many
+ * are kept, some are closed. `drop`: those of the inode, in all sessions.
+ */
+void session_parked_busy(struct session *session);
+void sessions_parked_drop(void *service, struct inode *inode);
 
 /* Fills a caller with the session's identity. real: with the real ids, as access(2) wants. */
 void session_caller(struct session *session, struct caller *c, bool real);

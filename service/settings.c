@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a tenant can change while the pool runs: keys of the service itself, and options of layers as
- * `<layer>.<option>` or `<mount path>.<layer>.<option>`.
+ * What a tenant can change while the pool runs: `cache.*` and `flush.*`, which all caches of the pool have in common,
+ * and options of layers as `<layer>.<option>` or `<mount path>.<layer>.<option>`.
  */
 #include <errno.h>
 #include <json.h>
@@ -10,9 +10,24 @@
 
 #include "service/service.h"
 
-static const char *const own_keys[] = {"flush.interval", NULL};
+/* A key, and the caches' option behind it. */
+static const struct {
+	const char *key, *option;
+} cache_keys[] = {
+	{"cache.size", "size"},
+	{"cache.readahead", "readahead"},
+	{"cache.policy", "policy"},
+	{"flush.interval", "flush_interval"},
+	{"flush.dirty_ratio", "dirty_ratio"},
+	{"flush.background_ratio", "background_ratio"},
+	{"flush.batch", "batch"},
+	{"flush.on_close", "flush_on_close"},
+};
 
-static int own_set(struct service *s, const char *value, char *error, size_t size)
+enum { CACHE_KEYS = sizeof(cache_keys) / sizeof(cache_keys[0]) };
+
+/* For the service's own flusher, of stacks without a cache. */
+static int interval_set(struct service *s, const char *value, char *error, size_t size)
 {
 	uint64_t ns;
 
@@ -30,6 +45,37 @@ static const struct ls_option *option_find(const struct ls_type *type, const cha
 		if (!strcmp(o->name, name))
 			return o;
 	return NULL;
+}
+
+/*
+ * For all caches of the pool. At the start a pool may do without a cache: what its file says of one is no error. Later
+ * it would be a word that has no effect.
+ */
+static int cache_set(struct service *s, unsigned key, const char *value, char *error, size_t size)
+{
+	bool found = false;
+	uint64_t n = 1;
+	int r = 0;
+
+	/* "None" in the pool's file is not meant for a stack that has one of its own. */
+	if (!s->back && !strcmp(cache_keys[key].key, "cache.size") && ls_parse_size(value, &n) == 0 && n == 0)
+		return 0;
+	if (!strcmp(cache_keys[key].key, "flush.interval")) {
+		r = interval_set(s, value, error, size);
+		found = true;
+	}
+	for (unsigned m = 0; m < s->mount_count && r == 0; m++) {
+		struct ls *cache = ls_stack_find(s->mount[m]->stack, "cache");
+		if (!cache)
+			continue;
+		found = true;
+		r = ls_option_set(cache, cache_keys[key].option, value, error, size);
+	}
+	if (r == 0 && !found && s->back) {
+		snprintf(error, size, "%s: no mount of this pool has a cache", cache_keys[key].key);
+		r = -EINVAL;
+	}
+	return r;
 }
 
 /* Sets layer.option in every stack that has the layer, or in the one at `mount` if that is not NULL. */
@@ -64,8 +110,8 @@ static const char *key_nearest(struct service *s, const char *key)
 	const char *candidates[65];
 	unsigned n = 0;
 
-	for (; own_keys[n]; n++)
-		candidates[n] = own_keys[n];
+	for (; n < CACHE_KEYS; n++)
+		candidates[n] = cache_keys[n].key;
 	for (unsigned m = 0; m < s->mount_count; m++)
 		for (struct ls *ls = s->mount[m]->stack; ls; ls = ls->below_count ? ls->below[0] : NULL)
 			for (const struct ls_option *o = ls->type->options; o && o->name && n < 64; o++)
@@ -84,8 +130,9 @@ int setting_set(struct service *s, const char *key, const char *value, char *err
 	const char *near;
 	int r = -ENOENT;
 
-	if (!strcmp(key, "flush.interval"))
-		return own_set(s, value, error, size);
+	for (unsigned i = 0; i < CACHE_KEYS; i++)
+		if (!strcmp(key, cache_keys[i].key))
+			return cache_set(s, i, value, error, size);
 	snprintf(buf, sizeof(buf), "%s", key);
 	option = strrchr(buf, '.');
 	if (option) {

@@ -3,13 +3,16 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "service/share.h"
 #include "service/socket.h"
+#include "service/token.h"
 
-enum { BATCH = 32, CONNECTIONS_MAX = 1024 };
+enum { BATCH = 32, CONNECTIONS_MAX = 1024, APART_MAX = 32, APART_STACK = 256 * 1024 };
 
-enum watch_kind { WATCH_LISTEN, WATCH_ENGINE, WATCH_HELLO, WATCH_SESSION, WATCH_EXEC };
+enum watch_kind { WATCH_LISTEN, WATCH_ENGINE, WATCH_HELLO, WATCH_SESSION, WATCH_EXEC, WATCH_TOKENS };
 
 struct watch {
 	enum watch_kind kind;
@@ -107,6 +110,66 @@ static void exec_announced(struct service *s, struct watch *watch)
 	send(watch->fd, &welcome, sizeof(welcome), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* ---- hellos that may take long ---------------------------------------------------------------- */
+
+struct apart {
+	struct service *service;
+	int fd;
+	struct wire_hello hello;
+};
+
+static unsigned apart_count; /* atomic */
+
+static void *apart_run(void *arg)
+{
+	struct apart *apart = arg;
+
+	session_hello(apart->service, apart->fd, &apart->hello);
+	close(apart->fd);
+	free(apart);
+	__atomic_sub_fetch(&apart_count, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static int apart_start(struct apart *apart)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, APART_STACK);
+	__atomic_add_fetch(&apart_count, 1, __ATOMIC_RELAXED);
+	r = pthread_create(&thread, &attr, apart_run, apart);
+	if (r)
+		__atomic_sub_fetch(&apart_count, 1, __ATOMIC_RELAXED);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+/* A thread of its own answers it and takes over the connection. */
+static bool hello_apart(struct service *s, struct watch *watch, const struct wire_hello *hello)
+{
+	struct apart *apart;
+
+	if (hello->kind != WIRE_HELLO_SHARE || __atomic_load_n(&apart_count, __ATOMIC_RELAXED) >= APART_MAX)
+		return false;
+	apart = malloc(sizeof(*apart));
+	if (!apart)
+		return false;
+	*apart = (struct apart){s, watch->fd, *hello};
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	if (apart_start(apart) < 0) {
+		free(apart);
+		return false;
+	}
+	watch->fd = -1;
+	return true;
+}
+
+/* ---- events ----------------------------------------------------------------------------------- */
+
 static void on_hello(struct service *s, struct watch *watch)
 {
 	struct wire_hello hello;
@@ -123,7 +186,8 @@ static void on_hello(struct service *s, struct watch *watch)
 			exec_announced(s, watch);
 			return;
 		default:
-			session_hello(s, watch->fd, &hello);
+			if (!hello_apart(s, watch, &hello))
+				session_hello(s, watch->fd, &hello);
 		}
 	}
 	watch_end(s, watch);
@@ -164,6 +228,9 @@ static void on_event(struct service *s, struct watch *watch)
 	case WATCH_EXEC:
 		on_exec(s, watch);
 		break;
+	case WATCH_TOKENS:
+		tokens_reap();
+		break;
 	}
 }
 
@@ -174,13 +241,17 @@ int socket_loop(struct service *s)
 
 	if (r == 0)
 		r = watch_new(s, WATCH_ENGINE, s->engine_fd, NULL);
+	if (r == 0 && tokens_fd() >= 0)
+		r = watch_new(s, WATCH_TOKENS, tokens_fd(), NULL);
 	if (r < 0)
 		return r;
 	while (!s->stopping) {
-		int n = epoll_wait(s->epoll_fd, events, BATCH, -1);
+		int n = epoll_wait(s->epoll_fd, events, BATCH, share_orphans_expire());
 		for (int i = 0; i < n && !s->stopping; i++)
 			on_event(s, events[i].data.ptr);
 		watches_reap();
 	}
+	while (__atomic_load_n(&apart_count, __ATOMIC_ACQUIRE))
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	return 0;
 }

@@ -93,6 +93,19 @@ static struct json_object *cell_json(const struct stat_cell *cell, unsigned op)
 	return o;
 }
 
+static void figure_add(void *arg, const char *name, uint64_t value)
+{
+	json_object_object_add(arg, name, json_object_new_int64(value));
+}
+
+struct json_object *stat_layer_json(struct ls *ls)
+{
+	struct json_object *o = json_object_new_object();
+
+	ls->type->stats(ls, figure_add, o);
+	return o;
+}
+
 struct json_object *stat_json(void)
 {
 	struct json_object *doors = json_object_new_object();

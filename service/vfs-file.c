@@ -17,7 +17,10 @@
 #include <unistd.h>
 
 #include "service/acl.h"
+#include "service/lease.h"
 #include "service/perm.h"
+#include "service/share.h"
+#include "service/token.h"
 #include "service/vfs.h"
 #include "service/vfs-notify.h"
 
@@ -51,6 +54,7 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 {
 	struct ls_attr old, new = *in;
 	bool by_fd = ofd && (ofd->flags & O_ACCMODE) != O_RDONLY;
+	struct lease_change change;
 	int r;
 
 	if (inode->fs->rdonly)
@@ -68,8 +72,16 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 		r = perm_setattr(c, &old, &new, &set, by_fd);
 	if (r == 0 && (set & LS_SET_SIZE) && new.size < old.size)
 		notify_data(c, inode, new.size, 0); /* write back first: what follows must not resurrect it */
-	if (r == 0)
-		r = ls_setattr(stack_of(inode), &c->call, inode->ls, by_fd ? ofd->file : NULL, &new, set, ret);
+	if (r < 0)
+		return r;
+	share_settle(inode);
+	lease_change_one(&change, inode, set & (LS_SET_MODE | LS_SET_UID | LS_SET_GID));
+	r = ls_setattr(stack_of(inode), &c->call, inode->ls, by_fd ? ofd->file : NULL, &new, set, ret);
+	if (r == 0 && (set & LS_SET_MODE) && (new.mode & (S_ISUID | S_ISGID)))
+		share_end_writers(inode);
+	if (r == 0 && (set & LS_SET_MODE) && inode->type != S_IFLNK)
+		acl_follow_mode(c, inode, new.mode);
+	lease_change_end(&change);
 	if (r < 0)
 		return r;
 	if (set & LS_SET_SIZE) {
@@ -78,8 +90,6 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 		notify_data(c, inode, new.size < old.size ? new.size : old.size, 0);
 		inode_mark_dirty(inode);
 	}
-	if ((set & LS_SET_MODE) && inode->type != S_IFLNK)
-		acl_follow_mode(c, inode, new.mode);
 	notify_attr(c, inode);
 	return 0;
 }
@@ -99,13 +109,20 @@ int vfs_access(struct caller *c, struct inode *inode, unsigned may)
 
 ssize_t vfs_readlink(struct caller *c, struct inode *inode, char *buf, size_t size)
 {
-	return inode->type == S_IFLNK ? ls_readlink(stack_of(inode), &c->call, inode->ls, buf, size) : -EINVAL;
+	ssize_t n;
+
+	if (inode->type != S_IFLNK)
+		return -EINVAL;
+	n = ls_readlink(stack_of(inode), &c->call, inode->ls, buf, size);
+	lease_accessed(c, inode);
+	return n;
 }
 
 static int truncate_opened(struct caller *c, struct inode *inode, const struct ls_attr *old)
 {
 	struct ls_attr in = {.size = 0}, after;
 	unsigned set = LS_SET_SIZE | LS_SET_MTIME | LS_SET_MTIME_NOW;
+	struct lease_change change;
 	mode_t mode;
 	int r;
 
@@ -113,7 +130,10 @@ static int truncate_opened(struct caller *c, struct inode *inode, const struct l
 		in.mode = mode;
 		set |= LS_SET_MODE;
 	}
+	share_settle(inode);
+	lease_change_one(&change, inode, set & LS_SET_MODE);
 	r = ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, set, &after);
+	lease_change_end(&change);
 	if (r < 0)
 		return r;
 	notify_data(c, inode, 0, 0);
@@ -154,6 +174,8 @@ int vfs_open(struct caller *c, struct inode *inode, int flags, const char *path,
 
 ssize_t vfs_read(struct caller *c, struct ofd *ofd, const struct iovec *iov, int iovcnt, off_t offset)
 {
+	ssize_t n;
+
 	if (ofd->inode->type == S_IFDIR)
 		return -EISDIR;
 	if ((ofd->flags & O_ACCMODE) == O_WRONLY || !ofd->file)
@@ -166,13 +188,18 @@ ssize_t vfs_read(struct caller *c, struct ofd *ofd, const struct iovec *iov, int
 			length += iov[i].iov_len;
 		notify_data(c, ofd->inode, offset, length);
 	}
-	return ls_read(stack_of(ofd->inode), &c->call, ofd->file, iov, iovcnt, offset);
+	share_settle(ofd->inode);
+	n = ls_read(stack_of(ofd->inode), &c->call, ofd->file, iov, iovcnt, offset);
+	if (n > 0 && !(ofd->flags & O_NOATIME))
+		lease_accessed(c, ofd->inode);
+	return n;
 }
 
 /* A write by somebody without privilege takes the set-id bits away, before the data can be run with them. */
 static int write_strip(struct caller *c, struct inode *inode)
 {
 	struct ls_attr attr, in, after;
+	struct lease_change change;
 	mode_t mode;
 	int r;
 
@@ -182,7 +209,10 @@ static int write_strip(struct caller *c, struct inode *inode)
 	if (r < 0 || !perm_write_strips(c, &attr, &mode))
 		return r;
 	in.mode = mode;
-	return ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, LS_SET_MODE, &after);
+	lease_change_one(&change, inode, true);
+	r = ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, LS_SET_MODE, &after);
+	lease_change_end(&change);
+	return r;
 }
 
 /* The last of the first n bytes. */
@@ -197,6 +227,7 @@ ssize_t vfs_write(struct caller *c, struct ofd *ofd, const struct iovec *iov, in
 		  unsigned flags, off_t *ret_end)
 {
 	int of = __atomic_load_n(&ofd->flags, __ATOMIC_RELAXED);
+	struct lease_change change;
 	off_t end = 0;
 	ssize_t n;
 
@@ -217,7 +248,10 @@ ssize_t vfs_write(struct caller *c, struct ofd *ofd, const struct iovec *iov, in
 		notify_data(c, ofd->inode, 0, 0); /* a mapping's dirty last page */
 	else if (kernel_may_hold_pages(ofd->inode))
 		notify_data(c, ofd->inode, offset, 0);
+	share_settle(ofd->inode);
+	lease_change_one(&change, ofd->inode, false);
 	n = ls_write(stack_of(ofd->inode), &c->call, ofd->file, iov, iovcnt, offset, flags, &end);
+	lease_change_end(&change);
 	if (n < 0)
 		return n;
 	if (n > 0) {
@@ -233,11 +267,17 @@ ssize_t vfs_write(struct caller *c, struct ofd *ofd, const struct iovec *iov, in
 
 int vfs_fsync(struct caller *c, struct ofd *ofd, int datasync)
 {
+	struct lease_change change;
+	int r;
+
 	if (!ofd->file)
 		return -EBADF;
 	if (__atomic_load_n(&ofd->inode->kernel_opens, __ATOMIC_SEQ_CST))
 		notify_data(c, ofd->inode, 0, 0);
-	return ls_fsync(stack_of(ofd->inode), &c->call, ofd->file, datasync);
+	lease_change_one(&change, ofd->inode, false); /* space is found for what was written */
+	r = ls_fsync(stack_of(ofd->inode), &c->call, ofd->file, datasync);
+	lease_change_end(&change);
+	return r;
 }
 
 int vfs_sync(struct caller *c, struct instance *fs)
@@ -247,6 +287,7 @@ int vfs_sync(struct caller *c, struct instance *fs)
 
 int vfs_fallocate(struct caller *c, struct ofd *ofd, int mode, off_t offset, off_t length)
 {
+	struct lease_change change;
 	int r;
 
 	if ((ofd->flags & O_ACCMODE) == O_RDONLY || !ofd->file)
@@ -261,8 +302,12 @@ int vfs_fallocate(struct caller *c, struct ofd *ofd, int mode, off_t offset, off
 		return -EFBIG;
 	notify_data(c, ofd->inode, offset, 0);
 	r = write_strip(c, ofd->inode);
-	if (r == 0)
-		r = ls_fallocate(stack_of(ofd->inode), &c->call, ofd->file, mode, offset, length);
+	if (r < 0)
+		return r;
+	share_settle(ofd->inode);
+	lease_change_one(&change, ofd->inode, false);
+	r = ls_fallocate(stack_of(ofd->inode), &c->call, ofd->file, mode, offset, length);
+	lease_change_end(&change);
 	if (r == 0) {
 		struct ls_attr attr;
 		if (kernel_may_hold_pages(ofd->inode) && vfs_getattr(c, ofd->inode, NULL, &attr) == 0)
@@ -282,6 +327,7 @@ off_t vfs_seek(struct caller *c, struct ofd *ofd, off_t offset, int whence)
 		return -EINVAL;
 	if (offset < 0)
 		return -ENXIO;
+	share_settle(ofd->inode);
 	return ls_seek(stack_of(ofd->inode), &c->call, ofd->file, offset, whence);
 }
 
@@ -316,6 +362,7 @@ static ssize_t copy_bytes(struct caller *c, struct ofd *in, off_t in_off, struct
 
 ssize_t vfs_copy(struct caller *c, struct ofd *in, off_t in_off, struct ofd *out, off_t out_off, size_t length)
 {
+	struct lease_change change;
 	ssize_t n;
 
 	if ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY ||
@@ -332,11 +379,16 @@ ssize_t vfs_copy(struct caller *c, struct ofd *in, off_t in_off, struct ofd *out
 		return n;
 	notify_data(c, in->inode, in_off, length);
 	notify_data(c, out->inode, out_off, 0);
+	share_settle(in->inode);
+	share_settle(out->inode);
+	lease_change_one(&change, out->inode, false);
 	n = in->inode->fs == out->inode->fs ? ls_copy(stack_of(in->inode), &c->call, in->file, in_off, out->file,
 						      out_off, length)
 					    : -EOPNOTSUPP;
 	if (n == -EOPNOTSUPP || n == -EXDEV || n == -ENOSYS)
 		n = copy_bytes(c, in, in_off, out, out_off, length);
+	lease_change_end(&change);
+	lease_accessed(c, in->inode);
 	if (n > 0) {
 		struct ls_attr attr;
 		if (kernel_may_hold_pages(out->inode) && vfs_getattr(c, out->inode, NULL, &attr) == 0)
@@ -359,6 +411,8 @@ int vfs_readdir(struct caller *c, struct ofd *ofd, uint64_t cookie, ls_emit *emi
 	pthread_mutex_lock(&ofd->lock);
 	r = ls_readdir(stack_of(ofd->inode), &c->call, ofd->file, cookie, emit, arg);
 	pthread_mutex_unlock(&ofd->lock);
+	if (!(ofd->flags & O_NOATIME))
+		lease_accessed(c, ofd->inode);
 	return r;
 }
 
@@ -377,119 +431,6 @@ int vfs_advise(struct caller *c, struct ofd *ofd, off_t offset, off_t length, in
 	return r == -EOPNOTSUPP ? 0 : r; /* a hint */
 }
 
-static int xattr_begin(struct caller *c, struct inode *inode, const char *name, unsigned may)
-{
-	struct ls_attr attr;
-	int r;
-
-	if (!*name || strlen(name) > XATTR_NAME_MAX)
-		return -ERANGE;
-	if ((may & MAY_WRITE) && inode->fs->rdonly)
-		return -EROFS;
-	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &attr);
-	return r < 0 ? r : perm_xattr(c, &attr, name, may);
-}
-
-ssize_t vfs_getxattr(struct caller *c, struct inode *inode, const char *name, void *buf, size_t size)
-{
-	int r = xattr_begin(c, inode, name, MAY_READ);
-
-	return r < 0 ? r : ls_getxattr(stack_of(inode), &c->call, inode->ls, name, buf, size);
-}
-
-/* An access ACL sets the mode, and is stored only if it says more than that. */
-static int acl_set(struct caller *c, struct inode *inode, const void *value, size_t size, int flags)
-{
-	struct ls_attr in, after;
-	bool minimal;
-	mode_t bits;
-	int r = acl_mode(value, size, &bits, &minimal);
-
-	if (r == 0)
-		r = inode->type == S_IFLNK ? -EOPNOTSUPP
-					   : ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &in);
-	if (r < 0)
-		return r;
-	in.mode = (in.mode & ~0777u) | bits;
-	if (!caller_is_root(c) && !caller_in_group(c, in.gid))
-		in.mode &= ~S_ISGID;
-	r = ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, &in, LS_SET_MODE, &after);
-	if (r < 0)
-		return r;
-	if (!minimal)
-		return ls_setxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, size, flags);
-	r = ls_removexattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS);
-	return r == -ENODATA || r == -EOPNOTSUPP ? 0 : r;
-}
-
-int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const void *buf, size_t size, int flags)
-{
-	int r;
-
-	if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
-		return -EINVAL;
-	if (size > XATTR_SIZE_MAX)
-		return -E2BIG;
-	r = xattr_begin(c, inode, name, MAY_WRITE);
-	if (r == 0 && !strcmp(name, ACL_ACCESS))
-		r = acl_set(c, inode, buf, size, flags);
-	else if (r == 0)
-		r = ls_setxattr(stack_of(inode), &c->call, inode->ls, name, buf, size, flags);
-	if (r == 0)
-		notify_attr(c, inode);
-	return r;
-}
-
-/* Names of the trusted class are not for everybody to see. */
-static ssize_t list_filter(char *buf, ssize_t n)
-{
-	char *from = buf, *to = buf, *end = buf + n;
-
-	while (from < end) {
-		size_t length = strnlen(from, end - from) + 1;
-		if (strncmp(from, "trusted.", 8)) {
-			memmove(to, from, length);
-			to += length;
-		}
-		from += length;
-	}
-	return to - buf;
-}
-
-ssize_t vfs_listxattr(struct caller *c, struct inode *inode, char *buf, size_t size)
-{
-	char *all;
-	ssize_t n;
-
-	if (caller_is_root(c))
-		return ls_listxattr(stack_of(inode), &c->call, inode->ls, buf, size);
-	all = malloc(XATTR_LIST_MAX);
-	if (!all)
-		return -ENOMEM;
-	n = ls_listxattr(stack_of(inode), &c->call, inode->ls, all, XATTR_LIST_MAX);
-	if (n > 0)
-		n = list_filter(all, n);
-	if (n > 0 && size > 0) {
-		if ((size_t)n > size)
-			n = -ERANGE;
-		else
-			memcpy(buf, all, n);
-	}
-	free(all);
-	return n;
-}
-
-int vfs_removexattr(struct caller *c, struct inode *inode, const char *name)
-{
-	int r = xattr_begin(c, inode, name, MAY_WRITE);
-
-	if (r == 0)
-		r = ls_removexattr(stack_of(inode), &c->call, inode->ls, name);
-	if (r == 0)
-		notify_attr(c, inode);
-	return r;
-}
-
 int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range)
 {
 	const struct instance *fs = ofd->inode->fs;
@@ -498,6 +439,9 @@ int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range)
 	/* The kernel tells of a file's last close a moment after close(2) has returned. */
 	if (r == -EAGAIN && c->door == DOOR_PRELOAD && fs->hooks) {
 		fs->hooks->drain(fs->door);
+		r = lock_set(&ofd->inode->locks, range);
+	} else if (r == -EAGAIN && fs->token_dir >= 0) {
+		tokens_reap();
 		r = lock_set(&ofd->inode->locks, range);
 	}
 	return r;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names: lookups and everything that changes a directory.
+ * Names: lookups, and what makes new ones. What removes and moves them: vfs-remove.c.
  *
  * Checks are made on attributes read just before the change. A concurrent chmod may fall between the two, as
  * it may fall between two system calls; no check is skipped because of it.
+ *
+ * A directory's `names` is held from before a name in it is looked at until it is changed, so that what is said of
+ * the victim of a removal is said of the right one. Two directories' are taken in the order of their addresses. It
+ * is not held while other doors are told, who may be waiting for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "service/lease.h"
 #include "service/perm.h"
 #include "service/vfs.h"
 #include "service/vfs-notify.h"
 
-static int dir_attr(struct caller *c, struct inode *dir, unsigned may, struct ls_attr *ret)
+int vfs_dir(struct caller *c, struct inode *dir, unsigned may, struct ls_attr *ret)
 {
 	int r;
 
@@ -54,7 +59,7 @@ int vfs_lookup_checked(struct caller *c, struct inode *dir, const char *name, st
 int vfs_lookup(struct caller *c, struct inode *dir, const char *name, struct entry *ret)
 {
 	struct ls_attr attr;
-	int r = dir_attr(c, dir, MAY_EXEC, &attr);
+	int r = vfs_dir(c, dir, MAY_EXEC, &attr);
 
 	return r < 0 ? r : vfs_lookup_checked(c, dir, name, ret);
 }
@@ -68,38 +73,58 @@ int vfs_parent(struct caller *c, struct inode *dir, struct entry *ret)
 	return r < 0 ? r : entry_enter(dir, ls, &attr, ret);
 }
 
-/* May the caller make a new name in dir? Sets owner and group of what it makes, and adjusts its mode. */
-static int create_begin(struct caller *c, struct inode *dir, const char *name, mode_t *mode, gid_t *old_gid)
+/* A name about to be made. */
+struct making {
+	struct inode *dir;
+	const char *name;
+	gid_t gid; /* the caller's own, while his is the new inode's */
+	struct lease_change change;
+};
+
+static int making_allowed(struct caller *c, struct inode *dir, const char *name, struct ls_attr *attr)
 {
-	struct ls_attr attr;
-	gid_t gid;
+	struct entry there;
 	int r;
 
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	r = dir_attr(c, dir, MAY_WRITE | MAY_EXEC, &attr);
-	if (r < 0) {
-		/* An existing name wins over the lack of permission to make it. */
-		struct entry there;
-		if ((r == -EACCES || r == -EROFS) && vfs_lookup(c, dir, name, &there) == 0) {
-			inode_unref(there.inode);
-			return -EEXIST;
-		}
-		return r;
+	r = vfs_dir(c, dir, MAY_WRITE | MAY_EXEC, attr);
+	/* An existing name wins over the lack of permission to make it. */
+	if ((r == -EACCES || r == -EROFS) && vfs_lookup(c, dir, name, &there) == 0) {
+		inode_unref(there.inode);
+		return -EEXIST;
 	}
-	if (attr.nlink == 0)
-		return -ENOENT;
+	if (r == 0 && attr->nlink == 0)
+		r = -ENOENT;
+	return r;
+}
+
+/* May the caller make a new name in dir? Sets owner and group of what it makes, and adjusts its mode. */
+static int create_begin(struct caller *c, struct inode *dir, const char *name, mode_t *mode, struct making *m)
+{
+	struct ls_attr attr;
+	gid_t gid;
+	int r = making_allowed(c, dir, name, &attr);
+
+	if (r < 0)
+		return r;
 	perm_new(c, &attr, mode, &gid);
-	*old_gid = c->cred.gid;
+	*m = (struct making){.dir = dir, .name = name, .gid = c->cred.gid};
 	c->cred.gid = gid;
+	pthread_mutex_lock(&dir->names);
+	lease_change_begin(&m->change);
+	lease_change_name(&m->change, dir, name);
+	lease_change_attr(&m->change, dir);
 	return 0;
 }
 
-static int create_end(struct caller *c, struct inode *dir, const char *name, gid_t old_gid, int r)
+static int create_end(struct caller *c, struct making *m, int r)
 {
-	c->cred.gid = old_gid;
+	lease_change_end(&m->change);
+	pthread_mutex_unlock(&m->dir->names);
+	c->cred.gid = m->gid;
 	if (r == 0)
-		notify_name(c, dir, name);
+		notify_name(c, m->dir, m->name);
 	return r;
 }
 
@@ -108,19 +133,19 @@ int vfs_mknod(struct caller *c, struct inode *dir, const char *name, mode_t mode
 {
 	struct ls_inode *ls;
 	struct ls_attr attr;
-	gid_t gid;
+	struct making m;
 	int r;
 
 	if (!(mode & S_IFMT))
 		mode |= S_IFREG;
-	r = create_begin(c, dir, name, &mode, &gid);
+	r = create_begin(c, dir, name, &mode, &m);
 	if (r < 0)
 		return r;
 	if ((S_ISCHR(mode) || S_ISBLK(mode)) && !caller_is_root(c) && !(S_ISCHR(mode) && !major && !minor))
 		r = -EPERM;
 	else
 		r = ls_mknod(dir->fs->stack, &c->call, dir->ls, name, mode, major, minor, &ls, &attr);
-	r = create_end(c, dir, name, gid, r);
+	r = create_end(c, &m, r);
 	return r < 0 ? r : entry_enter(dir, ls, &attr, ret);
 }
 
@@ -128,15 +153,15 @@ int vfs_mkdir(struct caller *c, struct inode *dir, const char *name, mode_t mode
 {
 	struct ls_inode *ls;
 	struct ls_attr attr;
-	gid_t gid;
+	struct making m;
 	int r;
 
 	mode = (mode & 01777) | S_IFDIR;
-	r = create_begin(c, dir, name, &mode, &gid);
+	r = create_begin(c, dir, name, &mode, &m);
 	if (r < 0)
 		return r;
 	r = ls_mkdir(dir->fs->stack, &c->call, dir->ls, name, mode & 07777, &ls, &attr);
-	r = create_end(c, dir, name, gid, r);
+	r = create_end(c, &m, r);
 	return r < 0 ? r : entry_enter(dir, ls, &attr, ret);
 }
 
@@ -145,161 +170,40 @@ int vfs_symlink(struct caller *c, struct inode *dir, const char *name, const cha
 	mode_t mode = S_IFLNK | 0777;
 	struct ls_inode *ls;
 	struct ls_attr attr;
-	gid_t gid;
+	struct making m;
 	int r;
 
 	if (!*target)
 		return -ENOENT;
-	r = create_begin(c, dir, name, &mode, &gid);
+	r = create_begin(c, dir, name, &mode, &m);
 	if (r < 0)
 		return r;
 	r = ls_symlink(dir->fs->stack, &c->call, dir->ls, name, target, &ls, &attr);
-	r = create_end(c, dir, name, gid, r);
+	r = create_end(c, &m, r);
 	return r < 0 ? r : entry_enter(dir, ls, &attr, ret);
 }
 
 int vfs_link(struct caller *c, struct inode *inode, struct inode *dir, const char *name, struct ls_attr *ret)
 {
 	struct ls_attr attr;
+	struct making m;
 	mode_t mode = 0;
-	gid_t gid;
 	int r;
 
 	if (inode->fs != dir->fs)
 		return -EXDEV;
-	r = create_begin(c, dir, name, &mode, &gid);
+	r = create_begin(c, dir, name, &mode, &m);
 	if (r < 0)
 		return r;
-	c->cred.gid = gid;
-	if (inode->type == S_IFDIR)
-		return -EPERM;
-	r = ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &attr);
+	lease_change_all(&m.change, inode);
+	r = inode->type == S_IFDIR ? -EPERM : ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &attr);
 	if (r == 0)
 		r = perm_hardlink(c, &attr);
 	if (r == 0)
 		r = ls_link(dir->fs->stack, &c->call, inode->ls, dir->ls, name, ret);
+	r = create_end(c, &m, r);
 	if (r == 0)
 		notify_attr(c, inode);
-	return create_end(c, dir, name, gid, r);
-}
-
-/* The victim of a removal, with the caller's right to remove it checked. */
-static int remove_begin(struct caller *c, struct inode *dir, const char *name, struct entry *victim)
-{
-	struct ls_attr attr;
-	int r;
-
-	/* As the kernel does: search first, then the name, then the right to remove it. */
-	r = dir_attr(c, dir, MAY_EXEC, &attr);
-	if (r == 0)
-		r = vfs_lookup_checked(c, dir, name, victim);
-	if (r < 0)
-		return r;
-	r = dir->fs->rdonly ? -EROFS : perm_delete(c, &attr, &victim->attr);
-	if (r < 0)
-		inode_unref(victim->inode);
-	return r;
-}
-
-static int remove_name(struct caller *c, struct inode *dir, const char *name, bool directory)
-{
-	struct entry victim;
-	int r = remove_begin(c, dir, name, &victim);
-
-	if (r < 0)
-		return r;
-	if (directory)
-		r = victim.inode->type != S_IFDIR ? -ENOTDIR : ls_rmdir(dir->fs->stack, &c->call, dir->ls, name);
-	else
-		r = victim.inode->type == S_IFDIR ? -EISDIR : ls_unlink(dir->fs->stack, &c->call, dir->ls, name);
-	if (r == 0) {
-		notify_name(c, dir, name);
-		notify_attr(c, victim.inode);
-	}
-	inode_unref(victim.inode);
-	return r;
-}
-
-int vfs_unlink(struct caller *c, struct inode *dir, const char *name)
-{
-	return remove_name(c, dir, name, false);
-}
-
-int vfs_rmdir(struct caller *c, struct inode *dir, const char *name)
-{
-	return remove_name(c, dir, name, true);
-}
-
-static int rename_check(struct caller *c, struct inode *dir, const struct entry *from, struct inode *dir2,
-			const struct entry *to, const struct ls_attr *to_dir, unsigned flags)
-{
-	int r;
-
-	if (to->inode) {
-		if (flags & RENAME_NOREPLACE)
-			return -EEXIST;
-		r = perm_delete(c, to_dir, &to->attr);
-		if (r < 0)
-			return r;
-		if (!(flags & RENAME_EXCHANGE)) {
-			if (from->inode->type == S_IFDIR && to->inode->type != S_IFDIR)
-				return -ENOTDIR;
-			if (from->inode->type != S_IFDIR && to->inode->type == S_IFDIR)
-				return -EISDIR;
-		} else if (to->inode->type == S_IFDIR && dir != dir2) {
-			r = perm_access(c, &to->attr, MAY_WRITE);
-			if (r < 0)
-				return r;
-		}
-	} else {
-		if (flags & RENAME_EXCHANGE)
-			return -ENOENT;
-		r = perm_access(c, to_dir, MAY_WRITE | MAY_EXEC);
-		if (r < 0)
-			return r;
-	}
-	/* Its ".." changes. */
-	if (from->inode->type == S_IFDIR && dir != dir2)
-		return perm_access(c, &from->attr, MAY_WRITE);
-	return 0;
-}
-
-int vfs_rename(struct caller *c, struct inode *dir, const char *name, struct inode *dir2, const char *name2,
-	       unsigned flags)
-{
-	struct entry from, to = {0};
-	struct ls_attr to_dir;
-	int r;
-
-	if (dir->fs != dir2->fs)
-		return -EXDEV;
-	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) ||
-	    ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT))))
-		return -EINVAL;
-	if (strlen(name2) > NAME_MAX)
-		return -ENAMETOOLONG;
-	r = remove_begin(c, dir, name, &from);
-	if (r < 0)
-		return r;
-	r = dir_attr(c, dir2, MAY_EXEC, &to_dir);
-	if (r == 0) {
-		r = vfs_lookup_checked(c, dir2, name2, &to);
-		if (r == -ENOENT)
-			r = 0;
-	}
-	if (r == 0)
-		r = rename_check(c, dir, &from, dir2, &to, &to_dir, flags);
-	if (r == 0)
-		r = ls_rename(dir->fs->stack, &c->call, dir->ls, name, dir2->ls, name2, flags);
-	if (r == 0) {
-		notify_name(c, dir, name);
-		notify_name(c, dir2, name2);
-		notify_attr(c, from.inode);
-		if (to.inode)
-			notify_attr(c, to.inode);
-	}
-	inode_unref(from.inode);
-	inode_unref(to.inode);
 	return r;
 }
 
@@ -309,16 +213,16 @@ int vfs_create(struct caller *c, struct inode *dir, const char *name, mode_t mod
 	struct ls_inode *ls;
 	struct ls_file *file;
 	struct ls_attr attr;
-	gid_t gid;
+	struct making m;
 	int r;
 
 	mode = (mode & 07777) | S_IFREG;
-	r = create_begin(c, dir, name, &mode, &gid);
+	r = create_begin(c, dir, name, &mode, &m);
 	if (r < 0)
 		return r;
 	r = ls_create(dir->fs->stack, &c->call, dir->ls, name, mode & 07777,
 		      flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW), &ls, &attr, &file);
-	r = create_end(c, dir, name, gid, r);
+	r = create_end(c, &m, r);
 	if (r < 0)
 		return r;
 	r = entry_enter(dir, ls, &attr, ret_entry);
@@ -337,16 +241,18 @@ int vfs_tmpfile(struct caller *c, struct inode *dir, mode_t mode, int flags, str
 {
 	struct ls_inode *ls;
 	struct ls_file *file;
-	struct ls_attr attr;
-	gid_t gid;
+	struct ls_attr attr, dir_now;
+	gid_t own = c->cred.gid, gid;
 	int r;
 
 	mode = (mode & 07777) | S_IFREG;
-	r = create_begin(c, dir, "", &mode, &gid);
+	r = making_allowed(c, dir, "", &dir_now);
 	if (r < 0)
 		return r;
-	r = ls_tmpfile(dir->fs->stack, &c->call, dir->ls, mode & 07777, flags, &ls, &attr, &file);
+	perm_new(c, &dir_now, &mode, &gid);
 	c->cred.gid = gid;
+	r = ls_tmpfile(dir->fs->stack, &c->call, dir->ls, mode & 07777, flags, &ls, &attr, &file);
+	c->cred.gid = own;
 	if (r < 0)
 		return r;
 	r = entry_enter(dir, ls, &attr, ret_entry);

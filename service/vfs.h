@@ -11,11 +11,17 @@
 #include "service/instance.h"
 #include "service/ofd.h"
 
+/* Set once at start: an inode that sessions have open has lost a name. */
+extern void (*vfs_orphaned)(void *arg, struct inode *inode);
+extern void *vfs_orphaned_arg;
+
 struct entry { /* what a name led to */
 	struct inode *inode;
 	struct ls_attr attr;
 };
 
+/* A directory's attributes, if the caller may do that in it (MAY_*). */
+int vfs_dir(struct caller *c, struct inode *dir, unsigned may, struct ls_attr *ret);
 int vfs_lookup(struct caller *c, struct inode *dir, const char *name, struct entry *ret);
 /* The same without the check of search permission, when the caller of this has just made it. */
 int vfs_lookup_checked(struct caller *c, struct inode *dir, const char *name, struct entry *ret);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "ipc/wire.h"
+#include "service/lease.h"
 #include "service/perm.h"
 #include "service/walk.h"
 
@@ -30,11 +31,18 @@ static void path_up(struct walk *w)
 	*(slash ? slash : w->path) = 0;
 }
 
-static void walk_set_dir(struct walk *w, struct inode *inode, const struct ls_attr *attr)
+static void walk_learn(struct caller *c, struct inode *inode)
+{
+	if (c->learns)
+		lease_learn(c, inode);
+}
+
+static void walk_set_dir(struct caller *c, struct walk *w, struct inode *inode, const struct ls_attr *attr)
 {
 	inode_unref(w->dir);
 	w->dir = inode;
 	w->dir_attr = *attr;
+	walk_learn(c, inode);
 }
 
 static int step_up(struct caller *c, struct walk *w)
@@ -47,7 +55,7 @@ static int step_up(struct caller *c, struct walk *w)
 	r = vfs_parent(c, w->dir, &parent);
 	if (r < 0)
 		return r;
-	walk_set_dir(w, parent.inode, &parent.attr);
+	walk_set_dir(c, w, parent.inode, &parent.attr);
 	path_up(w);
 	return 0;
 }
@@ -84,7 +92,7 @@ static int link_splice(struct caller *c, struct walk *w, const struct entry *lin
 		r = vfs_getattr(c, fs->root, NULL, &attr);
 		if (r < 0)
 			return r;
-		walk_set_dir(w, inode_ref(fs->root), &attr);
+		walk_set_dir(c, w, inode_ref(fs->root), &attr);
 		w->path[0] = 0;
 		w->path_known = true;
 	}
@@ -97,6 +105,16 @@ static int link_splice(struct caller *c, struct walk *w, const struct entry *lin
 		buf[n] = '/';
 	*ret = buf;
 	return 0;
+}
+
+static int step_down(struct caller *c, struct inode *dir, const char *name, struct entry *ret)
+{
+	uint64_t token = c->learns ? lease_name_token(c, dir, name) : LEASE_NEVER;
+	int r = vfs_lookup_checked(c, dir, name, ret);
+
+	if (r == 0 || r == -ENOENT)
+		lease_enter_name(c, dir, name, r == 0 ? ret->inode : NULL, token);
+	return r;
 }
 
 /* Cuts the next component off *path. Returns its length; 0 at the end. */
@@ -119,14 +137,16 @@ static int end_at_dir(struct walk *w, enum last_kind kind)
 	return 0;
 }
 
-static int walk_last(struct walk *w, const char *name, size_t length, const struct entry *found)
+static int walk_last(struct caller *c, struct walk *w, const char *name, size_t length, const struct entry *found)
 {
 	memcpy(w->last, name, length);
 	w->last[length] = 0;
 	w->kind = LAST_NORMAL;
 	w->inode = found ? found->inode : NULL;
-	if (found)
+	if (found) {
 		w->attr = found->attr;
+		walk_learn(c, found->inode);
+	}
 	path_down(w, w->last);
 	return 0;
 }
@@ -171,14 +191,14 @@ static int walk_steps(struct caller *c, const char *path, unsigned flags, struct
 		}
 		memcpy(name, word, length);
 		name[length] = 0;
-		r = vfs_lookup_checked(c, w->dir, name, &found);
+		r = step_down(c, w->dir, name, &found);
 		if (r == -ENOENT && last && (flags & WALK_CREATE)) {
 			w->slash = slash;
-			return walk_last(w, name, length, NULL);
+			return walk_last(c, w, name, length, NULL);
 		}
 		if (r < 0)
 			return r;
-		if (found.inode->type == S_IFLNK && 
+		if (found.inode->type == S_IFLNK &&
 		    (!last || (!(flags & WALK_PARENT) && (slash || (flags & WALK_FOLLOW))))) {
 			/* A slash behind the link stays behind its target. */
 			const char *rest = last && slash ? "/" : path;
@@ -194,9 +214,9 @@ static int walk_steps(struct caller *c, const char *path, unsigned flags, struct
 				return -ENOTDIR;
 			}
 			w->slash = slash;
-			return walk_last(w, name, length, &found);
+			return walk_last(c, w, name, length, &found);
 		}
-		walk_set_dir(w, found.inode, &found.attr);
+		walk_set_dir(c, w, found.inode, &found.attr);
 		path_down(w, name);
 		at = LAST_ROOT;
 	}
@@ -211,6 +231,7 @@ int walk(struct caller *c, struct inode *base, const char *base_path, const char
 	w->path_known = base_path && strlen(base_path) < sizeof(w->path);
 	strcpy(w->path, w->path_known ? base_path : "");
 	w->dir = inode_ref(base);
+	walk_learn(c, base);
 	r = vfs_getattr(c, base, NULL, &w->dir_attr);
 	if (r == 0)
 		r = walk_steps(c, path, flags, w);

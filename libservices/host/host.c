@@ -6,9 +6,9 @@
  * somebody refers to (table.c), from which files are opened through /proc/self/fd. So nothing is raced by
  * path, and nothing above the directory can be reached.
  *
- * Others may change the directory at any time (LS_SHARED). The process must have a umask of 0 and these
- * capabilities: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, and
- * CAP_SYS_ADMIN for trusted attributes.
+ * Others may change the directory at any time (LS_SHARED), unless it is said to be exclusive. The process must
+ * have a umask of 0 and these capabilities: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID,
+ * CAP_MKNOD, and CAP_SYS_ADMIN for trusted attributes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -162,7 +162,8 @@ static int host_type_open(struct ls *ls, struct json_object *config, char *error
 	ls->state = h;
 	ls->root = (struct ls_inode *)h->root;
 	host_attr(h->root, &sx, &ls->root_attr);
-	ls->traits |= LS_SHARED;
+	if (strcmp(config_text(config, "exclusive"), "true") != 0)
+		ls->traits |= LS_SHARED;
 	return 0;
 }
 
@@ -170,6 +171,7 @@ static const struct ls_option host_options[] = {
 	{"path", LS_STRING, NULL, 0, 0, "the directory, as an absolute path", 0},
 	{"fd", LS_FD, "", 0, 0, "an open descriptor of the directory, instead of opening the path", 0},
 	{"proc_fd", LS_FD, "", 0, 0, "an open descriptor of /proc, instead of opening /proc/self/fd", 0},
+	{"exclusive", LS_BOOL, "false", 0, 0, "nobody else changes the directory: what is known of it may be kept", 0},
 	{"descriptors", LS_COUNT, "4096", 16, 1 << 20, "how many descriptors to keep for inodes in use", 0},
 	{NULL},
 };

@@ -326,6 +326,8 @@ static void attr_set(struct mem_inode *inode, const struct ls_attr *in, unsigned
 		a->atime = in->atime;
 	if ((set & LS_SET_MTIME) && !(set & LS_SET_MTIME_NOW))
 		a->mtime = in->mtime;
+	if (set & LS_SET_CTIME)
+		a->ctime = in->ctime;
 	inode_decide_atime(inode);
 }
 

@@ -108,6 +108,7 @@ static const struct site other_93ac61ec[] = {
 	{0xfec48, 74, SITE_CANCEL, 5, 0, 16, 0xbd92dfe9}, /* fsync+0x38 */
 	{0xfed08, 75, SITE_CANCEL, 5, 0, 16, 0x1341e634}, /* fdatasync+0x38 */
 	{0x101827, -1, SITE_DYNAMIC, 5, 0, 0, 0x368a7770}, /* syscall+0x17 */
+	{0x101aad, 26, SITE_CANCEL, 5, 0, 27, 0x98705db9}, /* msync+0x4d */
 	{0x108fe4, 276, SITE_CANCEL, 5, 0, 31, 0xf0862b30}, /* tee+0x54 */
 	{0x109094, 278, SITE_CANCEL, 5, 0, 31, 0x97e4317a}, /* vmsplice+0x54 */
 	{0x109159, 275, SITE_CANCEL, 9, 0, 40, 0x9f4367b7}, /* splice+0x69 */

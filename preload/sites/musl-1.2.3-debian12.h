@@ -60,8 +60,12 @@ static const struct site other_54d00df4[] = {
 	{0x2135c, 116, SITE_PLAIN, 7, 0, 0, 0x923615d3}, /* setfsuid+0x3c */
 	{0x21517, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* signalfd+0x47 */
 	{0x2154f, 72, SITE_PLAIN, 5, 0, 0, 0xe719acf1}, /* signalfd+0x7f */
+	{0x28745, 12, SITE_PLAIN, 6, 0, 0, 0xce6d7394}, /* aligned_alloc+0xe15 */
+	{0x287cf, 12, SITE_PLAIN, 8, 0, 0, 0xe5b2aa09}, /* aligned_alloc+0xe9f */
 	{0x3f6a2, -1, SITE_DYNAMIC, 8, 0, 0, 0x4dd6ad6d}, /* syscall+0x62 */
 	{0x40432, 9, SITE_PLAIN, 8, 0, 0, 0x473386e2}, /* mmap+0x42 */
+	{0x404f8, 10, SITE_PLAIN, 10, 0, 0, 0x9760283d}, /* mprotect+0x28 */
+	{0x4066c, 11, SITE_PLAIN, 6, 0, 0, 0xc1608902}, /* munmap+0x1c */
 	{0x41ea6, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* accept4+0xa6 */
 	{0x41ebf, 72, SITE_PLAIN, 5, 0, 0, 0xe719acf1}, /* accept4+0xbf */
 	{0x490d4, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* socket+0x74 */

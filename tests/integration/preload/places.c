@@ -149,4 +149,31 @@ static void masks(void)
 	EQUAL(st.st_mode, S_IFREG | 0640);
 }
 
-MAIN(moving_about, above_the_top, moved_under_us, in_children, directory_descriptors, masks)
+/* Whoever walks through a directory, and whatever changes beside it, it keeps its name. */
+static void named_throughout(void)
+{
+	pid_t walker;
+	int d;
+
+	EQUAL(mkdir(at("busy"), 0755), 0);
+	EQUAL(chdir(at("busy")), 0);
+	walker = fork();
+	for (int i = 0; walker == 0 && i < 100000; i++) {
+		EQUAL(mkdir(at("beside"), 0755), 0);
+		EQUAL(rmdir(at("beside")), 0);
+		d = open(at("busy/."), O_PATH);
+		CHECK(d >= 0);
+		close(d);
+	}
+	if (walker == 0)
+		_exit(0);
+	for (int i = 0; i < 5000; i++)
+		is_here("busy");
+	kill(walker, SIGKILL);
+	EQUAL(waitpid(walker, NULL, 0), walker);
+	EQUAL(rmdir(at("busy")), 0);
+	EQUAL(chdir(dir), 0);
+	rmdir(at("beside"));
+}
+
+MAIN(named_throughout, moving_about, above_the_top, moved_under_us, in_children, directory_descriptors, masks)

@@ -333,13 +333,16 @@ static void a_dead_init_ends_the_pool(void **state)
 
 static void a_bad_pool_among_good_ones(void **state)
 {
+	char pools[512];
 	int engine;
 
-	write_pools(
-		"pools:\n  good: {mounts: {/data: {mem: {}}}}\n  bad: {mounts: {/etc/passwd/x: {mem: {}}}}\n"
-		"  fine: {mounts: {/data: {mem: {}}}}\n");
-	expect(run("$P up $B/pools.yaml 2>&1"), 125,
-	       "pool 'bad' did not start: mount point '/etc/passwd/x'");
+	/* That two mount points are one directory is seen when its place is built. */
+	expect(run("mkdir $B/place && ln -s place $B/link"), 0, NULL);
+	snprintf(pools, sizeof(pools),
+		 "pools:\n  good: {mounts: {/data: {mem: {}}}}\n  bad: {mounts: {%s/place: {mem: {}}, %s/link: {mem: {}}}}\n"
+		 "  fine: {mounts: {/data: {mem: {}}}}\n", base, base);
+	write_pools(pools);
+	expect(run("$P up $B/pools.yaml 2>&1"), 125, "pool 'bad' did not start: mount points '");
 	assert_non_null(strstr(output, "good: up"));
 	assert_non_null(strstr(output, "fine: up"));
 	assert_int_equal(figure("bad", "init"), -1);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -114,7 +115,64 @@ static const struct {
 	{"pools: *x\n", 1, "not valid YAML"},
 	{"pools: {[a]: b}\n", 1, "a key must be a word"},
 	{POOL MOUNTS "---\nmore: 1\n", 5, "a second document"},
+	{POOL "    mounts:\n      /etc/passwd: {mem: }\n", 4,
+	 "mount point '/etc/passwd' in pool 'alice' is not a directory"},
+	{POOL "    mounts:\n      /etc/passwd/x: {mem: }\n", 4, "is not a directory"},
+	{POOL "    mounts:\n      /a: {mem: }\n      /b: {men: }\n", 5, "did you mean 'mem'?"},
+	{"pools:\n  \"a\\nb\\e\":\n" MOUNTS, 2, "'a?b?' cannot be a pool's name"},
+	{"pools: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n", 1, "nested too deeply"},
 };
+
+/* Of a caller of the control socket; YAML has no null. */
+static void null_is_no_value(void **state)
+{
+	static const char *const wrong[] = {
+		"{\"cpus\":null}", "{\"cache\":null}", "{\"cache\":{\"size\":null}}", "{\"mounts\":null}",
+		"{\"mounts\":{\"/data\":null}}", "{\"mounts\":{\"/data\":{\"host\":null}}}",
+	};
+	struct error error;
+
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct json_object *spec = json_tokener_parse(wrong[i]);
+		assert_int_equal(spec_check("alice", spec, NULL, &error), -EINVAL);
+		json_object_put(spec);
+	}
+}
+
+/* Anchors and what they stand for are counted before libyaml takes the square of them in time. */
+static void too_much_is_refused(void **state)
+{
+	static char text[500000];
+	struct json_object *json;
+	struct error error;
+	size_t n = 0;
+
+	for (int i = 0; i < 2000; i++)
+		n += sprintf(text + n, "a%d: &b%d\n", i, i);
+	assert_int_equal(load(text, &json, &error), -EINVAL);
+	assert_non_null(strstr(error.text, ":1001: too many anchors"));
+	n = 0;
+	for (int i = 0; i < 40000; i++)
+		n += sprintf(text + n, "a%d: {}\n", i);
+	assert_int_equal(load(text, &json, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "too many values"));
+}
+
+static void text_is_tamed(void **state)
+{
+	static const char *const cases[][2] = {
+		{"", ""}, {"plain", "plain"}, {"a\nb\x1b[2J\x7f", "a?b?[2J?"}, {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+		{"\xff\xc3", "??"}, {"\xe2\x82", "??"}, {"\xc0\xaf", "??"}, {"\xed\xa0\x80", "???"}, {"\xc2\x9b", "??"},
+		{"\xf4\x90\x80\x80", "????"}, {"\xc3(", "?("},
+	};
+	char text[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		strcpy(text, cases[i][0]);
+		text_tame(text);
+		assert_string_equal(text, cases[i][1]);
+	}
+}
 
 static void each_mistake_is_a_sentence(void **state)
 {
@@ -215,9 +273,10 @@ static void a_dump_loads_as_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_mistake_is_a_sentence), cmocka_unit_test(a_file_that_is_not_there),
-		cmocka_unit_test(two_spellings_are_one),      cmocka_unit_test(settings_are_flat),
-		cmocka_unit_test(a_dump_loads_as_the_same),
+		cmocka_unit_test(each_mistake_is_a_sentence), cmocka_unit_test(null_is_no_value),
+		cmocka_unit_test(too_much_is_refused),        cmocka_unit_test(text_is_tamed),
+		cmocka_unit_test(a_file_that_is_not_there),   cmocka_unit_test(two_spellings_are_one),
+		cmocka_unit_test(settings_are_flat),          cmocka_unit_test(a_dump_loads_as_the_same),
 	};
 	int fd = mkstemp(path), failed;
 

@@ -134,8 +134,8 @@ static void the_copy_is_private(void **state)
 
 static void only_what_is_submitted_is_taken(void **state)
 {
-	static const uint32_t states[] = {WIRE_SLOT_FREE, WIRE_SLOT_CLAIMED, WIRE_SLOT_TAKEN, WIRE_SLOT_DONE,
-		WIRE_SLOT_DONE | WIRE_SLOT_WAITER, 5, 7};
+	static const uint32_t states[] = {WIRE_SLOT_FREE, WIRE_SLOT_TAKEN, WIRE_SLOT_DONE,
+		WIRE_SLOT_DONE | WIRE_SLOT_WAITER, WIRE_SLOT_TAKEN | 8, 64};
 	struct fixture *x = *state;
 
 	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {

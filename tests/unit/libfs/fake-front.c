@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct wire_table fake_table = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .generation = 3};
 int (*fake_serve)(struct wire_slot *slot);
+int (*fake_fetch)(uint32_t handle, uint64_t offset);
 unsigned fake_claimed, fake_calls;
 
 enum { FAKE_SLOTS = 4 };
@@ -44,14 +46,28 @@ int front_attach(struct front *f, uint64_t timeout_ns)
 	return 0;
 }
 
-int front_fetch(struct front *f, uint32_t handle)
+int front_fetch(struct front *f, uint32_t handle, uint64_t offset)
 {
-	return -ENOTSUP;
+	return fake_fetch ? fake_fetch(handle, offset) : -ENOTSUP;
 }
 
 int front_hello(struct front *f, uint32_t kind)
 {
 	return 0;
+}
+
+int front_credentials(struct front *f)
+{
+	return 0;
+}
+
+struct front_session *front_pin(struct front *f)
+{
+	return f->attached ? &f->sessions[f->attached - 1] : NULL;
+}
+
+void front_unpin(struct front *f, struct front_session *s)
+{
 }
 
 struct wire_slot *front_claim(struct front *f)
@@ -72,6 +88,37 @@ void front_release(struct front *f, struct wire_slot *slot)
 {
 	assert(fake_claimed > 0);
 	fake_claimed--;
+}
+
+int (*fake_share)(struct front_share *share);
+uint32_t fake_copying;
+
+int front_share(struct front *f, struct front_share *share)
+{
+	return fake_share ? fake_share(share) : -EOPNOTSUPP;
+}
+
+void front_share_close(const struct front_share *share)
+{
+	close(share->data);
+	close(share->state);
+	if (share->marks >= 0)
+		close(share->marks);
+}
+
+struct wire_slot *front_copying_begin(struct front *f, uint32_t session)
+{
+	__atomic_add_fetch(&fake_copying, 1, __ATOMIC_SEQ_CST);
+	return fake_slot(FAKE_SLOTS - 1);
+}
+
+void front_copying_end(struct front *f, struct wire_slot *slot)
+{
+	__atomic_sub_fetch(&fake_copying, 1, __ATOMIC_SEQ_CST);
+}
+
+void front_forking(struct front *f)
+{
 }
 
 int front_pause(struct front *f)

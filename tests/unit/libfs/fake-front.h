@@ -10,8 +10,14 @@
 extern struct wire_table fake_table;
 /* Fills slot->reply. Its return is what front_call returns: 0, or -EIO for a service that died. */
 extern int (*fake_serve)(struct wire_slot *slot);
+/* Answers front_fetch; NULL: -ENOTSUP. */
+extern int (*fake_fetch)(uint32_t handle, uint64_t offset);
 /* Slots that are claimed now; requests so far. */
 extern unsigned fake_claimed, fake_calls;
+/* Answers a request for a share. NULL: there are none. */
+extern int (*fake_share)(struct front_share *share);
+/* Threads that have counted themselves by front_copying_begin. */
+extern uint32_t fake_copying;
 /* The service died and another came: sessions and handles of before are void. */
 void fake_restart(void);
 /* A mount in the table. */

@@ -57,6 +57,39 @@ static void longest_wins(void **state)
 	routes("/srv/one/kernels", "1:kernels");
 }
 
+static void routes_from(const char *dir, const char *path, const char *wanted)
+{
+	char got[5000] = "-";
+	struct fs_object o;
+
+	if (fs_route_from(dir, (uint32_t)strlen(dir), path, &o))
+		snprintf(got, sizeof(got), "%u:%.*s", o.mount, (int)o.len, o.path);
+	if (strcmp(got, wanted))
+		fail_msg("%s from %s leads to '%s', not '%s'", path, dir, got, wanted);
+}
+
+/* Relative paths from directories of the kernel's. */
+static void from_above(void **state)
+{
+	routes_from("/", "data/a", "0:a");
+	routes_from("/", "./data//a", "0:a");
+	routes_from("/", "data", "0:");
+	routes_from("/", "database", "-");
+	routes_from("/", "../data", "-");
+	routes_from("/", "", "-");
+	routes_from("/data", "a/b", "0:a/b");
+	routes_from("/data", "", "0:");
+	routes_from("/srv", "one/a", "1:a");
+	routes_from("/srv", "one/two/a", "2:a");
+	routes_from("/srv", "onetwo", "-");
+	routes_from("/srv/one", "two", "2:");
+	routes_from("/srv/one", "twofold", "1:twofold");
+	routes_from("/srv/one", "kernel/a", "-");
+	routes_from("/sr", "v/one/a", "-");
+	assert_true(fs_route_above("/", 1) && fs_route_above("/srv", 4) && fs_route_above("/data", 5));
+	assert_false(fs_route_above("/dat", 4) || fs_route_above("/data/a", 7) || fs_route_above("/usr", 4));
+}
+
 static void root_mount(void **state)
 {
 	fake_mount(4, "/", WIRE_MOUNT_FUSE, 99);
@@ -112,6 +145,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain),	cmocka_unit_test(slashes_and_dots), cmocka_unit_test(longest_wins),
+		cmocka_unit_test(from_above),
 		cmocka_unit_test(root_mount),	cmocka_unit_test(too_long),	    cmocka_unit_test(by_device),
 	};
 

@@ -23,6 +23,7 @@ unsigned dir_service_open, dir_service_count[64];
 int call_served;
 struct preload_status preload_status = {.coverage = PRELOAD_FULL};
 
+#define F_TOKEN "/run/mount/.token"
 enum { HANDLES = 64, ABOVE = 200 }; /* its descriptors are out of the program's way */
 static int root;
 static struct {
@@ -125,6 +126,61 @@ static int64_t serve_setattr(const struct wire_request *q, const char *path)
 	return r;
 }
 
+/* Tokens: by the inode number of each, the handle of what it stands for. Our forks have both. */
+static struct {
+	uint64_t ino;
+	int fd;
+} token[HANDLES];
+
+static int serve_fetch(uint32_t h, uint64_t offset)
+{
+	const char *name = F_TOKEN;
+	struct stat st;
+	unsigned t;
+	int fd;
+
+	fstat(handle[h].fd, &st);
+	if (S_ISDIR(st.st_mode) ? mkdir(name, 0111) : mknod(name, S_IFSOCK, 0))
+		return -errno;
+	fd = open(name, O_PATH | O_CLOEXEC);
+	S_ISDIR(st.st_mode) ? rmdir(name) : unlink(name);
+	for (t = 0; token[t].ino; t++)
+		;
+	if (offset != UINT64_MAX)
+		lseek(handle[h].fd, (off_t)offset, SEEK_SET);
+	fstat(fd, &st);
+	token[t].ino = st.st_ino;
+	token[t].fd = fd_up(dup(handle[h].fd));
+	return fd;
+}
+
+static int64_t serve_token(uint64_t ino, struct wire_reply *a)
+{
+	unsigned t;
+
+	for (t = 0; token[t].ino && token[t].ino != ino; t++)
+		;
+	a->arg = token[t].ino ? (uint64_t)fcntl(token[t].fd, F_GETFL) : 0;
+	return token[t].ino ? give(dup(token[t].fd), a) : -ESTALE;
+}
+
+/* The kernel keeps the offset of a handle's descriptor for all our forks. */
+static int64_t serve_own_offset(const struct wire_request *q, char *payload, struct wire_reply *a)
+{
+	int fd = handle[q->handle].fd;
+
+	switch (q->op) {
+	case WIRE_READ:
+		return result(read(fd, payload, q->length));
+	case WIRE_WRITE:
+		return result(write(fd, payload, q->length));
+	case WIRE_GETDENTS:
+		return result(syscall(SYS_getdents64, fd, payload, q->out_max));
+	}
+	a->offset = (uint64_t)lseek(fd, (off_t)q->offset, (int)q->arg);
+	return result((long)a->offset);
+}
+
 static int64_t serve_getdents(const struct wire_request *q, char *payload, struct wire_reply *a)
 {
 	int fd = handle[q->handle].fd;
@@ -161,6 +217,8 @@ static int64_t serve_adopt(const struct wire_request *q, struct wire_reply *a)
 	char link[64];
 	int fd;
 
+	if (!(fake_table.mount[0].flags & WIRE_MOUNT_FUSE))
+		return serve_token(q->offset, a);
 	if (q->arg == UINT64_MAX)
 		snprintf(link, sizeof(link), ".");
 	else
@@ -178,6 +236,8 @@ static int64_t serve(const struct wire_request *q, char *payload, struct wire_re
 {
 	const char *path = payload, *path2 = payload + q->path_len + 1;
 
+	if (q->flags & WIRE_OWN_OFFSET)
+		return serve_own_offset(q, payload, a);
 	switch (q->op) {
 	case WIRE_OPEN:
 		return serve_open(q, path, a);
@@ -192,7 +252,7 @@ static int64_t serve(const struct wire_request *q, char *payload, struct wire_re
 	case WIRE_SETATTR:
 		return serve_setattr(q, path);
 	case WIRE_ACCESS:
-		return result(faccessat(base_fd(q->base), path, (int)q->mode, 0));
+		return q->flags & WIRE_EMPTY ? 0 : result(faccessat(base_fd(q->base), path, (int)q->mode, 0));
 	case WIRE_READLINK:
 		return result(readlinkat(base_fd(q->base), path, payload, q->out_max));
 	case WIRE_GETDENTS:
@@ -269,6 +329,7 @@ int dir_service_start(void)
 	stat(dir_service_path, &st);
 	fake_mount(0, dir_service_path, WIRE_MOUNT_FUSE, st.st_dev);
 	fake_serve = dir_serve;
+	fake_fetch = serve_fetch;
 	return 0;
 }
 

@@ -212,8 +212,13 @@ static void errors_of_the_access_mode(void **state)
 	assert_int_equal(CALL(read, a, buf, 1), -EBADF);
 	assert_int_equal(CALL(write, b, buf, 1), -EBADF);
 	assert_int_equal(CALL(pread64, b, buf, 1, -1), -EINVAL);
-	assert_int_equal(CALL(read, b, 8, 1), -EFAULT);
+	assert_int_equal(CALL(read, b, 8, 1), 0); /* there is nothing to put there */
 	assert_int_equal(CALL(read, b, (uint64_t)-1, 1), -EFAULT);
+	assert_int_equal(CALL(write, a, buf, 5), 5);
+	assert_int_equal(CALL(read, b, 8, 1), -EFAULT);
+	assert_int_equal(CALL(write, a, 8, 1), -EFAULT);
+	assert_int_equal(CALL(lseek, b, 0, SEEK_CUR), 0);
+	assert_int_equal(CALL(lseek, a, 0, SEEK_CUR), 5);
 	assert_int_equal(CALL(read, b, 8, 0), 0);
 	assert_int_equal(CALL(read, b, buf, -1), -EINVAL);
 	assert_int_equal(CALL(read, d, buf, 1), -EISDIR);
@@ -459,12 +464,25 @@ static void umask_is_applied(void **state)
 	CALL(umask, 0);
 }
 
+static void without_fuse_begin(void)
+{
+	fake_table.mount[0].flags = 0;
+	process.tokens = 1;
+}
+
+static void without_fuse_end(void)
+{
+	fake_table.mount[0].flags = WIRE_MOUNT_FUSE;
+	process.tokens = 0;
+}
+
 static void without_fuse(void **state)
 {
 	int a = opened(F("nf"), O_RDWR | O_CREAT | O_TRUNC), saved = dup(1);
 
-	fake_table.mount[0].flags = 0;
-	assert_int_equal(CALL(mmap, 0, 4096, PROT_READ, MAP_SHARED, a, 0), -ENOTSUP);
+	without_fuse_begin();
+	assert_int_equal(CALL(sendfile, a, a, 0, 10), -EINVAL);
+	assert_int_equal(CALL(mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, a, 0), -ENODEV);
 	assert_int_equal(CALL(dup2, a, 1), 1);
 	assert_true(fd_is(1, FD_PLACEHOLDER));
 	assert_int_equal(CALL(write, 1, "x", 1), 1);
@@ -472,7 +490,113 @@ static void without_fuse(void **state)
 	close(saved);
 	closed(a);
 	assert_int_equal(dir_service_open, 0);
-	fake_table.mount[0].flags = WIRE_MOUNT_FUSE;
+	without_fuse_end();
+}
+
+static void private_map_is_a_copy(void **state)
+{
+	int a = opened(F("map"), O_RDWR | O_CREAT | O_TRUNC);
+	char *p;
+
+	without_fuse_begin();
+	CALL(pwrite64, a, "end", 3, 5000);
+	p = (char *)CALL(mmap, 0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, a, 4096);
+	assert_true(call_served && (intptr_t)p > 0);
+	assert_memory_equal(p + 904, "end", 4);
+	p[904] = 'E';
+	assert_int_equal(CALL(munmap, p, 8192), 0);
+	assert_int_equal(CALL(pread64, a, buf, 3, 5000), 3);
+	assert_memory_equal(buf, "end", 3);
+	assert_int_equal(CALL(mmap, 0, 4096, PROT_READ, MAP_PRIVATE, a, 100), -EINVAL);
+	closed(a);
+	without_fuse_end();
+}
+
+/* As fork does, and the child is as after an exec: it knows nothing but what the kernel gave it. */
+static pid_t forked(void)
+{
+	struct preload_regs regs = {.nr = __NR_fork};
+	pid_t child;
+
+	assert_int_equal(preload_dispatch(&regs), 0);
+	child = fork();
+	if (child == 0) {
+		process_kept.cwd[0] = 0;
+		CALL(umask, 022); /* begins anew */
+		process.tokens = 1;
+	}
+	return child;
+}
+
+static void child_ok(pid_t child)
+{
+	int status;
+
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+}
+
+static void tokens_are_inherited(void **state)
+{
+	int a = opened(F("t"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC), b, c;
+	pid_t child;
+
+	without_fuse_begin();
+	b = (int)CALL(dup, a);
+	assert_int_equal(CALL(write, a, "parent ", 7), 7);
+	child = forked();
+	if (child == 0)
+		_exit(!(fd_is((uint64_t)a, FD_UNKNOWN) && CALL(lseek, a, 0, SEEK_CUR) == 7 &&
+			fd_is((uint64_t)a, FD_PLACEHOLDER) && CALL(write, b, "child ", 6) == 6 &&
+			CALL(fcntl, a, F_GETFL) == (O_RDWR | 0100000) && CALL(read, 0, buf, 0) == 0));
+	child_ok(child);
+	assert_true(fd_is((uint64_t)a, FD_PLACEHOLDER) && fd_is_token((uint32_t)a) && fd_is_token((uint32_t)b));
+	assert_int_equal(CALL(fcntl, a, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(CALL(fcntl, b, F_GETFD), 0);
+	assert_int_equal(CALL(write, b, "end", 3), 3);
+	assert_int_equal(CALL(lseek, a, 0, SEEK_CUR), 16);
+	assert_int_equal(CALL(lseek, a, -3, SEEK_END), 13);
+	assert_int_equal(CALL(read, b, buf, 60), 3);
+	assert_int_equal(CALL(pread64, a, buf, 60, 0), 16);
+	assert_memory_equal(buf, "parent child end", 16);
+	/* Neither that descriptor nor a duplicate of it is taken for another file's. */
+	c = opened(F("other"), O_RDWR | O_CREAT);
+	assert_false(fd_is_token((uint32_t)c));
+	assert_true(fd_is_kernel_placeholder((uint32_t)c));
+	assert_int_equal(CALL(dup2, a, c), c);
+	assert_true(fd_is_token((uint32_t)c) && !fd_is_kernel_placeholder((uint32_t)c));
+	closed(a);
+	closed(b);
+	closed(c);
+	assert_int_equal(dir_service_open, 0);
+	without_fuse_end();
+}
+
+static void tokens_are_ready(void **state)
+{
+	int a = opened(F("r"), O_RDWR | O_CREAT), pipes[2];
+	struct pollfd p[3] = {{.fd = a, .events = POLLIN}, {.events = POLLIN}, {.fd = -1}};
+	fd_set in, out;
+	struct timeval forever = {1000, 0};
+
+	without_fuse_begin();
+	assert_int_equal(pipe(pipes), 0);
+	p[1].fd = pipes[0];
+	assert_int_equal(CALL(poll, p, 3, -1), 1);
+	assert_true(p[0].revents == POLLIN && !p[1].revents && !p[2].revents);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	assert_int_equal(CALL(poll, p, 3, -1), 2);
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(a, &in);
+	FD_SET(a, &out);
+	FD_SET(pipes[0], &in);
+	assert_int_equal(CALL(select, pipes[1] + 1, &in, &out, 0, &forever), 3);
+	assert_true(FD_ISSET(a, &in) && FD_ISSET(a, &out) && FD_ISSET(pipes[0], &in));
+	close(pipes[0]);
+	close(pipes[1]);
+	closed(a);
+	without_fuse_end();
 }
 
 /* The kernel has no such directory, and yet it is where we are. */
@@ -481,9 +605,8 @@ static void working_directory_without_fuse(void **state)
 	char cwd[64], real[64];
 	int64_t d;
 	pid_t child;
-	int status;
 
-	fake_table.mount[0].flags = 0;
+	without_fuse_begin();
 	CALL(mkdir, F("vd"), 0755);
 	assert_non_null(getcwd(real, sizeof(real)));
 	assert_int_equal(CALL(chdir, F("vd")), 0);
@@ -494,11 +617,11 @@ static void working_directory_without_fuse(void **state)
 	assert_int_equal(CALL(getcwd, cwd, sizeof(cwd)), strlen(F("vd/in")) + 1);
 	assert_string_equal(cwd, F("vd/in"));
 	assert_int_equal(CALL(getcwd, cwd, 5), -ERANGE);
-	child = fork();
+	child = forked();
 	if (child == 0)
-		_exit(CALL(rmdir, "../in") != 0 || !call_served);
-	waitpid(child, &status, 0);
-	assert_int_equal(status, 0);
+		_exit(CALL(getcwd, cwd, sizeof(cwd)) != sizeof(F("vd/in")) || strcmp(cwd, F("vd/in")) ||
+		      CALL(rmdir, "../in") != 0 || !call_served);
+	child_ok(child);
 	d = opened(F("vd"), O_RDONLY | O_DIRECTORY);
 	assert_int_equal(CALL(fchdir, d), 0);
 	closed((int)d);
@@ -509,7 +632,7 @@ static void working_directory_without_fuse(void **state)
 	assert_string_equal(cwd, real);
 	CALL(rmdir, F("vd"));
 	assert_int_equal(dir_service_open, 0);
-	fake_table.mount[0].flags = WIRE_MOUNT_FUSE;
+	without_fuse_end();
 }
 
 /* Last: there is no way back. */
@@ -557,6 +680,9 @@ int main(void)
 		cmocka_unit_test(vfork_child_is_the_kernels),
 		cmocka_unit_test(size_limit_is_the_kernels),
 		cmocka_unit_test(without_fuse),
+		cmocka_unit_test(private_map_is_a_copy),
+		cmocka_unit_test(tokens_are_inherited),
+		cmocka_unit_test(tokens_are_ready),
 		cmocka_unit_test(working_directory_without_fuse),
 		cmocka_unit_test(no_more_placeholders),
 	};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How our benchmarks compare: ours and a peer by turns, so that whatever else the machine does meets both, the one first
+ * and then the other. Reported are the medians, and the median of the ratios of the pairs: a disturbance spoils a pair,
+ * not the result. The shorter a pair, the more alike is what its halves meet.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bench {
+	const char *name;
+	bool json;   /* a line of JSON a comparison, instead of a row of a table */
+	bool quick;  /* the whole benchmark takes less than a minute */
+	int cpus[2]; /* two cores, or the same twice */
+};
+
+/* One measurement: mean time of an operation in ns; or negative if it cannot be done here. */
+typedef double bench_measure(void *arg);
+
+struct bench_case {
+	const char *name;
+	bench_measure *ours;
+	void *ours_arg;
+	const char *peer_name;
+	bench_measure *peer;
+	void *peer_arg;
+	int times; /* so many times the pairs: for measurements of a millisecond. 0: once */
+};
+
+/* Takes --json and --quick, and exits if there is anything else. */
+void bench_begin(struct bench *b, const char *name, char **argv);
+void bench_compare(const struct bench *b, const struct bench_case *c);
+
+int64_t bench_now(void);
+void bench_pin(int cpu);
+/* Until *word is `value`: spins, then lets others run. */
+void bench_await(const uint32_t *word, uint32_t value);

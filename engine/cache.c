@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/cache.h"
+
+#include <string.h>
+
+#include "engine/mounts.h"
+#include "libservices/libservice.h"
+
+int cache_dir_open(struct pool *pool)
+{
+	/* Neither its size nor its number of files is limited here: the cache counts what it has, the
+	 * cgroup pays. */
+	if (pool->cache < 0)
+		pool->cache = mount_tmpfs("mode=0700,size=0,nr_inodes=0", &pool->error);
+	return pool->cache < 0 ? pool->cache : 0;
+}
+
+static int is_cache(const char *type, struct json_object *config, void *arg)
+{
+	return !strcmp(type, "cache");
+}
+
+static int put_dir(const char *type, struct json_object *config, void *arg)
+{
+	if (is_cache(type, config, NULL))
+		json_object_object_add(config, "dir", json_object_new_int(*(int *)arg));
+	return 0;
+}
+
+static bool is_wanted(struct json_object *spec, struct json_object *stack)
+{
+	const char *size = json_string(json_child(spec, "cache", json_type_object), "size");
+	uint64_t bytes = 1;
+
+	if (size)
+		ls_parse_size(size, &bytes);
+	return bytes && !json_object_object_get_ex(stack, "null", NULL) &&
+	       !stack_walk(stack, is_cache, NULL);
+}
+
+struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir)
+{
+	struct json_object *config, *layer;
+
+	if (is_wanted(spec, stack)) {
+		config = json_object_new_object();
+		json_object_object_add(config, "below", stack);
+		layer = json_object_new_object();
+		json_object_object_add(layer, "cache", config);
+		stack = layer;
+	}
+	stack_walk(stack, put_dir, &dir);
+	return stack;
+}

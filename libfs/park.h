@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parked handles: of files that were closed, and may be opened again without a message. wire_session.parked and
+ * service/session-park.c have the other side.
+ */
+#pragma once
+
+#include "libfs/lease.h"
+
+int park_wipe_on_fork(void);
+/* A path from where it starts, as a number that is not 0. */
+uint64_t park_path(const struct fs_object *o);
+/* An open(2) with these flags makes a file whose handle may be parked. */
+int park_flags(uint32_t flags);
+/* 1: the handle is parked, and need not be closed. f is a copy. */
+int park_put(const struct fs_file *f);
+/* 1: a handle on the inode, opened by that path with these flags, is the caller's. */
+int park_take(const struct fs_object *o, const struct lease_object *at, uint32_t flags, struct fs_opened *ret);
+/* The process has locks, and each close(2) drops some: from now on all are sent. */
+void park_end(void);

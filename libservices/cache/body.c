@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where cached bytes live: in pages of memory, which are fastest for requests, until the file is shared;
+ * then in a data file on the pool's private tmpfs, at their own offsets, for clients to map. A file that
+ * was shared once stays so until its last page has gone.
+ *
+ * The service itself copies data files by pread and pwrite: who may write such a file may cut it too, and a
+ * mapping would make that our death.
+ *
+ * Bytes of the last page that are behind the file's end are undefined. Whoever moves the end zeroes them
+ * first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "libservices/cache/cache.h"
+
+static const char zeros[CACHE_PAGE];
+
+static struct page_pool *pool_of(const struct cinode *c)
+{
+	return &c->cache->budget->pool;
+}
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool is_present(const struct chunk *chunk, uint64_t page)
+{
+	return chunk && (chunk->present & page_bit(page));
+}
+
+uint64_t body_absent(const struct cinode *c, uint64_t first, uint64_t last)
+{
+	while (first <= last) {
+		const struct chunk *chunk = chunk_of_page(c, first);
+		uint64_t end = min64(last, first | (CHUNK_PAGES - 1));
+		for (; first <= end; first++)
+			if (!is_present(chunk, first))
+				return first;
+	}
+	return first;
+}
+
+bool body_present(const struct cinode *c, uint64_t first, uint64_t last)
+{
+	return body_absent(c, first, last) > last;
+}
+
+void chunk_touch(struct chunk *chunk, unsigned mask, unsigned again)
+{
+	unsigned touched = __atomic_load_n(&chunk->touched, __ATOMIC_RELAXED);
+	unsigned uses = __atomic_load_n(&chunk->freq, __ATOMIC_RELAXED);
+
+	if ((touched & mask & again) && uses < 3)
+		__atomic_store_n(&chunk->freq, uses + 1, __ATOMIC_RELAXED);
+	if ((touched & mask) != mask)
+		__atomic_store_n(&chunk->touched, touched | mask, __ATOMIC_RELAXED);
+}
+
+/* ---- the data file ---------------------------------------------------------------------------------- */
+
+static int data_write(int fd, struct iovec *iov, int n, uint64_t offset)
+{
+	while (n > 0) {
+		ssize_t done = pwritev(fd, iov, n, offset);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? -errno : -ENOSPC;
+		offset += done;
+		for (; n > 0 && (size_t)done >= iov->iov_len; n--)
+			done -= iov++->iov_len;
+		if (n > 0) {
+			iov->iov_base = (char *)iov->iov_base + done;
+			iov->iov_len -= done;
+		}
+	}
+	return 0;
+}
+
+/* What is not there any more, as a sharer has cut it off, reads as zeros. */
+static int data_read(int fd, char *buf, uint64_t length, uint64_t offset)
+{
+	while (length > 0) {
+		ssize_t n = pread(fd, buf, length, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0) {
+			memset(buf, 0, length);
+			break;
+		}
+		buf += n;
+		offset += n;
+		length -= n;
+	}
+	return 0;
+}
+
+static void data_punch(const struct cinode *c, const struct chunk *chunk, unsigned mask)
+{
+	uint64_t start = chunk->index * CACHE_CHUNK;
+
+	while (mask) {
+		unsigned first = __builtin_ctz(mask), n = __builtin_ctz(~(mask >> first));
+		fallocate(c->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start + first * CACHE_PAGE,
+			  n * CACHE_PAGE);
+		mask &= ~(((1u << n) - 1) << first);
+	}
+}
+
+int body_data_new(struct cinode *c)
+{
+	int fd = c->cache->dir >= 0 ? openat(c->cache->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
+				    : memfd_create("cache", MFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- pages of memory --------------------------------------------------------------------------------- */
+
+static size_t page_room(const struct chunk *chunk, unsigned i)
+{
+	return chunk->shorts & 1u << i ? malloc_usable_size(chunk->page[i]) : CACHE_PAGE;
+}
+
+/* What a page takes: malloc keeps two words beside it. */
+static int64_t page_cost(const struct chunk *chunk, unsigned i)
+{
+	return chunk->shorts & 1u << i ? malloc_usable_size(chunk->page[i]) + 2 * sizeof(void *)
+				       : CACHE_PAGE;
+}
+
+static void page_release(struct chunk *chunk, unsigned i)
+{
+	if (chunk->shorts & 1u << i)
+		free(chunk->page[i]);
+	else
+		cpage_put(pool_of(chunk->inode), chunk->page[i]);
+	chunk->shorts &= ~(1u << i);
+	chunk->page[i] = NULL;
+}
+
+/* Gives the page room for so many bytes, keeping `keep` that it has; a whole page if it is not `last`. */
+static int page_reserve(struct chunk *chunk, unsigned i, size_t room, size_t keep, bool last)
+{
+	bool whole = !last || room > CACHE_SHORT;
+	void *fresh = whole ? cpage_get(pool_of(chunk->inode)) : malloc(room);
+	int64_t before = chunk->page[i] ? page_cost(chunk, i) : 0;
+
+	if (!fresh)
+		return -ENOMEM;
+	if (keep)
+		memcpy(fresh, chunk->page[i], keep);
+	if (chunk->page[i])
+		page_release(chunk, i);
+	chunk->page[i] = fresh;
+	if (!whole)
+		chunk->shorts |= 1u << i;
+	budget_charge(chunk->inode->cache->budget, chunk, page_cost(chunk, i) - before);
+	return 0;
+}
+
+static void page_came(struct chunk *chunk, unsigned i)
+{
+	struct cinode *c = chunk->inode;
+
+	if (chunk->present & 1u << i)
+		return;
+	chunk->present |= 1u << i;
+	if (c->data >= 0)
+		budget_charge(c->cache->budget, chunk, CACHE_PAGE);
+	if (c->share)
+		cshare_came(c, chunk->index * CHUNK_PAGES + i);
+}
+
+/* Doubles a short page's room, so that appending a little at a time does not copy it each time. */
+static size_t room_for(size_t now, size_t wanted)
+{
+	return wanted < 2 * now && 2 * now <= CACHE_SHORT ? 2 * now : wanted;
+}
+
+/* n bytes at `in` of the page; the file is going to be `size` long. */
+static int page_write(struct cinode *c, uint64_t page, const char *buf, size_t in, size_t n, uint64_t size)
+{
+	struct chunk *chunk = chunk_make(c, page / CHUNK_PAGES);
+	unsigned i = page % CHUNK_PAGES;
+	bool last = (page + 1) * CACHE_PAGE >= size, fresh;
+	size_t room;
+	int r = 0;
+
+	if (!chunk)
+		return -ENOMEM;
+	fresh = !(chunk->present & 1u << i);
+	room = fresh ? 0 : page_room(chunk, i);
+	if (in + n > room)
+		r = page_reserve(chunk, i, room_for(room, in + n), room, last);
+	if (r == 0 && fresh)
+		memset(chunk->page[i], 0, in);
+	if (r == 0) {
+		memcpy((char *)chunk->page[i] + in, buf, n);
+		page_came(chunk, i);
+	} else if (!chunk->present) {
+		chunk_free(chunk);
+	}
+	return r;
+}
+
+/* ---- the body ---------------------------------------------------------------------------------------- */
+
+int body_read(const struct cinode *c, char *buf, uint64_t offset, uint64_t length)
+{
+	if (c->data >= 0)
+		return data_read(c->data, buf, length, offset);
+	while (length > 0) {
+		uint64_t page = page_index(offset), in = offset % CACHE_PAGE,
+			 n = min64(length, CACHE_PAGE - in);
+		const struct chunk *chunk = chunk_of_page(c, page);
+		memcpy(buf, (const char *)chunk->page[page % CHUNK_PAGES] + in, n);
+		buf += n;
+		offset += n;
+		length -= n;
+	}
+	return 0;
+}
+
+/* Absent pages at the ends of what is written get their other bytes first: a page that is there is whole.
+ */
+static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
+{
+	uint64_t first = page_index(offset), last = page_index(offset + length - 1), end = offset + length;
+	struct iovec iov[3] = {{(void *)zeros, offset % CACHE_PAGE},
+			       {(void *)buf, length},
+			       {(void *)zeros, -end % CACHE_PAGE}};
+	int r;
+
+	if (is_present(chunk_of_page(c, first), first))
+		iov[0].iov_len = 0;
+	if (is_present(chunk_of_page(c, last), last))
+		iov[2].iov_len = 0;
+	for (uint64_t page = first; page <= last; page++)
+		if (!chunk_make(c, page / CHUNK_PAGES))
+			return -ENOMEM; /* one that was made in vain is evicted some day */
+	r = data_write(c->data, iov, 3, offset - iov[0].iov_len);
+	if (c->share)
+		c->share->wrote = true;
+	for (uint64_t page = first; r == 0 && page <= last; page++)
+		page_came(chunk_of_page(c, page), page % CHUNK_PAGES);
+	return r;
+}
+
+int body_write(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
+{
+	uint64_t size = offset + length > c->size ? offset + length : c->size;
+	int r = 0;
+
+	if (c->data >= 0 && length)
+		return data_write_pages(c, buf, offset, length);
+	while (length > 0 && r == 0) {
+		uint64_t in = offset % CACHE_PAGE, n = min64(length, CACHE_PAGE - in);
+		r = page_write(c, page_index(offset), buf, in, n, size);
+		buf += n;
+		offset += n;
+		length -= n;
+	}
+	return r;
+}
+
+int body_zero(struct cinode *c, uint64_t from, uint64_t to)
+{
+	struct iovec iov = {(void *)zeros, to - from};
+	uint64_t page = page_index(from);
+
+	if (from >= to || !is_present(chunk_of_page(c, page), page))
+		return 0;
+	if (c->data >= 0)
+		return data_write(c->data, &iov, 1, from);
+	return page_write(c, page, zeros, from % CACHE_PAGE, to - from, to);
+}
+
+int body_install(struct cinode *c, uint64_t page, void *bytes)
+{
+	struct chunk *chunk = chunk_make(c, page / CHUNK_PAGES);
+	unsigned i = page % CHUNK_PAGES;
+	struct iovec iov = {bytes, CACHE_PAGE};
+	uint64_t left = c->size - page * CACHE_PAGE;
+	int r = chunk ? 0 : -ENOMEM;
+
+	if (r == 0 && c->data >= 0)
+		r = data_write(c->data, &iov, 1, page * CACHE_PAGE);
+	else if (r == 0 && left <= CACHE_SHORT)
+		r = page_reserve(chunk, i, left, 0, true);
+	if (r < 0) {
+		if (chunk && !chunk->present)
+			chunk_free(chunk);
+		return r;
+	}
+	if (c->data < 0 && left > CACHE_SHORT) {
+		chunk->page[i] = bytes;
+		budget_charge(c->cache->budget, chunk, CACHE_PAGE);
+		bytes = NULL;
+	} else if (c->data < 0) {
+		memcpy(chunk->page[i], bytes, left);
+	}
+	cpage_put(pool_of(c), bytes);
+	page_came(chunk, i);
+	return 0;
+}
+
+void body_adopt(struct cinode *c, uint64_t page)
+{
+	struct chunk *chunk = chunk_make(c, page / CHUNK_PAGES);
+
+	if (!chunk)
+		return;
+	page_came(chunk, page % CHUNK_PAGES);
+	body_dirty(c, page, page);
+}
+
+static void dirt_forget(struct chunk *chunk, unsigned mask)
+{
+	struct cinode *c = chunk->inode;
+	unsigned n = __builtin_popcount(chunk->dirty & mask);
+
+	if (!n)
+		return;
+	chunk->dirty &= ~mask;
+	c->dirty_pages -= n;
+	__atomic_sub_fetch(&c->cache->budget->dirty, (uint64_t)n * CACHE_PAGE, __ATOMIC_RELAXED);
+	if (!chunk->dirty)
+		chunk_tag(c, chunk);
+}
+
+uint64_t chunk_drop(struct chunk *chunk, unsigned mask)
+{
+	struct cinode *c = chunk->inode;
+	uint64_t before = chunk->charged;
+	int64_t bytes = 0;
+
+	mask &= chunk->present;
+	dirt_forget(chunk, mask);
+	if (c->data >= 0) {
+		data_punch(c, chunk, mask);
+		bytes = (int64_t)__builtin_popcount(mask) * CACHE_PAGE;
+	}
+	for (unsigned i = 0; i < CHUNK_PAGES && c->data < 0; i++)
+		if (mask & 1u << i) {
+			bytes += page_cost(chunk, i);
+			page_release(chunk, i);
+		}
+	budget_charge(c->cache->budget, chunk, -bytes);
+	chunk->present &= ~mask;
+	chunk->touched &= ~mask;
+	if (chunk->present)
+		return bytes;
+	chunk_free(chunk);
+	if (!c->chunks && c->data >= 0 && !c->share) {
+		close(c->data);
+		c->data = -1;
+	}
+	return before;
+}
+
+/* Those bits of a chunk that are of pages first..last. */
+static unsigned mask_of(const struct chunk *chunk, uint64_t first, uint64_t last)
+{
+	uint64_t start = chunk->index * CHUNK_PAGES;
+	unsigned from = first > start ? first - start : 0, to = min64(last - start, CHUNK_PAGES - 1);
+
+	return (CHUNK_ALL << from & CHUNK_ALL) & CHUNK_ALL >> (CHUNK_PAGES - 1 - to);
+}
+
+void body_drop(struct cinode *c, uint64_t first, uint64_t last)
+{
+	struct chunk *chunk = chunk_from(c, first / CHUNK_PAGES, false);
+
+	if (c->share)
+		cshare_went(c, first, last);
+	while (chunk && chunk->index <= last / CHUNK_PAGES) {
+		uint64_t index = chunk->index;
+		chunk_drop(chunk, mask_of(chunk, first, last));
+		chunk = chunk_from(c, index + 1, false);
+	}
+}
+
+void body_dirty(struct cinode *c, uint64_t first, uint64_t last)
+{
+	struct chunk *chunk = chunk_from(c, first / CHUNK_PAGES, false);
+	unsigned n = 0;
+
+	for (; chunk && chunk->index <= last / CHUNK_PAGES;
+	     chunk = chunk_from(c, chunk->index + 1, false)) {
+		unsigned fresh = mask_of(chunk, first, last) & chunk->present & ~chunk->dirty;
+		if (!fresh)
+			continue;
+		n += __builtin_popcount(fresh);
+		chunk->dirty |= fresh;
+		chunk_tag(c, chunk);
+	}
+	c->dirty_pages += n;
+	__atomic_add_fetch(&c->cache->budget->dirty, (uint64_t)n * CACHE_PAGE, __ATOMIC_RELAXED);
+	if (n)
+		cflusher_note(c);
+}
+
+/* ---- from memory to a file ----------------------------------------------------------------------------
+ */
+
+/* The pages of a chunk, each whole: what is behind the file's end is nobody's to see. */
+static int chunk_save(const struct chunk *chunk, int fd)
+{
+	const struct cinode *c = chunk->inode;
+	int r = 0;
+
+	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++) {
+		uint64_t start = (chunk->index * CHUNK_PAGES + i) * CACHE_PAGE,
+			 n = c->size > start ? min64(c->size - start, CACHE_PAGE) : 0;
+		struct iovec iov[2] = {{chunk->page[i], n}, {(void *)zeros, CACHE_PAGE - n}};
+		if (chunk->present & 1u << i)
+			r = data_write(fd, iov, 2, start);
+	}
+	return r;
+}
+
+static void chunk_saved(struct chunk *chunk)
+{
+	int64_t bytes = 0;
+
+	for (unsigned i = 0; i < CHUNK_PAGES; i++)
+		if (chunk->present & 1u << i) {
+			bytes += CACHE_PAGE - page_cost(chunk, i);
+			page_release(chunk, i);
+		}
+	budget_charge(chunk->inode->cache->budget, chunk, bytes);
+}
+
+int body_to_file(struct cinode *c)
+{
+	struct chunk *chunk;
+	int fd, r = 0;
+
+	if (c->data >= 0)
+		return 0;
+	fd = body_data_new(c);
+	if (fd < 0)
+		return fd;
+	for (chunk = chunk_from(c, 0, false); chunk && r == 0;
+	     chunk = chunk_from(c, chunk->index + 1, false))
+		r = chunk_save(chunk, fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	for (chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
+		chunk_saved(chunk);
+	c->data = fd;
+	c->data_uid = UINT32_MAX;
+	c->data_copied = false;
+	return 0;
+}

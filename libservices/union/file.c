@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open files. A file below stays below while it is only read, even if it was opened for writing: the first change
+ * copies it up. Then every open file of the inode changes to the copy, so all see one file.
+ *
+ * A file above stays there: its operations take no lock here. A file below is used under inode.content.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "libservices/union/union.h"
+
+int union_file_new(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, struct ls_file *below,
+		   unsigned branch, int flags, struct ls_file **ret)
+{
+	struct union_file *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		if (below)
+			ls_release(u->ls->below[branch], call, below);
+		return -ENOMEM;
+	}
+	f->inode = union_inode_ref(u, inode);
+	f->below = below;
+	f->branch = branch;
+	f->flags = flags;
+	if (branch > 0 || !u->writable) { /* those that may have to change */
+		f->next = inode->files;
+		inode->files = f;
+	}
+	*ret = (struct ls_file *)f;
+	return 0;
+}
+
+static int dir_open(struct union_fs *u, const struct ls_call *call, struct union_inode *dir, int flags,
+		    struct ls_file **ret)
+{
+	int r;
+
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		return -EISDIR;
+	r = union_file_new(u, call, dir, NULL, 0, flags, ret);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&dir->lock);
+	dir->open_count++;
+	pthread_mutex_unlock(&dir->lock);
+	return 0;
+}
+
+static int file_open(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, int flags,
+		     struct ls_file **ret)
+{
+	struct union_real real;
+	struct ls_file *f;
+	int r, use = flags;
+
+	pthread_rwlock_wrlock(&inode->content);
+	real = inode->real;
+	if (real.branch > 0)
+		use = (flags & ~(O_ACCMODE | O_APPEND)) | O_RDONLY | O_NOATIME;
+	r = ls_open(u->ls->below[real.branch], call, real.inode, use, &f);
+	if (r == 0)
+		r = union_file_new(u, call, inode, f, real.branch, flags, ret);
+	pthread_rwlock_unlock(&inode->content);
+	return r;
+}
+
+int union_open(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, int flags,
+	       struct ls_file **ret_file)
+{
+	struct union_inode *inode = union_inode_of(ls_inode);
+
+	if (union_is_dir(inode))
+		return dir_open(union_of(ls), call, inode, flags, ret_file);
+	if (flags & O_DIRECTORY)
+		return -ENOTDIR;
+	if (!union_of(ls)->writable && (flags & O_ACCMODE) != O_RDONLY && inode->type == S_IFREG)
+		return -EROFS;
+	return file_open(union_of(ls), call, inode, flags, ret_file);
+}
+
+/* Out of the list of those that may have to change, if it is there. */
+static void file_unlist(struct union_file *f)
+{
+	struct union_file **p = &f->inode->files;
+
+	while (*p && *p != f)
+		p = &(*p)->next;
+	if (*p)
+		*p = f->next;
+}
+
+void union_release(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file)
+{
+	struct union_file *f = union_file_of(ls_file);
+	struct union_inode *inode = f->inode;
+
+	if (union_is_dir(inode)) {
+		pthread_mutex_lock(&inode->lock);
+		inode->open_count--;
+		file_unlist(f);
+		pthread_mutex_unlock(&inode->lock);
+	} else {
+		pthread_rwlock_wrlock(&inode->content);
+		file_unlist(f);
+		pthread_rwlock_unlock(&inode->content);
+		ls_release(ls->below[f->branch], call, f->below);
+	}
+	free(f);
+	union_inode_unref(union_of(ls), call, inode, 1);
+}
+
+/* The handle below, held where it is until file_done. */
+static struct ls_file *file_use(struct ls *ls, struct union_file *f, bool *held, struct ls **below)
+{
+	*held = !union_is_above(f->inode);
+	if (*held)
+		pthread_rwlock_rdlock(&f->inode->content);
+	*below = ls->below[f->branch];
+	return f->below;
+}
+
+static void file_done(struct union_file *f, bool held)
+{
+	if (held)
+		pthread_rwlock_unlock(&f->inode->content);
+}
+
+/* Before a change. */
+static int file_up(struct ls *ls, const struct ls_call *call, struct union_file *f)
+{
+	if (union_is_dir(f->inode))
+		return -EISDIR;
+	if (union_is_above(f->inode))
+		return 0;
+	return union_of(ls)->writable ? union_up(union_of(ls), call, f->inode) : -EROFS;
+}
+
+ssize_t union_read(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, const struct iovec *iov,
+		   int iovcnt, off_t offset)
+{
+	struct union_file *f = union_file_of(ls_file);
+	struct ls *below;
+	bool held;
+	ssize_t n;
+
+	if (union_is_dir(f->inode))
+		return -EISDIR;
+	ls_file = file_use(ls, f, &held, &below);
+	n = ls_read(below, call, ls_file, iov, iovcnt, offset);
+	file_done(f, held);
+	return n;
+}
+
+ssize_t union_write(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, const struct iovec *iov,
+		    int iovcnt, off_t offset, unsigned flags, off_t *ret_end)
+{
+	struct union_file *f = union_file_of(ls_file);
+	int r = file_up(ls, call, f);
+
+	return r < 0 ? r : ls_write(ls->below[0], call, f->below, iov, iovcnt, offset, flags, ret_end);
+}
+
+/* What is below was on disk before; a directory's names are the writable branch's. */
+int union_fsync(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, int datasync)
+{
+	struct union_file *f = union_file_of(ls_file);
+	struct ls_inode *above;
+	int r;
+
+	if (!union_is_above(f->inode))
+		return 0;
+	if (!union_is_dir(f->inode))
+		return ls_fsync(ls->below[0], call, f->below, datasync);
+	pthread_mutex_lock(&f->inode->lock);
+	above = union_above(f->inode);
+	pthread_mutex_unlock(&f->inode->lock);
+	r = ls_open(ls->below[0], call, above, O_RDONLY | O_DIRECTORY, &ls_file);
+	if (r < 0)
+		return r;
+	r = ls_fsync(ls->below[0], call, ls_file, datasync);
+	ls_release(ls->below[0], call, ls_file);
+	return r;
+}
+
+int union_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, int mode, off_t offset,
+		    off_t length)
+{
+	struct union_file *f = union_file_of(ls_file);
+	int r = file_up(ls, call, f);
+
+	return r < 0 ? r : ls_fallocate(ls->below[0], call, f->below, mode, offset, length);
+}
+
+off_t union_seek(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, off_t offset, int whence)
+{
+	struct union_file *f = union_file_of(ls_file);
+	struct ls *below;
+	bool held;
+	off_t r;
+
+	if (union_is_dir(f->inode))
+		return -EINVAL;
+	ls_file = file_use(ls, f, &held, &below);
+	r = ls_seek(below, call, ls_file, offset, whence);
+	file_done(f, held);
+	return r;
+}
+
+/* Only inside of the writable branch. */
+ssize_t union_copy(struct ls *ls, const struct ls_call *call, struct ls_file *in, off_t in_off, struct ls_file *out,
+		   off_t out_off, size_t length)
+{
+	int r;
+
+	if (union_is_dir(union_file_of(in)->inode) || union_is_dir(union_file_of(out)->inode))
+		return -EISDIR;
+	r = file_up(ls, call, union_file_of(out));
+	if (r < 0)
+		return r;
+	if (!union_is_above(union_file_of(in)->inode))
+		return -EOPNOTSUPP;
+	return ls_copy(ls->below[0], call, union_file_of(in)->below, in_off, union_file_of(out)->below, out_off,
+		       length);
+}
+
+int union_advise(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, off_t offset, off_t length,
+		 int advice)
+{
+	struct union_file *f = union_file_of(ls_file);
+	struct ls *below;
+	bool held;
+	int r;
+
+	if (union_is_dir(f->inode))
+		return 0;
+	ls_file = file_use(ls, f, &held, &below);
+	r = ls_advise(below, call, ls_file, offset, length, advice);
+	file_done(f, held);
+	return r;
+}
+
+int union_reserve(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, off_t offset, off_t length)
+{
+	struct union_file *f = union_file_of(ls_file);
+	int r = file_up(ls, call, f);
+
+	return r < 0 ? r : ls_reserve(ls->below[0], call, f->below, offset, length);
+}
+
+/* ---- of inodes ------------------------------------------------------------------------------------------- */
+
+int union_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *f,
+		  struct ls_attr *ret_attr)
+{
+	return union_attr(union_of(ls), call, union_inode_of(inode), f, ret_attr);
+}
+
+/* Data that a truncation takes away is not copied first. */
+static int setattr_up(struct union_fs *u, const struct ls_call *call, struct union_inode *inode,
+		      const struct ls_attr *in, unsigned set)
+{
+	if (!u->writable)
+		return -EROFS;
+	if ((set & LS_SET_SIZE) && inode->type != S_IFREG)
+		return union_is_dir(inode) ? -EISDIR : -EINVAL;
+	return set & LS_SET_SIZE ? union_up_cut(u, call, inode, in->size) : union_up(u, call, inode);
+}
+
+int union_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, struct ls_file *f,
+		  const struct ls_attr *in, unsigned set, struct ls_attr *ret_attr)
+{
+	struct union_inode *inode = union_inode_of(ls_inode);
+	int r = setattr_up(union_of(ls), call, inode, in, set);
+	struct ls_inode *above;
+	struct ls_attr attr;
+
+	if (r < 0)
+		return r;
+	if (union_is_dir(inode)) {
+		pthread_mutex_lock(&inode->lock);
+		above = union_above(inode);
+		pthread_mutex_unlock(&inode->lock);
+		r = ls_setattr(ls->below[0], call, above, NULL, in, set, &attr);
+	} else {
+		r = ls_setattr(ls->below[0], call, inode->real.inode, f ? union_file_of(f)->below : NULL, in, set,
+			       &attr);
+	}
+	return r < 0 ? r : union_attr(union_of(ls), call, inode, f, ret_attr);
+}
+
+ssize_t union_readlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, char *buf, size_t size)
+{
+	struct union_inode *inode = union_inode_of(ls_inode);
+	ssize_t n;
+
+	if (inode->type != S_IFLNK)
+		return -EINVAL;
+	pthread_rwlock_rdlock(&inode->content);
+	n = ls_readlink(ls->below[inode->real.branch], call, inode->real.inode, buf, size);
+	pthread_rwlock_unlock(&inode->content);
+	return n;
+}
+
+/* ---- shared memory: the branch's, so that what nobody has changed is cached once for all unions ---------- */
+
+static bool share_changes(enum ls_share_how how)
+{
+	return how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE;
+}
+
+/*
+ * A share of a file below goes on after the file is copied up, with what it shows then: as a mapping of a file of the
+ * kernel's overlay does. The kernel, in passthrough, may write: it gets no file that is below.
+ */
+int union_share(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, enum ls_share_how how,
+		off_t offset, off_t length, struct ls_share *ret)
+{
+	struct union_inode *inode = union_inode_of(ls_inode);
+	int r = 0;
+
+	if (inode->type != S_IFREG)
+		return -EOPNOTSUPP;
+	if (share_changes(how))
+		r = union_of(ls)->writable ? union_up(union_of(ls), call, inode) : -EROFS;
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&inode->content);
+	if (!inode->above && how == LS_SHARE_KERNEL)
+		r = -EOPNOTSUPP;
+	else if (inode->old.inode && !share_changes(how))
+		r = -EAGAIN; /* which of the two an end would be of could not be told */
+	else
+		r = ls_share(ls->below[inode->real.branch], call, inode->real.inode, how, offset, length, ret);
+	inode->shares += r == 0 && !inode->above;
+	pthread_rwlock_unlock(&inode->content);
+	return r;
+}
+
+int union_unshare(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, enum ls_share_how how,
+		  off_t offset, off_t length)
+{
+	struct union_inode *inode = union_inode_of(ls_inode);
+	struct union_real real, ended = {0};
+	int r;
+
+	pthread_rwlock_wrlock(&inode->content);
+	real = inode->shares > 0 && !share_changes(how) && inode->old.inode ? inode->old : inode->real;
+	inode->shares -= inode->shares > 0 && !share_changes(how);
+	r = ls_unshare(ls->below[real.branch], call, real.inode, how, offset, length);
+	if (inode->old.inode && inode->shares == 0) {
+		ended = inode->old;
+		inode->old.inode = NULL;
+	}
+	pthread_rwlock_unlock(&inode->content);
+	if (ended.inode)
+		ls_forget(ls->below[ended.branch], call, ended.inode, 1);
+	return r;
+}
+
+int union_grant(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, uint32_t session)
+{
+	struct union_inode *inode = union_inode_of(ls_inode);
+
+	if (inode->type != S_IFREG || !union_is_above(inode))
+		return -EOPNOTSUPP;
+	return ls_grant(ls->below[0], call, inode->real.inode, session);
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The service's side of the lease tables: what is entered, and when it goes.
+ *
+ * To each set of a table belongs a word of the service's own, common to all tables: how many changes are under way
+ * that concern something in the set, and how many there have been. Who enters reads the word before he asks the layer
+ * (a token), and enters only if it is still the same and nothing is under way. Who changes increments it, then takes
+ * out what is there, then has the layer make the change, then counts it. `tables` tells which tables may have
+ * anything in the set, so that a change of something that nobody knows costs two increments. It is set before the word
+ * is looked at, as the word is changed before `tables` is looked at: of the two, one sees the other.
+ *
+ * A set's lock is held for the copying of an entry. It is a spinning one: no thread blocks while it has it.
+ *
+ * A name is good as long as its directory's `anchor` is what it was. The anchor belongs to the set, not to the entry:
+ * so it survives that the directory's entry makes room for another. It changes when a directory of that set is no more
+ * to be searched by those who could, and is gone for good when its numbers are used up.
+ */
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "service/lease-internal.h"
+#include "service/perm.h"
+#include "service/request.h"
+
+enum {
+	UNDER_WAY = 0xffff, /* of a word; above it, how many there have been */
+	ONE_DONE = 0x10000,
+	ATIME_AGE = 24 * 3600, /* relatime: an access time this old is set again */
+};
+
+/* ---- sets ------------------------------------------------------------------------------------ */
+
+static struct lease_set *attr_set(const struct inode *inode)
+{
+	return &leases.attr[lease_attr_set(inode->fs->index, inode->ino)];
+}
+
+static uint32_t set_anchor(const struct lease_set *set)
+{
+	return __atomic_load_n(&set->gone, __ATOMIC_RELAXED) + 1; /* 0: none */
+}
+
+/* With the set's lock held, for a caller who is about to enter something there. */
+static bool set_open(struct lease_set *set, const struct caller *c, uint64_t token)
+{
+	__atomic_fetch_or(&set->tables, 1u << (c->lease - leases.lease), __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&c->lease->id, __ATOMIC_SEQ_CST) == c->lease_id &&
+	       __atomic_load_n(&set->word, __ATOMIC_SEQ_CST) == token;
+}
+
+static void seq_begin(uint32_t *seq)
+{
+	__atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void seq_end(uint32_t *seq)
+{
+	__atomic_store_n(seq, *seq + 1, __ATOMIC_RELEASE);
+}
+
+/* ---- entries of names ------------------------------------------------------------------------ */
+
+static struct lease_name *names_of(const struct lease *lease, const struct lease_set *set)
+{
+	return lease->table->name[set - leases.name];
+}
+
+static bool name_is(const struct lease_name *e, const struct inode *dir, const char *name, size_t len)
+{
+	return e->dir == dir->ino && e->mount == dir->fs->index && e->len == len && !memcmp(e->name, name, len);
+}
+
+/* The entry of that name; else one to use for it. */
+static struct lease_name *name_place(struct lease *lease, struct lease_name *set, const struct inode *dir,
+				     const char *name, size_t len)
+{
+	struct lease_name *free = NULL;
+
+	for (unsigned i = 0; i < LEASE_WAYS; i++) {
+		if (name_is(&set[i], dir, name, len))
+			return &set[i];
+		if (!set[i].dir)
+			free = &set[i];
+	}
+	return free ? free : &set[__atomic_fetch_add(&lease->victim, 1, __ATOMIC_RELAXED) % LEASE_WAYS];
+}
+
+static void name_put(struct lease_name *e, const struct inode *dir, uint32_t anchor, const char *name, size_t len,
+		     const struct inode *inode)
+{
+	seq_begin(&e->seq);
+	e->anchor = anchor;
+	e->dir = dir->ino;
+	e->mount = dir->fs->index;
+	e->ino = inode ? inode->ino : 0;
+	e->type = inode ? inode->type >> 12 : 0;
+	e->len = len;
+	memset(e->name, 0, sizeof(e->name));
+	memcpy(e->name, name, len);
+	seq_end(&e->seq);
+}
+
+/* Takes the name out of one table. Returns whether anything is left in the set. */
+static bool name_drop(struct lease_name *set, const struct inode *dir, const char *name, size_t len)
+{
+	bool left = false;
+
+	for (unsigned i = 0; i < LEASE_WAYS; i++) {
+		if (name_is(&set[i], dir, name, len)) {
+			seq_begin(&set[i].seq);
+			set[i].dir = 0;
+			seq_end(&set[i].seq);
+		}
+		left |= set[i].dir != 0;
+	}
+	return left;
+}
+
+/* ---- entries of attributes ------------------------------------------------------------------- */
+
+static struct lease_attr *attrs_of(const struct lease *lease, const struct lease_set *set)
+{
+	return lease->table->attr[set - leases.attr];
+}
+
+static bool attr_is(const struct lease_attr *e, const struct inode *inode)
+{
+	return e->attr.ino == inode->ino && e->mount == inode->fs->index;
+}
+
+/* Directories stay longer: without theirs all names below are of no use. */
+static struct lease_attr *attr_place(struct lease *lease, struct lease_attr *set, const struct inode *inode)
+{
+	struct lease_attr *free = NULL, *file = NULL;
+	unsigned first = __atomic_fetch_add(&lease->victim, 1, __ATOMIC_RELAXED);
+
+	for (unsigned i = 0; i < LEASE_WAYS; i++) {
+		struct lease_attr *e = &set[(first + i) % LEASE_WAYS];
+		if (attr_is(e, inode))
+			return e;
+		if (!e->attr.ino)
+			free = e;
+		else if (!(e->flags & LEASE_NAMES))
+			file = e;
+	}
+	return free ? free : file ? file : &set[first % LEASE_WAYS];
+}
+
+static struct lease_attr *attr_find(const struct lease *lease, const struct lease_set *set, const struct inode *inode)
+{
+	struct lease_attr *e = attrs_of(lease, set);
+
+	for (unsigned i = 0; i < LEASE_WAYS; i++)
+		if (attr_is(&e[i], inode))
+			return &e[i];
+	return NULL;
+}
+
+static uint32_t attr_flags(struct caller *c, const struct inode *inode, const struct ls_attr *attr)
+{
+	bool fixed = inode->fs->rdonly && (S_ISREG(attr->mode) || S_ISDIR(attr->mode) || S_ISLNK(attr->mode));
+	uint32_t flags = 0;
+
+	if (perm_access(c, attr, MAY_READ) == 0)
+		flags |= LEASE_MAY_R;
+	if (!fixed && perm_access(c, attr, MAY_WRITE) == 0)
+		flags |= LEASE_MAY_W;
+	if (perm_access(c, attr, MAY_EXEC) == 0)
+		flags |= LEASE_MAY_X | (S_ISDIR(attr->mode) ? LEASE_NAMES : 0);
+	return flags;
+}
+
+static void attr_put(struct lease_attr *e, const struct inode *inode, const struct ls_attr *attr, uint32_t flags,
+		     uint32_t anchor, uint64_t change)
+{
+	seq_begin(&e->seq);
+	e->flags = anchor ? flags : flags & ~LEASE_NAMES;
+	e->mount = inode->fs->index;
+	e->anchor = anchor;
+	e->change = change;
+	wire_attr_from(attr, &e->attr);
+	seq_end(&e->seq);
+}
+
+/* Takes the attributes, or all of the entry, out of one table. Returns whether anything is left in the set. */
+static bool attr_drop(struct lease_attr *set, const struct inode *inode, bool gone)
+{
+	bool left = false;
+
+	for (unsigned i = 0; i < LEASE_WAYS; i++) {
+		struct lease_attr *e = &set[i];
+		if (attr_is(e, inode) && (gone || (e->flags & LEASE_KNOWN))) {
+			seq_begin(&e->seq);
+			e->flags &= ~LEASE_KNOWN;
+			e->change = 0;
+			if (gone)
+				e->attr.ino = 0;
+			seq_end(&e->seq);
+		}
+		left |= e->attr.ino != 0;
+	}
+	return left;
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+static void change_start(struct lease_change *change, struct lease_set *set)
+{
+	change->word[change->count++] = &set->word;
+	__atomic_fetch_add(&set->word, 1, __ATOMIC_SEQ_CST);
+}
+
+static void name_forget(struct lease_set *set, const struct inode *dir, const char *name, size_t len)
+{
+	uint16_t tables;
+
+	lease_set_lock(set);
+	tables = set->tables;
+	for (unsigned i = 0; tables >> i; i++)
+		if ((tables >> i & 1) && !name_drop(names_of(&leases.lease[i], set), dir, name, len))
+			__atomic_fetch_and(&set->tables, ~(1u << i), __ATOMIC_RELAXED);
+	lease_set_unlock(set);
+}
+
+void lease_change_name(struct lease_change *change, const struct inode *dir, const char *name)
+{
+	size_t len = strlen(name);
+	struct lease_set *set;
+
+	if (dir->fs->shared || len > LEASE_NAME_MAX)
+		return;
+	set = &leases.name[lease_name_set(dir->fs->index, dir->ino, name, len)];
+	change_start(change, set);
+	if (__atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
+		name_forget(set, dir, name, len);
+}
+
+static void attr_forget(struct lease_set *set, const struct inode *inode, bool gone)
+{
+	uint16_t tables;
+
+	lease_set_lock(set);
+	tables = set->tables;
+	for (unsigned i = 0; tables >> i; i++)
+		if ((tables >> i & 1) && !attr_drop(attrs_of(&leases.lease[i], set), inode, gone))
+			__atomic_fetch_and(&set->tables, ~(1u << i), __ATOMIC_RELAXED);
+	if (gone && inode->type == S_IFDIR && set->gone != UINT32_MAX)
+		__atomic_store_n(&set->gone, set->gone + 1, __ATOMIC_RELAXED);
+	lease_set_unlock(set);
+}
+
+void lease_change_attr(struct lease_change *change, const struct inode *inode)
+{
+	struct lease_set *set = attr_set(inode);
+
+	if (inode->fs->shared)
+		return;
+	change_start(change, set);
+	if (__atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
+		attr_forget(set, inode, false);
+}
+
+void lease_change_all(struct lease_change *change, const struct inode *inode)
+{
+	struct lease_set *set = attr_set(inode);
+
+	if (inode->fs->shared)
+		return;
+	change_start(change, set);
+	/* Names hang on a directory's anchor even when its entry is in no table. */
+	if (inode->type == S_IFDIR || __atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
+		attr_forget(set, inode, true);
+}
+
+void lease_change_end(struct lease_change *change)
+{
+	while (change->count)
+		__atomic_fetch_add(change->word[--change->count], ONE_DONE - 1, __ATOMIC_SEQ_CST);
+}
+
+static void attr_changed(const struct inode *inode)
+{
+	struct lease_change change;
+
+	lease_change_begin(&change);
+	lease_change_attr(&change, inode);
+	lease_change_end(&change);
+}
+
+void lease_hold(struct inode *inode)
+{
+	__atomic_add_fetch(&inode->lease_held, 1, __ATOMIC_SEQ_CST);
+	attr_changed(inode);
+}
+
+void lease_release(struct inode *inode)
+{
+	__atomic_sub_fetch(&inode->lease_held, 1, __ATOMIC_SEQ_CST);
+	attr_changed(inode); /* what was read before now is not entered */
+}
+
+/* ---- access times ---------------------------------------------------------------------------- */
+
+static bool atime_due(const struct wire_attr *a)
+{
+	struct timespec now;
+
+	if (a->atime < a->mtime || (a->atime == a->mtime && a->atime_ns <= a->mtime_ns) || a->atime < a->ctime ||
+	    (a->atime == a->ctime && a->atime_ns <= a->ctime_ns))
+		return true;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now.tv_sec - a->atime >= ATIME_AGE;
+}
+
+/* Any table's entry; what is in them is the same. Only a hint: nothing is locked. */
+static const struct lease_attr *attr_anywhere(const struct lease_set *set, const struct inode *inode)
+{
+	uint16_t tables = __atomic_load_n(&set->tables, __ATOMIC_ACQUIRE);
+
+	for (unsigned i = 0; tables >> i; i++) {
+		const struct lease_attr *e = tables >> i & 1 ? attr_find(&leases.lease[i], set, inode) : NULL;
+		if (e && (e->flags & LEASE_KNOWN))
+			return e;
+	}
+	return NULL;
+}
+
+void lease_accessed(struct caller *c, const struct inode *inode)
+{
+	const struct lease_attr *e;
+	struct ls_attr now;
+
+	if (inode->fs->shared)
+		return;
+	e = attr_anywhere(attr_set(inode), inode);
+	/* As a rule the time is set once after each change of the file: layers do as the kernel does. */
+	if (e && (!atime_due(&e->attr) || (ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &now) == 0 &&
+					   now.atime.tv_sec == e->attr.atime && now.atime.tv_nsec == e->attr.atime_ns)))
+		return;
+	attr_changed(inode);
+}
+
+/* ---- entering -------------------------------------------------------------------------------- */
+
+uint64_t lease_name_token(const struct caller *c, const struct inode *dir, const char *name)
+{
+	size_t len;
+	uint64_t word;
+
+	if (!c->lease || dir->fs->shared || (len = strlen(name)) > LEASE_NAME_MAX)
+		return LEASE_NEVER;
+	word = __atomic_load_n(&leases.name[lease_name_set(dir->fs->index, dir->ino, name, len)].word, __ATOMIC_ACQUIRE);
+	return word & UNDER_WAY ? LEASE_NEVER : word;
+}
+
+/* The directory's anchor, if names in it may be entered; else 0. */
+static uint32_t dir_anchor(const struct caller *c, const struct inode *dir)
+{
+	const struct lease_set *set = attr_set(dir);
+	const struct lease_attr *e = attr_find(c->lease, set, dir);
+
+	return e && (e->flags & LEASE_NAMES) ? e->anchor : 0;
+}
+
+void lease_enter_name(struct caller *c, const struct inode *dir, const char *name, const struct inode *inode,
+		      uint64_t token)
+{
+	struct lease_set *set;
+	uint32_t anchor;
+	size_t len;
+
+	if (token == LEASE_NEVER || !(anchor = dir_anchor(c, dir)))
+		return;
+	len = strlen(name);
+	set = &leases.name[lease_name_set(dir->fs->index, dir->ino, name, len)];
+	lease_set_lock(set);
+	if (set_open(set, c, token))
+		name_put(name_place(c->lease, names_of(c->lease, set), dir, name, len), dir, anchor, name, len, inode);
+	lease_set_unlock(set);
+}
+
+uint64_t lease_known(const struct caller *c, const struct inode *inode)
+{
+	const struct lease_attr *e;
+	uint32_t seq;
+	uint64_t change;
+
+	if (!c->lease || inode->fs->shared)
+		return 0;
+	e = attr_find(c->lease, attr_set(inode), inode);
+	if (!e)
+		return 0;
+	seq = __atomic_load_n(&e->seq, __ATOMIC_ACQUIRE);
+	change = attr_is(e, inode) ? e->change : 0;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return seq & 1 || __atomic_load_n(&e->seq, __ATOMIC_RELAXED) != seq ? 0 : change;
+}
+
+static uint64_t attr_enter(struct caller *c, const struct inode *inode, const struct ls_attr *attr, uint64_t token)
+{
+	uint32_t flags = attr_flags(c, inode, attr);
+	struct lease_set *set = attr_set(inode);
+	uint64_t change = 0;
+
+	lease_set_lock(set);
+	if (set_open(set, c, token)) {
+		if (!__atomic_load_n(&inode->lease_held, __ATOMIC_SEQ_CST)) {
+			flags |= LEASE_KNOWN;
+			change = __atomic_add_fetch(&leases.change, 1, __ATOMIC_RELAXED);
+		}
+		attr_put(attr_place(c->lease, attrs_of(c->lease, set), inode), inode, attr, flags, set_anchor(set), change);
+	}
+	lease_set_unlock(set);
+	return change;
+}
+
+uint64_t lease_learn(struct caller *c, struct inode *inode)
+{
+	uint64_t token, change = lease_known(c, inode);
+	struct ls_attr attr;
+
+	if (change || !c->lease || inode->fs->shared)
+		return change;
+	token = __atomic_load_n(&attr_set(inode)->word, __ATOMIC_ACQUIRE);
+	/* What has no name is known by descriptors alone, and its number may be another's as soon as they are closed. */
+	if ((token & UNDER_WAY) || ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &attr) < 0 || !attr.nlink)
+		return 0;
+	return attr_enter(c, inode, &attr, token);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What share.c (the rules), share-answer.c (who asks) and share-session.c (the lists) have in common. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "libservices/libservice.h"
+#include "service/share.h"
+
+struct caller;
+
+struct share {
+	struct share *next; /* of the inode */
+	struct share *session_next;
+	struct inode *inode;     /* referenced */
+	struct session *session; /* that has it; NULL: its process has ended, and a child may ask for it (share-session.c) */
+	uint32_t session_number;
+	uint32_t number; /* as the client calls it */
+	unsigned how;    /* enum ls_share_how */
+	off_t offset, length;
+	uid_t uid;
+	bool may_write; /* what it was asked by is open to read and write */
+	int64_t orphan_until;
+};
+
+struct shares {
+	pthread_mutex_t lock;
+	struct share *first;
+	unsigned writers; /* that write: WRITE, MAP_WRITE. Atomic */
+	unsigned maps;    /* that map */
+	uint32_t granted; /* 1 + the number of the session that appends by itself; 0: none. Atomic */
+	bool tainted;     /* somebody who is another user now may write the memory: it is shared no more */
+};
+
+#define SHARES_WRITE (1u << LS_SHARE_WRITE)
+#define SHARES_COPY (1u << LS_SHARE_READ | SHARES_WRITE)
+#define SHARES_ALL UINT32_MAX
+
+static inline bool share_copies(unsigned how)
+{
+	return how == LS_SHARE_READ || how == LS_SHARE_WRITE;
+}
+
+static inline bool share_writes(unsigned how)
+{
+	return how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE;
+}
+
+/* Made when first needed; NULL without memory. */
+struct shares *shares_make(struct inode *inode);
+
+/* With the lock held: */
+struct share *shares_number(struct shares *sh, uint32_t number);
+/* Asks the layer, and enters the share, which it takes over if it succeeds. `force`: it is there whatever we say. */
+int share_add(struct caller *c, struct shares *sh, struct share *share, bool force, struct ls_share *ret);
+/* Ends it. The caller has another reference to the inode. */
+void share_drop(struct shares *sh, struct share *share);
+
+/* ---- share-session.c, with the lock held ------------------------------------------------------- */
+
+/* Puts it into its session's list; false: the session has ended. */
+bool share_enlist(struct share *share);
+/* Out of its session's list, or that of orphans. */
+void share_delist(struct share *share);
+/* Its process has ended; it is kept for a child of that for a while. */
+void share_orphan(struct share *share);
+
+/* ---- without the lock -------------------------------------------------------------------------- */
+
+/* Of the session's shares of these kinds that with the lowest number from *number on: its inode, referenced. */
+struct inode *session_share(struct session *session, uint32_t *number, unsigned kinds);
+struct inode *orphan_share(uint32_t session, uint32_t number);

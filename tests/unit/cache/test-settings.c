@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a tenant sets, and what it gets: size, policies, reading ahead, write-back, throttling, errors. */
+#include <time.h>
+
+#include "tests/unit/layers/harness.h"
+
+enum { PAGE = 4096 };
+
+struct wanted {
+	const char *name;
+	uint64_t value;
+};
+
+static void figure_take(void *arg, const char *name, uint64_t value)
+{
+	struct wanted *w = arg;
+
+	if (strcmp(name, w->name) == 0)
+		w->value = value;
+}
+
+static uint64_t figure(struct fs *fs, const char *name)
+{
+	struct ls *cache = ls_stack_find(fs->ls, "cache");
+	struct wanted w = {name, UINT64_MAX};
+
+	cache->type->stats(cache, figure_take, &w);
+	assert_int_not_equal(w.value, UINT64_MAX);
+	return w.value;
+}
+
+static void set(struct fs *fs, const char *layer, const char *option, const char *value)
+{
+	char error[256];
+
+	assert_ok(ls_option_set(ls_stack_find(fs->ls, layer), option, value, error, sizeof(error)));
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static void nap(unsigned ms)
+{
+	usleep(ms * 1000);
+}
+
+static void fill(struct fs *fs, struct ls_file *f, uint64_t bytes)
+{
+	static char buf[65536];
+
+	for (uint64_t at = 0; at < bytes; at += sizeof(buf)) {
+		size_t n = bytes - at < sizeof(buf) ? bytes - at : sizeof(buf);
+		assert_int_equal(fs_write(fs, f, buf, n, at), n);
+	}
+}
+
+static void read_all(struct fs *fs, struct ls_file *f, uint64_t bytes, size_t step)
+{
+	char buf[65536];
+
+	for (uint64_t at = 0; at < bytes; at += step)
+		assert_in_range(fs_read(fs, f, buf, step, at), 1, step);
+}
+
+#define OVER_MEM(options) "{\"cache\": {" options ", \"below\": {\"mem\": {}}}}"
+
+/* ---- size
+ * --------------------------------------------------------------------------------------------------- */
+
+static void fifty_thousand_small_files_fit(void **state)
+{
+	struct fs *fs =
+	    fs_open("{\"cache\": {\"size\": \"256M\", \"below\": {\"mem\": {\"size\": \"2G\"}}}}");
+	char buf[PAGE], name[16];
+	struct ls_inode *inode;
+	struct ls_attr attr;
+	struct ls_file *f;
+	off_t end;
+
+	memset(buf, 'x', sizeof(buf));
+	for (int i = 0; i < 50000; i++) {
+		struct iovec iov = {buf, 500 + i % 3500};
+		snprintf(name, sizeof(name), "%d", i);
+		assert_ok(ls_create(fs->ls, &fs->call, fs->root, name, 0644, O_RDWR, &inode, &attr, &f));
+		assert_int_equal(ls_write(fs->ls, &fs->call, f, &iov, 1, 0, 0, &end), iov.iov_len);
+		ls_release(fs->ls, &fs->call, f);
+		ls_forget(fs->ls, &fs->call, inode, 1);
+	}
+	assert_ok(ls_sync(fs->ls, &fs->call));
+	assert_in_range(figure(fs, "pool_used"), 50000 * 500, 256 << 20);
+	assert_int_equal(figure(fs, "evicted"), 0);
+	for (int i = 0; i < 50000; i += 7) {
+		snprintf(name, sizeof(name), "%d", i);
+		f = fs_open_file(fs, fs_get(fs, fs->root, name), O_RDONLY);
+		assert_int_equal(fs_read(fs, f, buf, sizeof(buf), 0), 500 + i % 3500);
+		fs_settle(fs);
+	}
+	assert_int_equal(figure(fs, "misses"), 0);
+	/* Less room takes effect at once. */
+	set(fs, "cache", "size", "10M");
+	assert_in_range(figure(fs, "pool_used"), 0, 10 << 20);
+	set(fs, "cache", "size", "0");
+	assert_int_equal(figure(fs, "pool_used"), 0);
+	fs_close(fs);
+}
+
+static void a_large_file_takes_no_more_than_the_size(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM("\"size\": \"4M\""));
+	struct ls_file *f = fs_create(fs, fs->root, "f", NULL);
+
+	fill(fs, f, 32 << 20);
+	assert_in_range(figure(fs, "pool_used"), 0, (4 << 20) + (512 << 10));
+	read_all(fs, f, 32 << 20, 65536);
+	assert_in_range(figure(fs, "pool_used"), 0, (4 << 20) + (512 << 10));
+	assert_true(figure(fs, "evicted") > 6000);
+	fs_close(fs);
+}
+
+/* ---- policies
+ * ------------------------------------------------------------------------------------------------- */
+
+/* Misses on what is used often, after a large file was read through once. */
+static uint64_t misses_after_scan(const char *policy)
+{
+	struct fs *fs = fs_open(OVER_MEM("\"size\": \"8M\", \"readahead\": \"0\""));
+	struct ls_file *hot = fs_create(fs, fs->root, "hot", NULL),
+		       *large = fs_create(fs, fs->root, "large", NULL);
+	uint64_t before, misses;
+
+	set(fs, "cache", "policy", policy);
+	fill(fs, large, 64 << 20);
+	fill(fs, hot, 2 << 20);
+	assert_ok(ls_sync(fs->ls, &fs->call));
+	for (int i = 0; i < 4; i++)
+		read_all(fs, hot, 2 << 20, PAGE);
+	for (uint64_t at = 0; at < 64 << 20; at += 1 << 20) {
+		char buf[65536];
+		for (int i = 0; i < 16; i++)
+			assert_int_equal(fs_read(fs, large, buf, sizeof(buf), at + i * 65536), sizeof(buf));
+		if (at % (8 << 20) == 0)
+			read_all(fs, hot, 2 << 20, PAGE);
+	}
+	before = figure(fs, "misses");
+	read_all(fs, hot, 2 << 20, PAGE);
+	misses = figure(fs, "misses") - before;
+	fs_close(fs);
+	return misses;
+}
+
+static void scans_drive_out_nothing_that_is_used(void **state)
+{
+	assert_in_range(misses_after_scan("s3fifo"), 0, 20);
+	assert_in_range(misses_after_scan("lru2"), 0, 20);
+}
+
+static void policies_are_named(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM("\"policy\": \"clock\""));
+	char error[256];
+
+	assert_int_equal(ls_option_set(fs->ls, "policy", "best", error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "s3fifo"));
+	assert_int_equal(ls_option_set(fs->ls, "dirty_ratio", "101", error, sizeof(error)), -EINVAL);
+	fs_close(fs);
+}
+
+/* ---- reading ahead
+ * ----------------------------------------------------------------------------------------------- */
+
+static void who_reads_in_sequence_seldom_waits(void **state)
+{
+	struct fs *fs = fs_open("{\"cache\": {\"size\": \"64M\", \"below\": {\"delay\": {\"read\": "
+				"\"1ms\", \"below\": {\"mem\": {}}}}}}");
+	struct ls_file *f = fs_create(fs, fs->root, "f", NULL);
+	uint64_t misses, ahead;
+	char buf[PAGE];
+
+	fill(fs, f, 16 << 20);
+	assert_ok(ls_advise(fs->ls, &fs->call, f, 0, 0, POSIX_FADV_DONTNEED));
+	misses = figure(fs, "misses");
+	read_all(fs, f, 16 << 20, PAGE);
+	assert_in_range(figure(fs, "misses") - misses, 1, 400); /* of 4096 reads */
+	nap(100);                                               /* what is on its way arrives */
+	ahead = figure(fs, "read_ahead");
+	assert_true(ahead > 1000);
+	/* Elsewhere, and once: nothing but what was asked for. */
+	assert_ok(ls_advise(fs->ls, &fs->call, f, 0, 0, POSIX_FADV_DONTNEED));
+	for (unsigned i = 1; i < 100; i++)
+		assert_int_equal(fs_read(fs, f, buf, PAGE, (off_t)(i * 977 % 4096) * PAGE), PAGE);
+	assert_int_equal(figure(fs, "read_ahead"), ahead);
+	assert_in_range(figure(fs, "pool_used"), 0, 100 * (PAGE + 1024));
+	fs_close(fs);
+}
+
+/* ---- write-back
+ * --------------------------------------------------------------------------------------------------- */
+
+static void changes_go_below_when_they_are_due(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM("\"flush_interval\": \"0\""));
+	struct ls_inode *inode;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode);
+	struct timespec mtime, atime;
+
+	fill(fs, f, 10000);
+	mtime = fs_attr(fs, inode).mtime;
+	nap(100);
+	assert_int_equal(figure(fs, "written"), 0);
+	set(fs, "cache", "flush_interval", "50ms");
+	nap(300);
+	assert_int_equal(figure(fs, "written"), 3);
+	assert_int_equal(figure(fs, "pool_dirty"), 0);
+	/* The write-back is no change of the file. */
+	assert_true(same_time(fs_attr(fs, inode).mtime, mtime));
+	assert_true(same_time(fs_attr(fs, inode).ctime, mtime));
+	assert_int_equal(fs_attr(fs, inode).size, 10000);
+	/* Nor is a read, but for the access time, once. */
+	atime = fs_attr(fs, inode).atime;
+	fs_read(fs, f, &(char){0}, 1, 0);
+	assert_false(same_time(fs_attr(fs, inode).atime, atime));
+	atime = fs_attr(fs, inode).atime;
+	nap(2);
+	fs_read(fs, f, &(char){0}, 1, 0);
+	assert_true(same_time(fs_attr(fs, inode).atime, atime));
+	/* On close. */
+	set(fs, "cache", "flush_interval", "0");
+	set(fs, "cache", "flush_on_close", "true");
+	fill(fs, f, 4096);
+	fs_release(fs, f);
+	assert_int_equal(figure(fs, "written"), 4);
+	/* When too much is dirty. */
+	set(fs, "cache", "size", "1M");
+	f = fs_open_file(fs, inode, O_RDWR);
+	fill(fs, f, 80 << 10);
+	assert_int_equal(figure(fs, "pool_dirty"), 80 << 10);
+	fill(fs, f, 200 << 10);
+	nap(300);
+	assert_in_range(figure(fs, "pool_dirty"), 0, 110 << 10);
+	/* What was set explicitly stays. */
+	struct ls_attr in = {.mtime = {1234567, 89}}, attr;
+	assert_ok(ls_setattr(fs->ls, &fs->call, inode, NULL, &in, LS_SET_MTIME, &attr));
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	assert_int_equal(fs_attr(fs, inode).mtime.tv_sec, 1234567);
+	fs_close(fs);
+}
+
+static void files_that_are_gone_are_not_written(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM("\"flush_interval\": \"20ms\""));
+	struct ls_file *f = fs_create(fs, fs->root, "f", NULL);
+
+	assert_ok(fs_unlink(fs, fs->root, "f"));
+	fill(fs, f, 1 << 20);
+	nap(100);
+	fs_settle(fs);
+	assert_int_equal(figure(fs, "written"), 0);
+	assert_int_equal(figure(fs, "pool_used"), 0);
+	fs_close(fs);
+}
+
+static void errors_are_told_once_and_pages_kept(void **state)
+{
+	struct fs *fs = fs_open("{\"cache\": {\"flush_interval\": \"10ms\", \"below\": {\"error\": "
+				"{\"op\": \"write\", \"errno\": "
+				"\"EIO\", \"every\": 0, \"below\": {\"mem\": {}}}}}}");
+	struct ls_inode *inode;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode), *g = fs_open_file(fs, inode, O_RDONLY),
+		       *late;
+	double start = now();
+
+	set(fs, "error", "every", "1");
+	assert_int_equal(fs_write(fs, f, "kept", 4, 0), 4);
+	while (figure(fs, "failed") == 0 && now() - start < 5)
+		nap(5);
+	set(fs, "error", "every", "0");
+	late = fs_open_file(fs, inode, O_RDONLY);
+	assert_int_equal(ls_fsync(fs->ls, &fs->call, f, 0), -EIO);
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	assert_int_equal(ls_fsync(fs->ls, &fs->call, g, 0), -EIO);
+	assert_ok(ls_fsync(fs->ls, &fs->call, g, 0));
+	assert_int_equal(ls_fsync(fs->ls, &fs->call, late, 0), -EIO);
+	assert_ok(ls_fsync(fs->ls, &fs->call, fs_open_file(fs, inode, O_RDONLY), 0)); /* it has been seen */
+	fs_is(fs, f, 0, "kept");
+	set(fs, "cache", "size", "0");
+	fs_is(fs, f, 0, "kept");
+	assert_int_equal(figure(fs, "pool_dirty"), 0);
+	fs_close(fs);
+}
+
+static void no_room_below_is_told_by_the_write(void **state)
+{
+	struct fs *fs = fs_open("{\"cache\": {\"below\": {\"error\": {\"op\": \"reserve\", \"errno\": "
+				"\"ENOSPC\", \"every\": 1, \"below\": "
+				"{\"mem\": {}}}}}}");
+	struct ls_inode *inode;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode);
+
+	assert_int_equal(fs_write(fs, f, "x", 1, 0), -ENOSPC);
+	assert_int_equal(fs_attr(fs, inode).size, 0);
+	set(fs, "error", "every", "0");
+	assert_int_equal(fs_write(fs, f, "x", 1, 0), 1);
+	fs_close(fs);
+}
+
+/* ---- writers
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static void writers_wait_as_long_as_it_takes(void **state)
+{
+	struct fs *fs = fs_open("{\"cache\": {\"size\": \"8M\", \"batch\": \"64k\", \"below\": {\"delay\": "
+				"{\"write\": \"2ms\", \"below\": "
+				"{\"mem\": {}}}}}}");
+	struct ls_file *f = fs_create(fs, fs->root, "f", NULL);
+	static char buf[65536];
+	double longest = 0, start = now(), at = start;
+
+	for (int i = 0; i < 256; i++) { /* 16 MiB at 32 MiB/s */
+		assert_int_equal(fs_write(fs, f, buf, sizeof(buf), (off_t)i * sizeof(buf)), sizeof(buf));
+		if (now() - at > longest)
+			longest = now() - at;
+		at = now();
+		assert_in_range(figure(fs, "pool_dirty"), 0, 6 << 20);
+	}
+	assert_true(figure(fs, "throttled") > 0);
+	assert_true(now() - start > 0.2);
+	assert_true(longest < 1);
+	fs_close(fs);
+}
+
+static void nor_do_they_hang_if_nothing_can_be_written(void **state)
+{
+	struct fs *fs = fs_open("{\"cache\": {\"size\": \"1M\", \"below\": {\"error\": {\"op\": \"write\", "
+				"\"errno\": \"ENOSPC\", "
+				"\"every\": 1, \"below\": {\"mem\": {}}}}}}");
+	struct ls_file *f = fs_create(fs, fs->root, "f", NULL), *g;
+	static char buf[65536];
+	double start = now();
+	ssize_t n = 0;
+
+	for (int i = 0; i < 64 && n >= 0; i++)
+		n = fs_write(fs, f, buf, sizeof(buf), (off_t)i * sizeof(buf));
+	assert_int_equal(n, -ENOSPC);
+	assert_true(now() - start < 20);
+	assert_in_range(figure(fs, "pool_used"), 0, 2 << 20);
+	/* Others can still read. */
+	g = fs_create(fs, fs->root, "g", NULL);
+	assert_int_equal(fs_read(fs, g, buf, 1, 0), 0);
+	set(fs, "error", "every", "0");
+	assert_int_equal(fs_write(fs, f, buf, sizeof(buf), 100 << 16), sizeof(buf));
+	fs_close(fs);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(fifty_thousand_small_files_fit),
+	    cmocka_unit_test(a_large_file_takes_no_more_than_the_size),
+	    cmocka_unit_test(scans_drive_out_nothing_that_is_used),
+	    cmocka_unit_test(policies_are_named),
+	    cmocka_unit_test(who_reads_in_sequence_seldom_waits),
+	    cmocka_unit_test(changes_go_below_when_they_are_due),
+	    cmocka_unit_test(files_that_are_gone_are_not_written),
+	    cmocka_unit_test(errors_are_told_once_and_pages_kept),
+	    cmocka_unit_test(no_room_below_is_told_by_the_write),
+	    cmocka_unit_test(writers_wait_as_long_as_it_takes),
+	    cmocka_unit_test(nor_do_they_hang_if_nothing_can_be_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared memory with a file's bytes: here the test is the client, and keeps to ipc/wire-share.h.
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "ipc/wire-share.h"
+#include "tests/unit/layers/harness.h"
+
+enum { MAPPED = 64 << 20 };
+
+struct client {
+	struct fs *fs;
+	struct ls_inode *inode;
+	enum ls_share_how how;
+	off_t offset, length;
+	const char *data;
+	char *writable; /* the same, to write; or NULL */
+	const struct share_state *state;
+	struct share_marks *marks;
+	uint32_t epoch;
+};
+
+static int client_begin(struct client *k, struct fs *fs, struct ls_inode *inode, enum ls_share_how how,
+			off_t length)
+{
+	struct ls_share got;
+	bool writes = how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE || how == LS_SHARE_KERNEL;
+	int r = ls_share(fs->ls, &fs->call, inode, how, 0, length, &got);
+
+	if (r < 0)
+		return r;
+	*k = (struct client){.fs = fs, .inode = inode, .how = how, .length = length};
+	k->data = mmap(NULL, MAPPED, PROT_READ | (writes ? PROT_WRITE : 0), MAP_SHARED, got.data, 0);
+	assert_ptr_not_equal(k->data, MAP_FAILED);
+	k->writable = writes ? (char *)k->data : NULL;
+	k->state = mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, got.state, 0);
+	assert_ptr_not_equal(k->state, MAP_FAILED);
+	if (got.marks >= 0)
+		k->marks = mmap(NULL, SHARE_MARKS_HEADER + MAPPED / SHARE_PAGE, PROT_READ | PROT_WRITE,
+				MAP_SHARED, got.marks, 0);
+	assert_ptr_not_equal(k->marks, MAP_FAILED);
+	assert_int_equal(got.marks >= 0, how == LS_SHARE_WRITE);
+	assert_int_equal(k->state->magic, SHARE_MAGIC);
+	k->epoch = k->state->epoch;
+	/* What is for reading cannot be made writable. */
+	assert_ptr_equal(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, got.state, 0), MAP_FAILED);
+	if (!writes)
+		assert_ptr_equal(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, got.data, 0), MAP_FAILED);
+	return 0;
+}
+
+static void client_unmap(struct client *k)
+{
+	munmap((void *)k->data, MAPPED);
+	munmap((void *)k->state, MAPPED);
+	if (k->marks)
+		munmap(k->marks, SHARE_MARKS_HEADER + MAPPED / SHARE_PAGE);
+}
+
+static void client_end(struct client *k)
+{
+	client_unmap(k);
+	assert_ok(ls_unshare(k->fs->ls, &k->fs->call, k->inode, k->how, k->offset, k->length));
+}
+
+static uint32_t word(const struct client *k, uint64_t page)
+{
+	return __atomic_load_n(&k->state->page[page], __ATOMIC_ACQUIRE);
+}
+
+/* false: ask by a request. */
+static bool direct_read(const struct client *k, uint64_t page, char buf[static SHARE_PAGE])
+{
+	uint32_t epoch = __atomic_load_n(&k->state->epoch, __ATOMIC_ACQUIRE), before = word(k, page);
+
+	if (epoch != k->epoch || !(before & SHARE_PRESENT))
+		return false;
+	memcpy(buf, k->data + page * SHARE_PAGE, SHARE_PAGE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return word(k, page) == before && __atomic_load_n(&k->state->epoch, __ATOMIC_ACQUIRE) == epoch;
+}
+
+static bool direct_write(const struct client *k, uint64_t page, const char buf[static SHARE_PAGE])
+{
+	uint32_t epoch = __atomic_load_n(&k->state->epoch, __ATOMIC_ACQUIRE), before = word(k, page);
+	struct timespec now;
+
+	if (epoch != k->epoch || !(before & SHARE_PRESENT) ||
+	    !__atomic_load_n(&k->state->writable, __ATOMIC_ACQUIRE))
+		return false;
+	memcpy(k->writable + page * SHARE_PAGE, buf, SHARE_PAGE);
+	clock_gettime(CLOCK_REALTIME, &now);
+	__atomic_store_n(&k->marks->page[page], 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&k->marks->region[page / SHARE_REGION], 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&k->marks->any, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&k->marks->mtime, now.tv_sec * 1000000000ll + now.tv_nsec, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return word(k, page) == before && __atomic_load_n(&k->state->epoch, __ATOMIC_ACQUIRE) == epoch;
+}
+
+static void page_of(char *buf, unsigned stamp)
+{
+	for (unsigned i = 0; i < SHARE_PAGE; i += 4)
+		memcpy(buf + i, &stamp, 4);
+}
+
+static struct ls_file *file_of(struct fs *fs, struct ls_inode **ret_inode, unsigned pages)
+{
+	struct ls_file *f = fs_create(fs, fs->root, "f", ret_inode);
+	char buf[SHARE_PAGE];
+
+	for (unsigned i = 0; i < pages; i++) {
+		page_of(buf, i + 1);
+		assert_int_equal(fs_write(fs, f, buf, sizeof(buf), (off_t)i * SHARE_PAGE), sizeof(buf));
+	}
+	return f;
+}
+
+static void set(struct fs *fs, const char *layer, const char *option, const char *value)
+{
+	char error[256];
+
+	assert_ok(ls_option_set(ls_stack_find(fs->ls, layer), option, value, error, sizeof(error)));
+}
+
+static void drop(struct fs *fs, struct ls_file *f)
+{
+	assert_ok(ls_advise(fs->ls, &fs->call, f, 0, 0, POSIX_FADV_DONTNEED));
+}
+
+/* What the layer below has. */
+static void below_is(struct fs *fs, unsigned page, unsigned stamp)
+{
+	struct ls *below = ls_stack_find(fs->ls, "mem");
+	struct iovec iov = {&(unsigned){0}, sizeof(unsigned)};
+	struct ls_inode *inode;
+	struct ls_attr attr;
+	struct ls_file *f;
+
+	assert_ok(ls_lookup(below, &fs->call, below->root, "f", &inode, &attr));
+	assert_ok(ls_open(below, &fs->call, inode, O_RDONLY, &f));
+	assert_int_equal(ls_read(below, &fs->call, f, &iov, 1, (off_t)page * SHARE_PAGE), sizeof(unsigned));
+	assert_int_equal(*(unsigned *)iov.iov_base, stamp);
+	ls_release(below, &fs->call, f);
+	ls_forget(below, &fs->call, inode, 1);
+}
+
+#define OVER_MEM "{\"cache\": {\"flush_interval\": \"0\", \"below\": {\"mem\": {}}}}"
+
+static void readers_see_what_is_there(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	char buf[SHARE_PAGE], want[SHARE_PAGE];
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 40);
+	struct client k;
+
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_READ, 0));
+	assert_int_equal(k.state->size, 40 * SHARE_PAGE);
+	for (unsigned i = 0; i < 40; i++) {
+		page_of(want, i + 1);
+		assert_true(direct_read(&k, i, buf));
+		assert_memory_equal(buf, want, SHARE_PAGE);
+	}
+	page_of(want, 77); /* a request of somebody's is seen at once */
+	assert_int_equal(fs_write(fs, f, want, SHARE_PAGE, 5 * SHARE_PAGE), SHARE_PAGE);
+	assert_true(direct_read(&k, 5, buf));
+	assert_memory_equal(buf, want, SHARE_PAGE);
+	assert_int_equal(fs_write(fs, f, want, SHARE_PAGE, 200 * SHARE_PAGE), SHARE_PAGE);
+	assert_int_equal(k.state->size, 201 * SHARE_PAGE);
+	assert_true(direct_read(&k, 200, buf));
+	assert_false(direct_read(&k, 100, buf)); /* never read from below: a hole */
+	assert_ok(fs_truncate(fs, inode, 3 * SHARE_PAGE));
+	assert_int_equal(k.state->size, 3 * SHARE_PAGE);
+	assert_false(direct_read(&k, 5, buf));
+	memcpy(buf, k.data + 5 * SHARE_PAGE, 1); /* and no SIGBUS */
+	drop(fs, f);
+	assert_false(direct_read(&k, 1, buf));
+	fs_read(fs, f, buf, 10, SHARE_PAGE);
+	assert_true(direct_read(&k, 1, buf));
+	client_end(&k);
+	assert_int_equal(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0), -EINVAL);
+	fs_close(fs);
+}
+
+static void what_writers_mark_is_written_back(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 40);
+	struct timespec old;
+	char buf[SHARE_PAGE];
+	struct client k;
+
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	old = fs_attr(fs, inode).mtime;
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_WRITE, 0));
+	page_of(buf, 1000);
+	assert_true(direct_write(&k, 7, buf));
+	fs_is(fs, f, 7 * SHARE_PAGE, "\xe8\x03");
+	assert_true(fs_attr(fs, inode).mtime.tv_nsec != old.tv_nsec);
+	below_is(fs, 7, 8);
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	below_is(fs, 7, 1000);
+	/* Stored, and evicted: not lost. */
+	page_of(buf, 1001);
+	assert_true(direct_write(&k, 30, buf));
+	drop(fs, f);
+	below_is(fs, 30, 1001);
+	assert_false(direct_write(&k, 30, buf));
+	/* A store into a page that is not there is never seen. */
+	page_of(k.writable + 31 * SHARE_PAGE, 5555);
+	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, 31 * SHARE_PAGE), SHARE_PAGE);
+	assert_int_equal(*(unsigned *)buf, 32);
+	assert_int_equal(*(unsigned *)(k.data + 31 * SHARE_PAGE), 32);
+	/* Set-id bits are a request's to take away. */
+	struct ls_attr in = {.mode = 04755}, attr;
+	assert_ok(ls_setattr(fs->ls, &fs->call, inode, NULL, &in, LS_SET_MODE, &attr));
+	assert_int_equal(k.state->writable, 0);
+	page_of(buf, 1002);
+	assert_true(k.marks != NULL);
+	client_end(&k);
+	fs_close(fs);
+}
+
+static bool append(struct client *k, uint32_t session, const char *text)
+{
+	uint64_t size;
+	uint32_t free = 0;
+	bool good;
+
+	if (!__atomic_compare_exchange_n(&k->marks->appending, &free, 1, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return false;
+	size = __atomic_load_n(&k->marks->size, __ATOMIC_SEQ_CST);
+	size = size ? size : k->state->size;
+	good = __atomic_load_n(&k->state->grant_session, __ATOMIC_SEQ_CST) == session &&
+	       size + strlen(text) <= __atomic_load_n(&k->state->granted, __ATOMIC_SEQ_CST);
+	if (good) {
+		memcpy(k->writable + size, text, strlen(text));
+		__atomic_store_n(&k->marks->page[size / SHARE_PAGE], 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&k->marks->region[size / SHARE_PAGE / SHARE_REGION], 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&k->marks->size, size + strlen(text), __ATOMIC_SEQ_CST);
+	}
+	__atomic_store_n(&k->marks->appending, 0, __ATOMIC_SEQ_CST);
+	return good;
+}
+
+static void the_holder_of_the_grant_appends(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode);
+	struct iovec iov = {"service ", 8};
+	struct client k;
+	off_t end;
+
+	assert_int_equal(fs_write(fs, f, "begin ", 6, 0), 6);
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_WRITE, 0));
+	assert_false(append(&k, 3, "no "));
+	assert_ok(ls_grant(fs->ls, &fs->call, inode, 3));
+	assert_false(append(&k, 4, "no "));
+	assert_true(append(&k, 3, "client "));
+	assert_int_equal(fs_attr(fs, inode).size, 13);
+	fs_is(fs, f, 0, "begin client ");
+	/* Others append by requests, and the grant goes on. */
+	assert_int_equal(ls_write(fs->ls, &fs->call, f, &iov, 1, 0, LS_WRITE_APPEND, &end), 8);
+	assert_int_equal(end, 21);
+	assert_true(append(&k, 3, "again "));
+	fs_is(fs, f, 0, "begin client service again ");
+	for (int i = 0; i < 20000; i++)
+		if (!append(&k, 3, "0123456789abcdef"))
+			assert_int_equal(ls_write(fs->ls, &fs->call, f,
+						  &(struct iovec){"0123456789abcdef", 16}, 1, 0,
+						  LS_WRITE_APPEND, &end),
+					 16);
+	assert_int_equal(fs_attr(fs, inode).size, 27 + 320000);
+	/* Cut, and back. */
+	assert_ok(fs_truncate(fs, inode, 10));
+	assert_true(append(&k, 3, "X"));
+	fs_is(fs, f, 0, "begin clieX");
+	assert_int_equal(fs_attr(fs, inode).size, 11);
+	assert_ok(ls_grant(fs->ls, &fs->call, inode, UINT32_MAX));
+	assert_false(append(&k, 3, "late"));
+	assert_ok(fs_truncate(fs, inode, 5000));
+	char zero[5000] = "", buf[5000];
+	assert_int_equal(fs_read(fs, f, buf, 5000, 0), 5000);
+	assert_memory_equal(buf + 11, zero, 4989);
+	client_end(&k);
+	fs_close(fs);
+}
+
+static void a_holder_that_is_stuck_is_left_behind(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode);
+	uint32_t one = 1;
+	struct client k;
+
+	assert_int_equal(fs_write(fs, f, "begin ", 6, 0), 6);
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_WRITE, 0));
+	assert_ok(ls_grant(fs->ls, &fs->call, inode, 3));
+	k.marks->appending = 1;
+	assert_ok(ls_grant(fs->ls, &fs->call, inode, UINT32_MAX));
+	assert_int_not_equal(k.state->epoch, k.epoch);
+	memcpy(k.writable, "GARBAGE", 7);
+	k.marks->size = 100;
+	assert_false(__atomic_compare_exchange_n(&k.marks->appending, &one, 0, false, __ATOMIC_SEQ_CST,
+						 __ATOMIC_SEQ_CST));
+	fs_is(fs, f, 0, "begin ");
+	assert_int_equal(fs_attr(fs, inode).size, 6);
+	client_end(&k);
+	fs_close(fs);
+}
+
+static void mappings_stay_and_grow_and_are_cut(void **state)
+{
+	struct fs *fs =
+	    fs_open("{\"cache\": {\"size\": \"2M\", \"flush_interval\": \"0\", \"below\": {\"mem\": {}}}}");
+	struct ls_inode *inode, *other;
+	struct ls_file *f = file_of(fs, &inode, 40), *g;
+	struct client k, reader;
+	char buf[SHARE_PAGE] = "";
+	struct ls_share none;
+
+	assert_ok(client_begin(&reader, fs, inode, LS_SHARE_READ, 0));
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_MAP_WRITE, 60 * SHARE_PAGE));
+	assert_int_equal(k.state->exact, 1);
+	assert_int_not_equal(reader.state->epoch, reader.epoch); /* its data file is an old one */
+	/* Whatever else is read, the mapping's pages are there. */
+	g = fs_create(fs, fs->root, "g", &other);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(fs_write(fs, g, buf, SHARE_PAGE, (off_t)i * SHARE_PAGE), SHARE_PAGE);
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(*(unsigned *)(k.data + i * SHARE_PAGE), i + 1);
+	/* A store is seen by readers, and written back though nothing marks it. */
+	*(unsigned *)(k.writable + 9 * SHARE_PAGE) = 4242;
+	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, 9 * SHARE_PAGE), SHARE_PAGE);
+	assert_int_equal(*(unsigned *)buf, 4242);
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	below_is(fs, 9, 4242);
+	/* The file grows, and so does what the mapping shows. */
+	page_of(buf, 50);
+	assert_int_equal(fs_write(fs, f, buf, SHARE_PAGE, 49 * SHARE_PAGE), SHARE_PAGE);
+	assert_int_equal(*(unsigned *)(k.data + 49 * SHARE_PAGE), 50);
+	assert_int_equal(*(unsigned *)(k.data + 45 * SHARE_PAGE), 0);
+	*(unsigned *)(k.writable + 45 * SHARE_PAGE) = 45;
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	below_is(fs, 45, 45);
+	/* Too large to keep. */
+	assert_int_equal(ls_share(fs->ls, &fs->call, other, LS_SHARE_MAP, 0, 1000 * SHARE_PAGE, &none),
+			 -EAGAIN);
+	*(unsigned *)(k.writable + 3 * SHARE_PAGE) = 333;
+	client_end(&k); /* what was stored last counts too */
+	client_end(&reader);
+	drop(fs, f);
+	below_is(fs, 3, 333);
+	fs_close(fs);
+}
+
+static unsigned settled;
+
+static bool settle(void *arg)
+{
+	settled++;
+	return true;
+}
+
+static bool settle_not(void *arg)
+{
+	return false;
+}
+
+static void a_cut_waits_for_those_who_copy(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct client k;
+
+	file_of(fs, &inode, 40);
+	fs->ls->settle = settle;
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_MAP, 40 * SHARE_PAGE));
+	assert_ok(fs_truncate(fs, inode, 100));
+	assert_int_equal(settled, 1);
+	assert_int_not_equal(k.state->epoch, k.epoch);
+	assert_int_equal(k.data[100], 0); /* the page's rest */
+	assert_ok(fs_truncate(fs, inode, 5 * SHARE_PAGE));
+	assert_int_equal(settled, 1);
+	assert_int_equal(k.data[4 * SHARE_PAGE], 0);
+	/* One who does not come out keeps his memory. */
+	fs->ls->settle = settle_not;
+	assert_ok(fs_truncate(fs, inode, 100));
+	assert_int_equal(k.data[4 * SHARE_PAGE], 0);
+	client_end(&k);
+	fs_close(fs);
+}
+
+static void another_user_gets_other_data(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 4);
+	char buf[SHARE_PAGE];
+	struct client k, other;
+
+	fs->cred.uid = 1000;
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_WRITE, 0));
+	page_of(buf, 100);
+	assert_true(direct_write(&k, 1, buf));
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_WRITE, 0, 0));
+	fs->cred.uid = 1001;
+	assert_ok(client_begin(&other, fs, inode, LS_SHARE_READ, 0));
+	page_of(k.writable + SHARE_PAGE, 666); /* it kept its mapping */
+	assert_true(direct_read(&other, 1, buf));
+	assert_int_equal(*(unsigned *)buf, 100);
+	fs_is(fs, f, SHARE_PAGE, "d");
+	client_unmap(&k);
+	client_end(&other);
+	fs_close(fs);
+}
+
+static void the_kernel_writes_by_itself(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 10);
+	struct ls_share got;
+	unsigned stamp = 99;
+
+	assert_ok(ls_share(fs->ls, &fs->call, inode, LS_SHARE_KERNEL, 0, 0, &got));
+	assert_int_equal(pwrite(got.data, &stamp, 4, 12 * SHARE_PAGE), 4);
+	assert_int_equal(fs_attr(fs, inode).size, 12 * SHARE_PAGE + 4);
+	fs_is(fs, f, 12 * SHARE_PAGE, "c");
+	assert_int_equal(pwrite(got.data, &stamp, 4, 2 * SHARE_PAGE), 4);
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	below_is(fs, 12, 99);
+	below_is(fs, 2, 99);
+	assert_ok(ftruncate(got.data, SHARE_PAGE));
+	assert_int_equal(fs_attr(fs, inode).size, SHARE_PAGE);
+	assert_ok(fs_truncate(fs, inode, 11 * SHARE_PAGE));
+	char buf[SHARE_PAGE], zero[SHARE_PAGE] = "";
+	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, 2 * SHARE_PAGE), SHARE_PAGE);
+	assert_memory_equal(buf, zero, SHARE_PAGE);
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_KERNEL, 0, 0));
+	drop(fs, f);
+	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, 2 * SHARE_PAGE), SHARE_PAGE);
+	assert_memory_equal(buf, zero, SHARE_PAGE);
+	below_is(fs, 0, 1);
+	fs_close(fs);
+}
+
+/* ---- with eviction all the time
+ * ---------------------------------------------------------------------------- */
+
+enum { STORM_PAGES = 64, STORM_ROUNDS = 20000 };
+
+struct storm {
+	struct client *k;
+	struct ls_file *f;
+	unsigned written[STORM_PAGES]; /* acknowledged; each page has one writer */
+	unsigned direct, asked;
+	bool stop;
+};
+
+static void *storm_write(void *arg)
+{
+	struct storm *s = arg;
+	struct fs *fs = s->k->fs;
+	char buf[SHARE_PAGE];
+	unsigned seed = 11;
+	off_t end;
+
+	for (unsigned i = 0; i < STORM_ROUNDS; i++) {
+		unsigned page = rand_r(&seed) % STORM_PAGES;
+		page_of(buf, s->written[page] + 1);
+		if (direct_write(s->k, page, buf)) {
+			s->direct++;
+		} else {
+			struct iovec iov = {buf, SHARE_PAGE};
+			ls_write(fs->ls, &fs->call, s->f, &iov, 1, (off_t)page * SHARE_PAGE, 0, &end);
+			s->asked++;
+		}
+		__atomic_store_n(&s->written[page], s->written[page] + 1, __ATOMIC_SEQ_CST);
+	}
+	__atomic_store_n(&s->stop, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void stores_survive_eviction(void **state)
+{
+	struct fs *fs =
+	    fs_open("{\"cache\": {\"size\": \"200k\", \"flush_interval\": \"1ms\", \"dirty_ratio\": 100, "
+		    "\"background_ratio\": 100, \"below\": {\"mem\": {}}}}");
+	struct storm s = {0};
+	char buf[SHARE_PAGE];
+	struct ls_inode *inode;
+	struct client k;
+	pthread_t thread;
+	unsigned seed = 5, bad = 0;
+
+	s.f = file_of(fs, &inode, STORM_PAGES);
+	s.k = &k;
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_WRITE, 0));
+	for (unsigned i = 0; i < STORM_PAGES; i++)
+		s.written[i] = i + 1;
+	assert_ok(pthread_create(&thread, NULL, storm_write, &s));
+	while (!__atomic_load_n(&s.stop, __ATOMIC_SEQ_CST)) {
+		unsigned page = rand_r(&seed) % STORM_PAGES,
+			 least = __atomic_load_n(&s.written[page], __ATOMIC_SEQ_CST), got;
+		if (rand_r(&seed) % 16 == 0)
+			ls_advise(fs->ls, &fs->call, s.f, page / 16 * 65536, 65536, POSIX_FADV_DONTNEED);
+		assert_int_equal(fs_read(fs, s.f, &got, 4, (off_t)page * SHARE_PAGE), 4);
+		bad += got < least;
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(bad, 0);
+	assert_true(s.direct > 100 && s.asked > 100);
+	client_end(&k);
+	drop(fs, s.f);
+	for (unsigned i = 0; i < STORM_PAGES; i++) {
+		assert_int_equal(fs_read(fs, s.f, buf, SHARE_PAGE, (off_t)i * SHARE_PAGE), SHARE_PAGE);
+		assert_int_equal(*(unsigned *)buf, s.written[i]);
+	}
+	fs_close(fs);
+}
+
+static void what_others_may_change_is_not_shared(void **state)
+{
+	char *scratch = scratch_begin("/dev/shm"), json[256];
+	struct ls_share got;
+	struct fs *fs;
+
+	snprintf(json, sizeof(json), "{\"cache\": {\"below\": {\"host\": \"%s\"}}}", scratch);
+	fs = fs_open(json);
+	assert_int_equal(ls_share(fs->ls, &fs->call, fs_file(fs, fs->root, "f"), LS_SHARE_READ, 0, 0, &got),
+			 -EOPNOTSUPP);
+	assert_int_equal(fs->ls->traits & LS_FLUSHES, 0);
+	fs_close(fs);
+	scratch_end(scratch);
+}
+
+static void a_share_gives_its_memory_back(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct client k;
+
+	file_of(fs, &inode, 10);
+	/* Who maps it when it is over already is told. */
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_READ, 0));
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0));
+	assert_int_equal(k.state->magic, 0);
+	client_unmap(&k);
+	for (int i = 0; i < 200; i++) {
+		assert_ok(client_begin(&k, fs, inode, i % 2 ? LS_SHARE_WRITE : LS_SHARE_MAP, SHARE_PAGE));
+		client_end(&k);
+	}
+	set(fs, "cache", "size", "0");
+	fs_close(fs);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(readers_see_what_is_there),
+	    cmocka_unit_test(what_writers_mark_is_written_back),
+	    cmocka_unit_test(the_holder_of_the_grant_appends),
+	    cmocka_unit_test(a_holder_that_is_stuck_is_left_behind),
+	    cmocka_unit_test(mappings_stay_and_grow_and_are_cut),
+	    cmocka_unit_test(a_cut_waits_for_those_who_copy),
+	    cmocka_unit_test(another_user_gets_other_data),
+	    cmocka_unit_test(the_kernel_writes_by_itself),
+	    cmocka_unit_test(stores_survive_eviction),
+	    cmocka_unit_test(what_others_may_change_is_not_shared),
+	    cmocka_unit_test(a_share_gives_its_memory_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
