@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "service/cred.h"
@@ -127,9 +128,23 @@ void process_fini(struct process *process)
 	process->groups = NULL;
 }
 
+uint64_t cred_timeout;
+
+/* The service's own work has all the time that it needs: nobody waits for it. */
+static int64_t deadline_of(enum door door)
+{
+	uint64_t timeout = __atomic_load_n(&cred_timeout, __ATOMIC_RELAXED);
+	struct timespec now;
+
+	if (!timeout || door == DOOR_SELF)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec + (int64_t)timeout;
+}
+
 void caller_init(struct caller *caller, enum door door, const char *tenant, uid_t uid, gid_t gid, pid_t pid)
 {
-	caller->call = (struct ls_call){.tenant = tenant, .cred = &caller->cred};
+	caller->call = (struct ls_call){.tenant = tenant, .cred = &caller->cred, .deadline = deadline_of(door)};
 	caller->cred = (struct ls_cred){.uid = uid, .gid = gid};
 	caller->door = door;
 	caller->pid = pid;
