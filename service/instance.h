@@ -29,7 +29,7 @@ struct inode {
 	unsigned kernel_rdwr;   /* of those, open to read and write: programs may have mapped and be changing it */
 	unsigned kernel_cached; /* of those, whose reads the kernel may answer by itself */
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
-	bool kernel_pages;     /* it was told that it may keep pages after the last close */
+	bool kernel_pages;     /* it may have kept pages after the last close */
 	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */
 	bool dirty;
