@@ -32,6 +32,7 @@ static int64_t open_create(struct request *q, struct walk *w, int flags)
 	if (r < 0)
 		return r;
 	wire_attr_from(&entry.attr, &q->out.attr);
+	lease_learn(&q->caller, entry.inode); /* many look at what they have made */
 	inode_unref(entry.inode);
 	q->out.arg = WIRE_OPENED_CREATED;
 	return request_give(q, ofd);
