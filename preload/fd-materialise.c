@@ -84,7 +84,6 @@ static void move_replace(uint32_t fd, struct fs_file *f, int real)
 	__atomic_add_fetch(&process.fd_changes, 1, __ATOMIC_SEQ_CST);
 	if (!__atomic_compare_exchange_n(&process.fd[fd], &entry, moving, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
-	__atomic_sub_fetch(&process.placeholders, 1, __ATOMIC_RELAXED);
 	flags = sys3(__NR_fcntl, fd, F_GETFD, 0);
 	if (!fd_is_kernel_placeholder(fd) || sys_failed(sys3(__NR_dup3, real, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0))) {
 		process_broken("descriptor changed unseen:", fd);
@@ -92,6 +91,8 @@ static void move_replace(uint32_t fd, struct fs_file *f, int real)
 		after = FD_UNKNOWN;
 	}
 	__atomic_store_n(&process.fd[fd], after, __ATOMIC_RELEASE);
+	/* Not before: who sees that there are none lets the kernel use any descriptor. */
+	__atomic_sub_fetch(&process.placeholders, 1, __ATOMIC_RELEASE);
 	if (after == FD_UNKNOWN)
 		fs_file_put(f); /* not the last: fd_materialise holds one */
 }

@@ -168,15 +168,17 @@ static void on_signal(int sig)
 	signalled++;
 }
 
+/* Without SA_RESTART the child goes on until it worked: the first signals may come before the wait. */
 static void wait_interrupted(int restart)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = restart ? SA_RESTART : 0};
-	int fd = open(at("intr"), O_RDWR | O_CREAT, 0644), p[2];
+	int fd = open(at("intr"), O_RDWR | O_CREAT, 0644), p[2], done[2];
 	struct flock l = range(F_WRLCK, 0, 0);
 	pid_t child, parent = getpid();
 	char byte;
 
 	EQUAL(pipe(p), 0);
+	EQUAL(pipe2(done, O_NONBLOCK), 0);
 	sigaction(SIGUSR1, &action, NULL);
 	signalled = 0;
 	child = fork();
@@ -184,9 +186,10 @@ static void wait_interrupted(int restart)
 		fd = open(at("intr"), O_RDWR);
 		EQUAL(set(fd, F_WRLCK, 0, 0), 0);
 		EQUAL(write(p[1], "x", 1), 1);
-		usleep(200000);
-		kill(parent, SIGUSR1);
-		usleep(300000);
+		for (int i = 0; i < (restart ? 3 : 1000) && read(done[0], &byte, 1) < 0; i++) {
+			usleep(100000);
+			kill(parent, SIGUSR1);
+		}
 		_exit(0);
 	}
 	EQUAL(read(p[0], &byte, 1), 1);
@@ -194,11 +197,15 @@ static void wait_interrupted(int restart)
 		EQUAL(fcntl(fd, F_SETLKW, &l), 0);
 	else
 		FAILS(fcntl(fd, F_SETLKW, &l), EINTR);
-	EQUAL(signalled, 1);
+	sigaction(SIGUSR1, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	EQUAL(write(done[1], "x", 1), 1);
+	CHECK(signalled > 0);
 	child_ok(child);
 	close(fd);
 	close(p[0]);
 	close(p[1]);
+	close(done[0]);
+	close(done[1]);
 }
 
 static void interrupted(void)
