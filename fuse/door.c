@@ -121,7 +121,7 @@ struct fuse_door *fuse_door_close(struct fuse_door *door)
 	if (door->session)
 		fuse_session_destroy(door->session);
 	for (unsigned i = 0; i < door->file_room; i++)
-		ofd_unref(door->files[i]);
+		ofd_unref(door->files[i].ofd);
 	free(door->files);
 	pthread_mutex_destroy(&door->files_lock);
 	free(door);

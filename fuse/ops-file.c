@@ -26,8 +26,9 @@ static void cache_mode(struct fuse_door *door, struct ofd *ofd, struct fuse_file
 	struct inode *inode = ofd->inode;
 
 	fi->direct_io = writes || (fi->flags & O_DIRECT) || !share_kernel_caches(ofd);
-	fi->keep_cache = !fi->direct_io && !door->fs->shared;
-	if (fi->keep_cache)
+	fi->keep_cache = !fi->direct_io && !door->fs->shared &&
+			 !__atomic_exchange_n(&inode->kernel_old_pages, false, __ATOMIC_SEQ_CST);
+	if (!fi->direct_io && !door->fs->shared)
 		__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
 }
 
@@ -36,11 +37,26 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 {
 	struct inode *inode = ofd->inode;
 
+	struct share_pass pass;
+	int r;
+
 	fi->fh = door_file_new(op->door, ofd);
 	if (!fi->fh)
 		return -ENOMEM;
-	if (inode->type == S_IFREG)
+	if (inode->type != S_IFREG)
+		return 0;
+	r = share_kernel_pass(ofd, fi->flags, &pass);
+	if (r < 0) {
+		ofd_unref(door_file_take(op->door, fi->fh));
+		return r;
+	}
+	if (!pass.passes) {
 		cache_mode(op->door, ofd, fi);
+		return 0;
+	}
+	door_file_passes(op->door, fi->fh, &pass);
+	fi->direct_io = pass.direct;
+	transport_open_passes(pass.id);
 	return 0;
 }
 
@@ -72,6 +88,7 @@ static void open_reply(struct op *op, int r, struct fuse_file_info *fi)
 	}
 	if (fuse_reply_open(op->req, fi) == -ENOENT) /* interrupted: no release will come */
 		file_forget(op, fi->fh);
+	transport_open_end();
 	ops_end(op, 0);
 }
 
@@ -145,7 +162,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	entry_fill(&op, &entry, &e);
-	if (fuse_reply_create(req, &e, fi) == -ENOENT) {
+	r = fuse_reply_create(req, &e, fi);
+	transport_open_end();
+	if (r == -ENOENT) {
 		struct inode *inode = inode_of(op.door, e.ino);
 		file_forget(&op, fi->fh);
 		if (inode) {

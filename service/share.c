@@ -110,13 +110,12 @@ bool share_is_written(struct inode *inode)
 {
 	struct shares *sh = shares_of(inode);
 
-	return sh && __atomic_load_n(&sh->writers, __ATOMIC_SEQ_CST);
+	return sh && (__atomic_load_n(&sh->writers, __ATOMIC_SEQ_CST) || __atomic_load_n(&sh->kernel.writers, __ATOMIC_SEQ_CST));
 }
 
 /* ---- grants ----------------------------------------------------------------------------------- */
 
-/* With the lock held. */
-static void grant_end(struct inode *inode, struct shares *sh)
+void grant_end(struct inode *inode, struct shares *sh)
 {
 	if (!sh->granted)
 		return;
@@ -343,8 +342,7 @@ void share_drop(struct shares *sh, struct share *share)
 	share_remove(sh, share);
 }
 
-/* Those whose kind is in the set of bits; of one session, or of all. */
-static void shares_drop(struct shares *sh, unsigned kinds, const struct session *of)
+void shares_drop(struct shares *sh, unsigned kinds, const struct session *of)
 {
 	struct share *share, *next;
 

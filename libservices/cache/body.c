@@ -245,16 +245,15 @@ static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, 
 			       {(void *)zeros, -end % CACHE_PAGE}};
 	int r;
 
-	if (is_present(chunk_of_page(c, first), first))
+	if (is_present(chunk_of_page(c, first), first) || cshare_kernel_writes(c))
 		iov[0].iov_len = 0;
-	if (is_present(chunk_of_page(c, last), last))
+	if (is_present(chunk_of_page(c, last), last) || cshare_kernel_writes(c))
 		iov[2].iov_len = 0;
 	for (uint64_t page = first; page <= last; page++)
 		if (!chunk_make(c, page / CHUNK_PAGES))
 			return -ENOMEM; /* one that was made in vain is evicted some day */
 	r = data_write(c->data, iov, 3, offset - iov[0].iov_len);
-	if (c->share)
-		c->share->wrote = true;
+	cshare_kernel_mine(c);
 	for (uint64_t page = first; r == 0 && page <= last; page++)
 		page_came(chunk_of_page(c, page), page % CHUNK_PAGES);
 	return r;
@@ -282,23 +281,39 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 	struct iovec iov = {(void *)zeros, to - from};
 	uint64_t page = page_index(from);
 
-	if (from >= to || !is_present(chunk_of_page(c, page), page))
+	if (from >= to || !is_present(chunk_of_page(c, page), page) ||
+	    (cshare_kernel_writes(c) && c->share->length <= from))
 		return 0;
-	if (c->data >= 0)
-		return data_write(c->data, &iov, 1, from);
+	if (c->data >= 0) {
+		int r = data_write(c->data, &iov, 1, from);
+		cshare_kernel_mine(c);
+		return r;
+	}
 	return page_write(c, page, zeros, from % CACHE_PAGE, to - from, to);
+}
+
+static int data_install(struct cinode *c, uint64_t page, void *bytes)
+{
+	struct iovec iov = {bytes, CACHE_PAGE};
+	int r;
+
+	/* Zeros, as the hole there is: or what the kernel has stored meanwhile. */
+	if (cshare_kernel_writes(c) && page * CACHE_PAGE >= c->below_bytes)
+		return 0;
+	r = data_write(c->data, &iov, 1, page * CACHE_PAGE);
+	cshare_kernel_mine(c);
+	return r;
 }
 
 int body_install(struct cinode *c, uint64_t page, void *bytes)
 {
 	struct chunk *chunk = chunk_make(c, page / CHUNK_PAGES);
 	unsigned i = page % CHUNK_PAGES;
-	struct iovec iov = {bytes, CACHE_PAGE};
 	uint64_t left = c->size - page * CACHE_PAGE;
 	int r = chunk ? 0 : -ENOMEM;
 
 	if (r == 0 && c->data >= 0)
-		r = data_write(c->data, &iov, 1, page * CACHE_PAGE);
+		r = data_install(c, page, bytes);
 	else if (r == 0 && left <= CACHE_SHORT)
 		r = page_reserve(chunk, i, left, 0, true);
 	if (r < 0) {
@@ -350,8 +365,12 @@ uint64_t chunk_drop(struct chunk *chunk, unsigned mask)
 
 	mask &= chunk->present;
 	dirt_forget(chunk, mask);
+	for (unsigned i = 0; chunk->hash && i < CHUNK_PAGES; i++)
+		if (mask & 1u << i)
+			chunk->hash[i] = 0;
 	if (c->data >= 0) {
 		data_punch(c, chunk, mask);
+		cshare_kernel_mine(c);
 		bytes = (int64_t)__builtin_popcount(mask) * CACHE_PAGE;
 	}
 	for (unsigned i = 0; i < CHUNK_PAGES && c->data < 0; i++)

@@ -403,7 +403,7 @@ static inline void figure_add(uint64_t *figure, uint64_t n)
 /* Clean pages go, dirty ones are written first. A hint. */
 void cache_forget_pages(struct cinode *c, const struct ls_call *call, uint64_t first, uint64_t last);
 
-/* ---- shared memory (share.c, marks.c, grant.c) --------------------------------------------------------
+/* ---- shared memory (share.c, marks.c, grant.c, kernel.c) --------------------------------------------------------
  */
 
 struct share_range { /* of a mapping, or the whole file for the kernel */
@@ -425,8 +425,8 @@ struct share {
 	uint64_t pages;        /* words there are */
 	bool set_id;           /* only requests may write: they take set-id bits away */
 	bool may_cut;          /* the next change of size may make the data file shorter */
-	bool wrote;            /* the data file's mtime is of our own write */
-	struct timespec mtime; /* of the data file, when it was looked at */
+	struct timespec mtime; /* of the data file, when the kernel may write it and it was looked at */
+	bool stored;           /* since the last scan it has been seen to change */
 	uint64_t granted;
 	uint32_t grant_session;
 };
@@ -469,6 +469,17 @@ static inline void cshare_look(struct cinode *c)
 void cshare_scan(struct cinode *c);
 int cshare_hash(struct cinode *c, const struct share_range *range); /* what they are compared with */
 uint64_t cpage_hash(const void *page);                              /* never 0 */
+
+/* kernel.c, with the lock held for writing: the kernel writes the data file, and makes it longer, by itself. */
+static inline bool cshare_kernel_writes(const struct cinode *c)
+{
+	return c->share && c->share->count[LS_SHARE_KERNEL_WRITE];
+}
+void cshare_kernel_begin(struct cinode *c);
+void cshare_kernel_merge(struct cinode *c);
+void cshare_kernel_holes(struct cinode *c); /* finds pages that it has stored where there were none */
+void cshare_kernel_mine(struct cinode *c); /* we have written the data file ourselves just now */
+bool cshare_kernel_length(struct cinode *c, uint64_t length); /* makes it as long, or leaves it longer */
 
 /* Somebody but the one with the grant changes the end: takes it back until cgrant_resume. */
 void cgrant_pause(struct cinode *c);

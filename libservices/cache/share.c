@@ -90,14 +90,16 @@ void cshare_went(struct cinode *c, uint64_t first, uint64_t last)
 
 bool cshare_is_exact(const struct share *s)
 {
-	return s->count[LS_SHARE_MAP] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL] > 0;
+	return s->count[LS_SHARE_MAP] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL] +
+		       s->count[LS_SHARE_KERNEL_WRITE] >
+	       0;
 }
 
 bool cshare_writes(const struct cinode *c)
 {
 	const struct share *s = c->share;
 
-	return s && s->count[LS_SHARE_WRITE] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL] > 0;
+	return s && s->count[LS_SHARE_WRITE] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL_WRITE] > 0;
 }
 
 bool cshare_keeps(const struct chunk *chunk)
@@ -157,7 +159,7 @@ void cshare_length(struct cinode *c, bool may_cut)
 
 	if (length == s->length || (length < s->length && !may_cut))
 		return;
-	if (ftruncate(c->data, length) == 0)
+	if (cshare_kernel_writes(c) ? cshare_kernel_length(c, length) : ftruncate(c->data, length) == 0)
 		s->length = length;
 }
 
