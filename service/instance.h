@@ -32,7 +32,7 @@ struct inode {
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
 	bool kernel_pages;     /* it was told that it may keep pages after the last close */
 	bool kernel_old_pages; /* ... and has to drop those, for the file was passed through since */
-	bool pass_spoilt;      /* passing it through was not worth the while; see share-kernel.c */
+	int64_t pass_after;    /* before that time it is not passed through; see share-kernel.c */
 	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */
 	bool dirty;

@@ -36,8 +36,8 @@ struct shares {
 		unsigned files, writers;
 		unsigned direct; /* writers whose writes pass by us. Atomic */
 		int id;
-		int64_t since;   /* when the first writer came */
-		uint64_t size;   /* then */
+		int64_t since; /* when the first file came */
+		uint64_t size; /* then */
 	} kernel;
 };
 

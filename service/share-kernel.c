@@ -17,7 +17,8 @@
  *  - everything of small files: no. There is more to be done for it than they are worth.
  *
  * The layer finds what was written by comparing pages, which takes time for each file that was open to write, and each
- * sync of it. Files that are opened for a moment, and those that are synced, are not passed again either.
+ * sync of it: a file that is synced while it passes is not passed again either. One that was open for a moment only is
+ * not for a while: a message is cheaper than to begin and to end.
  *
  * `fuse.passthrough` is off, auto, or always: even if it is not worth the while.
  */
@@ -34,8 +35,10 @@
 enum {
 	PASS_MIN = 64 * 1024,
 	PASS_WRITE_MAX = 128 * 1024 * 1024,
-	PASS_WORTH_NS = 500000000, /* open to write for so long */
+	PASS_WORTH_NS = 200000000, /* open for so long */
 };
+
+#define PASS_PAUSE_NS 10000000000
 
 enum { SHARE_PASS_OFF, SHARE_PASS_AUTO, SHARE_PASS_ALWAYS };
 
@@ -72,13 +75,15 @@ static bool is_worth(struct inode *inode, uint64_t size, int flags)
 {
 	if (mode_now() == SHARE_PASS_ALWAYS)
 		return size > 0;
-	return size >= PASS_MIN && !__atomic_load_n(&inode->pass_spoilt, __ATOMIC_RELAXED) &&
+	return size >= PASS_MIN && now_ns() >= __atomic_load_n(&inode->pass_after, __ATOMIC_RELAXED) &&
 	       (!is_writer(flags) || size <= PASS_WRITE_MAX);
 }
 
-static void spoil(struct inode *inode)
+/* Not before that time again. */
+static void pause_until(struct inode *inode, int64_t when)
 {
-	__atomic_store_n(&inode->pass_spoilt, true, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&inode->pass_after, __ATOMIC_RELAXED) < when)
+		__atomic_store_n(&inode->pass_after, when, __ATOMIC_RELAXED);
 }
 
 static int attributes(struct inode *inode, struct ls_attr *ret)
@@ -109,7 +114,6 @@ static int writer_begin(struct inode *inode, struct shares *sh)
 	}
 	if (__atomic_fetch_add(&sh->kernel.writers, 1, __ATOMIC_SEQ_CST))
 		return 0;
-	sh->kernel.since = now_ns();
 	/* A mapping changes times, and the kernel does not know. */
 	if (inode->fs->hooks && __atomic_load_n(&inode->kernel_attr, __ATOMIC_SEQ_CST))
 		inode->fs->hooks->attr(inode->fs->door, inode);
@@ -122,9 +126,8 @@ static void writer_end(struct inode *inode, struct shares *sh)
 
 	__atomic_sub_fetch(&inode->kernel_rdwr, 1, __ATOMIC_SEQ_CST);
 	if (sh->kernel.writers == 1) {
-		if (now_ns() - sh->kernel.since < PASS_WORTH_NS ||
-		    (attributes(inode, &attr) == 0 && attr.size > sh->kernel.size))
-			spoil(inode);
+		if (attributes(inode, &attr) == 0 && attr.size > sh->kernel.size)
+			pause_until(inode, INT64_MAX);
 		layer_end(inode, LS_SHARE_KERNEL_WRITE);
 		inode_mark_dirty(inode);
 	}
@@ -151,12 +154,17 @@ static int pass_begin(struct inode *inode, struct shares *sh, const struct ls_at
 		return sh->kernel.id;
 	}
 	sh->kernel.size = attr->size;
+	sh->kernel.since = now_ns();
 	__atomic_store_n(&inode->kernel_old_pages, true, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
 static void pass_end(struct inode *inode, struct shares *sh)
 {
+	int64_t now = now_ns();
+
+	if (now - sh->kernel.since < PASS_WORTH_NS)
+		pause_until(inode, now + PASS_PAUSE_NS);
 	if (inode->fs->hooks)
 		inode->fs->hooks->backing_end(inode->fs->door, sh->kernel.id);
 	layer_end(inode, LS_SHARE_KERNEL);
@@ -286,7 +294,7 @@ bool share_kernel_through(struct inode *inode)
 void share_kernel_synced(struct inode *inode)
 {
 	if (__atomic_load_n(&inode->kernel_passes, __ATOMIC_SEQ_CST))
-		spoil(inode);
+		pause_until(inode, INT64_MAX);
 }
 
 int share_pass_set(const char *word)

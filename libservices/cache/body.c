@@ -235,7 +235,9 @@ int body_read(const struct cinode *c, char *buf, uint64_t offset, uint64_t lengt
 	return 0;
 }
 
-/* Absent pages at the ends of what is written get their other bytes first: a page that is there is whole.
+/*
+ * Absent pages at the ends of what is written get their other bytes first: a page that is there is whole. What the
+ * kernel has is whole as it is, and must not become longer than the file.
  */
 static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
 {
@@ -245,9 +247,9 @@ static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, 
 			       {(void *)zeros, -end % CACHE_PAGE}};
 	int r;
 
-	if (is_present(chunk_of_page(c, first), first) || cshare_kernel_writes(c))
+	if (is_present(chunk_of_page(c, first), first) || cshare_kernel_has(c))
 		iov[0].iov_len = 0;
-	if (is_present(chunk_of_page(c, last), last) || cshare_kernel_writes(c))
+	if (is_present(chunk_of_page(c, last), last) || cshare_kernel_has(c))
 		iov[2].iov_len = 0;
 	for (uint64_t page = first; page <= last; page++)
 		if (!chunk_make(c, page / CHUNK_PAGES))
@@ -282,7 +284,7 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 	uint64_t page = page_index(from);
 
 	if (from >= to || !is_present(chunk_of_page(c, page), page) ||
-	    (cshare_kernel_writes(c) && c->share->length <= from))
+	    (cshare_kernel_has(c) && c->share->length <= from))
 		return 0;
 	if (c->data >= 0) {
 		int r = data_write(c->data, &iov, 1, from);
@@ -294,13 +296,14 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 
 static int data_install(struct cinode *c, uint64_t page, void *bytes)
 {
-	struct iovec iov = {bytes, CACHE_PAGE};
+	uint64_t start = page * CACHE_PAGE;
+	struct iovec iov = {bytes, c->share && c->share->count[LS_SHARE_KERNEL] ? min64(c->size - start, CACHE_PAGE) : CACHE_PAGE};
 	int r;
 
-	/* Zeros, as the hole there is: or what the kernel has stored meanwhile. */
-	if (cshare_kernel_writes(c) && page * CACHE_PAGE >= c->below_bytes)
+	/* It is a hole, and so are the bytes: or the kernel has stored something meanwhile. */
+	if (cshare_kernel_has(c))
 		return 0;
-	r = data_write(c->data, &iov, 1, page * CACHE_PAGE);
+	r = data_write(c->data, &iov, 1, start);
 	cshare_kernel_mine(c);
 	return r;
 }

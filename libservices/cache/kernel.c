@@ -4,15 +4,18 @@
  * sets no marks, and makes it longer. It never makes it shorter, and punches no holes: programs' calls for that reach
  * us as messages.
  *
- * So, while it may write,
- *  - the data file's length and mtime are the truth, and looked at before ours are told to anybody;
- *  - an absent page is a hole in the data file, which reads as zeros: we do not fill it, the kernel may be storing there;
+ * So, while it has the file,
+ *  - the data file is as long as that is. While it may write, its length and mtime are the truth, and looked at before
+ *    ours are told to anybody;
+ *  - all of it was there at the beginning and stays, so an absent page is a hole in the data file, which reads as zeros:
+ *    we do not fill it, the kernel may be storing there. What makes holes below makes them here;
  *  - nothing zeroes what is behind the end as we know it, or cuts the data file there: the end may have moved on.
  *
  * Room below cannot be reserved before the kernel makes a file longer. It is when we see it; if there is none, the next
  * fsync of each open file says so, as after a write-back that failed.
  */
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,8 +116,51 @@ void cshare_kernel_mine(struct cinode *c)
 		c->share->mtime = st.st_mtim;
 }
 
+/* Mappings do not mind if it is longer by less than a page; who reads to its end does. */
+bool cshare_kernel_fits(struct cinode *c)
+{
+	struct stat st;
+
+	if (fstat(c->data, &st) < 0)
+		return false;
+	if ((uint64_t)st.st_size > c->size && page_index(st.st_size - 1) <= page_index(c->size) &&
+	    ftruncate(c->data, c->size) == 0)
+		st.st_size = c->size;
+	c->share->length = st.st_size;
+	return (uint64_t)st.st_size == c->size;
+}
+
 void cshare_kernel_begin(struct cinode *c)
 {
+	cshare_kernel_mine(c);
+}
+
+bool cshare_kernel_allocates(int mode)
+{
+	mode &= ~FALLOC_FL_KEEP_SIZE;
+	return !mode || mode == FALLOC_FL_PUNCH_HOLE || mode == FALLOC_FL_ZERO_RANGE;
+}
+
+/* What is zeros below, too, is not to be written. */
+static void hashes_zero(struct chunk *chunk, uint64_t offset, uint64_t end)
+{
+	static const char zeros[CACHE_PAGE];
+
+	for (unsigned i = 0; chunk->hash && i < CHUNK_PAGES; i++) {
+		uint64_t start = (chunk->index * CHUNK_PAGES + i) * CACHE_PAGE;
+		if (start >= offset && start + CACHE_PAGE <= end)
+			chunk->hash[i] = cpage_hash(zeros);
+		else if (start < end && start + CACHE_PAGE > offset)
+			chunk->hash[i] = 0;
+	}
+}
+
+void cshare_kernel_zero(struct cinode *c, uint64_t offset, uint64_t length)
+{
+	fallocate(c->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+	for (struct chunk *chunk = chunk_from(c, offset / CACHE_CHUNK, false);
+	     chunk && chunk->index <= (offset + length - 1) / CACHE_CHUNK; chunk = chunk_from(c, chunk->index + 1, false))
+		hashes_zero(chunk, offset, offset + length);
 	cshare_kernel_mine(c);
 }
 

@@ -87,6 +87,8 @@ static int share_add(struct cinode *c, const struct ls_call *call, enum ls_share
 		r = was_exact ? -EAGAIN : cshare_renew(c, false); /* mappings cannot move */
 	if (r < 0)
 		return r;
+	if (how == LS_SHARE_KERNEL && was_exact && !cshare_kernel_fits(c))
+		return -EAGAIN;
 	s->count[how]++;
 	if (range) {
 		LIST_INSERT_HEAD(&s->ranges, range, link);
@@ -130,6 +132,7 @@ static struct share_range *share_drop(struct cinode *c, enum ls_share_how how, u
 	struct share_range *range = is_mapping(how) ? range_take(s, how, first, last) : NULL;
 
 	s->count[how]--;
+	s->whole = s->whole && s->count[LS_SHARE_KERNEL];
 	if (is_mapping(how) && !cshare_is_exact(s)) {
 		__atomic_store_n(&s->state->exact, 0, __ATOMIC_SEQ_CST);
 		cshare_epoch(s);
@@ -162,7 +165,7 @@ static int range_fill(struct cinode *c, const struct ls_call *call, uint64_t fir
 	return r;
 }
 
-/* For the kernel, those that are not there are holes, and right, where there is nothing below. */
+/* For the kernel, those that are not there are holes, and right. */
 int cshare_grown(struct cinode *c, const struct ls_call *call)
 {
 	uint64_t first = UINT64_MAX, last = 0;
@@ -172,9 +175,10 @@ int cshare_grown(struct cinode *c, const struct ls_call *call)
 	if (c->share)
 		LIST_FOREACH(range, &c->share->ranges, link)
 		{
-			uint64_t to = is_kernel(range->how) ? page_index(c->below_bytes) : range->last;
+			if (is_kernel(range->how))
+				continue;
 			first = range->first < first ? range->first : first;
-			last = to > last ? to : last;
+			last = range->last > last ? range->last : last;
 		}
 	pthread_rwlock_unlock(&c->lock);
 	return first == UINT64_MAX ? 0 : range_fill(c, call, first, last);
@@ -190,6 +194,20 @@ static bool is_mostly_absent(const struct cinode *c)
 		absent += CHUNK_PAGES - (chunk ? __builtin_popcount(chunk->present) : 0);
 	}
 	return absent > KERNEL_FILL_PAGES;
+}
+
+/* From here on what is absent is a hole. */
+static int kernel_fill(struct cinode *c, const struct ls_call *call)
+{
+	int r;
+
+	do {
+		r = range_fill(c, call, 0, UINT64_MAX / CACHE_PAGE);
+		pthread_rwlock_wrlock(&c->lock);
+		c->share->whole = r == 0 && (!c->size || body_present(c, 0, pages_of(c->size) - 1));
+		pthread_rwlock_unlock(&c->lock);
+	} while (r == 0 && !c->share->whole);
+	return r;
 }
 
 static int share_do(struct cinode *c, const struct ls_call *call, enum ls_share_how how,
@@ -246,7 +264,9 @@ int cache_share(struct ls *ls, const struct ls_call *call, struct ls_inode *inod
 		range_unpin(c, range);
 		return r;
 	}
-	if (range)
+	if (how == LS_SHARE_KERNEL)
+		r = kernel_fill(c, call);
+	else if (range && !is_kernel(how))
 		r = range_fill(c, call, range->first, range->last);
 	if (r == 0 && range && is_to_write(how))
 		r = cshare_hash(c, range);
