@@ -10,7 +10,7 @@
 #include "service/share.h"
 #include "service/vfs.h"
 
-enum { DOOR_THREADS = 6, DOOR_MAX_IO = 1024 * 1024 };
+enum { DOOR_THREADS = 6, DOOR_WAITING = 2, DOOR_MAX_IO = 1024 * 1024 };
 
 /* A FUSE file. */
 struct door_file {
@@ -32,6 +32,9 @@ struct fuse_door {
 	bool passes;     /* the kernel knows passthrough */
 	pthread_t thread[DOOR_THREADS];
 	unsigned threads;
+	pthread_mutex_t turn_lock; /* of waiting */
+	pthread_cond_t turn;
+	unsigned waiting; /* threads that read, or are about to */
 	/* Open files as the kernel names them. */
 	pthread_mutex_t files_lock;
 	struct door_file *files;
