@@ -42,10 +42,13 @@ struct fuse_door {
 	uint32_t incarnation; /* in the upper half of a file's number: those of an earlier service are unknown */
 };
 
+/* In a file's number: it may have been written by passthrough. */
+#define DOOR_PASSES (1ull << 31)
+
 /* files.c: numbers for open files. Takes over the reference; 0: no memory. */
 uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd);
-/* How it passes, to be known when it is closed. Before the kernel is told the number. */
-void door_file_passes(struct fuse_door *door, uint64_t number, const struct share_pass *pass);
+/* How it passes, to be known when it is closed; the number that the kernel is to be told now. */
+uint64_t door_file_passes(struct fuse_door *door, uint64_t number, const struct share_pass *pass);
 struct ofd *door_file_get(struct fuse_door *door, uint64_t number);  /* referenced; NULL if unknown */
 struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the reference is the caller's */
 

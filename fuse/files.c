@@ -77,16 +77,17 @@ uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd)
 /* With the lock held. */
 static struct door_file *find(struct fuse_door *door, uint64_t number)
 {
-	unsigned i = (uint32_t)number - 1;
+	unsigned i = (uint32_t)(number & ~DOOR_PASSES) - 1;
 
 	return number >> 32 == door->incarnation && i < door->file_room ? &door->files[i] : NULL;
 }
 
-void door_file_passes(struct fuse_door *door, uint64_t number, const struct share_pass *pass)
+uint64_t door_file_passes(struct fuse_door *door, uint64_t number, const struct share_pass *pass)
 {
 	pthread_mutex_lock(&door->files_lock);
 	find(door, number)->pass = *pass;
 	pthread_mutex_unlock(&door->files_lock);
+	return pass->writes ? number | DOOR_PASSES : number;
 }
 
 struct ofd *door_file_get(struct fuse_door *door, uint64_t number)

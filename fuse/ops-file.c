@@ -54,7 +54,7 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 		cache_mode(op->door, ofd, fi);
 		return 0;
 	}
-	door_file_passes(op->door, fi->fh, &pass);
+	fi->fh = door_file_passes(op->door, fi->fh, &pass);
 	fi->direct_io = pass.direct;
 	transport_open_passes(pass.id);
 	return 0;
@@ -253,8 +253,9 @@ void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	ofd = file_of(&op, fi);
 	if (ofd)
 		lock_drop(&ofd->inode->locks, (struct lock_owner){LOCK_OWNER_KERNEL, fi->lock_owner}, false);
+	/* What was written since the service that knew it has ended, nobody has got. */
+	ops_status(&op, !ofd && (fi->fh & DOOR_PASSES) ? -EIO : 0);
 	ofd_unref(ofd);
-	ops_status(&op, 0);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
