@@ -199,15 +199,15 @@ static bool is_mostly_absent(const struct cinode *c)
 /* From here on what is absent is a hole. */
 static int kernel_fill(struct cinode *c, const struct ls_call *call)
 {
-	int r;
+	int r, tries = 3;
 
 	do {
 		r = range_fill(c, call, 0, UINT64_MAX / CACHE_PAGE);
 		pthread_rwlock_wrlock(&c->lock);
 		c->share->whole = r == 0 && (!c->size || body_present(c, 0, pages_of(c->size) - 1));
 		pthread_rwlock_unlock(&c->lock);
-	} while (r == 0 && !c->share->whole);
-	return r;
+	} while (r == 0 && !c->share->whole && --tries);
+	return r == 0 && !tries ? -EAGAIN : r;
 }
 
 static int share_do(struct cinode *c, const struct ls_call *call, enum ls_share_how how,

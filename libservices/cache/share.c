@@ -144,7 +144,8 @@ void cshare_epoch(struct share *s)
 static void share_charge(struct cinode *c)
 {
 	struct share *s = c->share;
-	uint64_t bytes = 4 * CACHE_PAGE + pages_of(c->size) * (sizeof(uint32_t) + 1);
+	uint64_t pages = pages_of(c->size) < s->pages ? pages_of(c->size) : s->pages,
+		 bytes = 4 * CACHE_PAGE + pages * (sizeof(uint32_t) + 1);
 
 	budget_charge(c->cache->budget, NULL, (int64_t)bytes - (int64_t)s->charged);
 	s->charged = bytes;
