@@ -14,7 +14,7 @@
  *    has cannot be evicted, so a file could outgrow the memory. A file that grows though it was opened otherwise is
  *    not passed again. Nor with O_SYNC and O_DIRECT, which mean something that the kernel does not know of this memory;
  *    nor into files with set-id bits, which writing takes away - and such bits are not set while there are writers.
- *  - everything of small files: no. There is more to be done for it than they are worth.
+ *  - small files, and large ones that are open to write: no. There is more to be done for it than they are worth.
  *
  * The layer finds what was written by comparing pages, which takes time for each file that was open to write, and each
  * sync of it: a file that is synced while it passes is not passed again either. One that was open for a moment only is
@@ -33,8 +33,9 @@
 #include "service/vfs-notify.h"
 
 enum {
-	PASS_MIN = 64 * 1024,
-	PASS_WRITE_MAX = 128 * 1024 * 1024,
+	PASS_WRITE_MIN = 64 * 1024,
+	PASS_WRITE_MAX = 64 * 1024 * 1024, /* to be compared in some 20 ms */
+	PASS_READ_MIN = 1024 * 1024, /* smaller ones the kernel has quicker in pages of its own */
 	PASS_WORTH_NS = 200000000, /* open for so long */
 };
 
@@ -75,8 +76,9 @@ static bool is_worth(struct inode *inode, uint64_t size, int flags)
 {
 	if (mode_now() == SHARE_PASS_ALWAYS)
 		return size > 0;
-	return size >= PASS_MIN && now_ns() >= __atomic_load_n(&inode->pass_after, __ATOMIC_RELAXED) &&
-	       (!is_writer(flags) || size <= PASS_WRITE_MAX);
+	if (is_writer(flags) ? size < PASS_WRITE_MIN || size > PASS_WRITE_MAX : size < PASS_READ_MIN)
+		return false;
+	return now_ns() >= __atomic_load_n(&inode->pass_after, __ATOMIC_RELAXED);
 }
 
 /* Not before that time again. */

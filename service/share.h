@@ -62,7 +62,7 @@ struct share_pass {
  */
 int share_kernel_pass(struct ofd *ofd, int flags, struct share_pass *ret);
 void share_kernel_closed(struct inode *inode, const struct share_pass *pass);
-/* Programs may be writing it without our seeing who. */
+/* Programs may be writing it without our seeing who: it gets no set-id bits and no capabilities meanwhile. */
 bool share_kernel_through(struct inode *inode);
 /* It was synced: that compares all of it. */
 void share_kernel_synced(struct inode *inode);

@@ -76,6 +76,12 @@ static ssize_t layer_getxattr(struct ls *ls, const struct ls_call *call, struct 
 	return -ENODATA;
 }
 
+static int layer_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, const char *name,
+			  const void *buf, size_t size, int flags)
+{
+	return 0;
+}
+
 static int door_backing(void *arg, int data)
 {
 	assert_int_equal(data, 3);
@@ -126,6 +132,7 @@ static int setup(void **state)
 	stack->op.share.fn = layer_share;
 	stack->op.unshare.fn = layer_unshare;
 	stack->op.getxattr.fn = layer_getxattr;
+	stack->op.setxattr.fn = layer_setxattr;
 	assert_int_equal(instance_new(stack, "test", "/data", 0, &fs), 0);
 	assert_int_equal(inode_enter(fs, (struct ls_inode *)&layer, &file, &inode), 0);
 	fs->hooks = &hooks;
@@ -191,6 +198,17 @@ static int changes_mode(mode_t mode)
 	return r;
 }
 
+static int sets_capabilities(void)
+{
+	struct caller c;
+	int r;
+
+	caller_init(&c, DOOR_SELF, "", 0, 0, 0);
+	r = vfs_setxattr(&c, inode, "security.capability", "x", 1, 0);
+	caller_fini(&c);
+	return r;
+}
+
 /* A day later, as it were: what is only put off is tried again. */
 static void time_passes(void)
 {
@@ -246,6 +264,12 @@ static void what_does_not_begin(void **state)
 	layer.size = 4096;
 	assert_false(opened(&f, O_RDWR).passes);
 	closes(&f);
+	layer.size = LARGE / 2;
+	assert_false(opened(&f, O_RDONLY).passes);
+	closes(&f);
+	assert_true(opened(&f, O_RDWR).passes);
+	closes(&f);
+	time_passes();
 	layer.size = 1ull << 40;
 	assert_false(opened(&f, O_RDWR).passes);
 	closes(&f);
@@ -321,11 +345,13 @@ static void set_id_bits(void **state)
 	assert_true(opened(&f, O_RDWR).through);
 	assert_int_equal(changes_mode(S_IFREG | 04755), -ETXTBSY);
 	assert_int_equal(layer.mode, S_IFREG | 0644);
+	assert_int_equal(sets_capabilities(), -ETXTBSY);
 	assert_int_equal(changes_mode(S_IFREG | 0755), 0);
 	closes(&f);
 	time_passes();
 	assert_true(opened(&reader, O_RDONLY).passes);
 	assert_int_equal(changes_mode(S_IFREG | 04755), 0);
+	assert_int_equal(sets_capabilities(), 0);
 	assert_true(opened(&f, O_RDWR).direct);
 	closes(&f);
 	closes(&reader);
