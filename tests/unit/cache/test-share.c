@@ -472,6 +472,7 @@ static void the_kernel_writes_by_itself(void **state)
 	/* into the hole, whose page has been read by now, and over what was there */
 	assert_int_equal(pwrite(got.data, &stamp, 4, 10 * SHARE_PAGE), 4);
 	assert_int_equal(pwrite(got.data, &stamp, 4, 11 * SHARE_PAGE), 4);
+	fs_is(fs, f, 11 * SHARE_PAGE, "c");
 	assert_int_equal(pwrite(got.data, &stamp, 4, 2 * SHARE_PAGE), 4);
 	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
 	for (unsigned page = 10; page < 13; page++)
