@@ -439,19 +439,29 @@ void body_dirty(struct cinode *c, uint64_t first, uint64_t last)
 /* ---- from memory to a file ----------------------------------------------------------------------------
  */
 
-/* The pages of a chunk, each whole: what is behind the file's end is nobody's to see. */
+/* Pages of a chunk from *i on that are neighbours, each whole: what is behind the file's end is nobody's to see. */
+static int pages_save(const struct chunk *chunk, unsigned *i, int fd)
+{
+	uint64_t start = chunk->index * CACHE_CHUNK, from = start + *i * CACHE_PAGE;
+	struct iovec iov[CHUNK_PAGES * 2];
+	int n = 0;
+
+	for (; *i < CHUNK_PAGES && (chunk->present & 1u << *i); ++*i) {
+		uint64_t at = start + *i * CACHE_PAGE, size = chunk->inode->size,
+			 have = size > at ? min64(size - at, CACHE_PAGE) : 0;
+		iov[n++] = (struct iovec){chunk->page[*i], have};
+		iov[n++] = (struct iovec){(void *)zeros, CACHE_PAGE - have};
+	}
+	return data_write(fd, iov, n, from);
+}
+
 static int chunk_save(const struct chunk *chunk, int fd)
 {
-	const struct cinode *c = chunk->inode;
 	int r = 0;
 
-	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++) {
-		uint64_t start = (chunk->index * CHUNK_PAGES + i) * CACHE_PAGE,
-			 n = c->size > start ? min64(c->size - start, CACHE_PAGE) : 0;
-		struct iovec iov[2] = {{chunk->page[i], n}, {(void *)zeros, CACHE_PAGE - n}};
+	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
 		if (chunk->present & 1u << i)
-			r = data_write(fd, iov, 2, start);
-	}
+			r = pages_save(chunk, &i, fd);
 	return r;
 }
 
