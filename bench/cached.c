@@ -3,8 +3,8 @@
  * What cached operations cost at our doors, and on others' file systems: bench-cached [--json] [--quick]
  *
  * The same program runs in a pool with the preload library, in one through FUSE, on tmpfs, on ext4 (a loop device) and
- * where they are installed on fuse-overlayfs and libfuse's passthrough_hp and passthrough_ll. All wait for orders, and measure each case
- * by turns, so that whatever else the machine does meets all alike. Prints the medians, and the median of the ratios
+ * where they are installed on fuse-overlayfs and libfuse's passthrough_hp and passthrough_ll. All wait for orders, and
+ * measure each case by turns, so that whatever else the machine does meets all alike. Prints the medians, and the median of the ratios
  * of ours to theirs, round by round. Times are ns an operation. Needs root.
  */
 #include <errno.h>

@@ -297,7 +297,8 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 static int data_install(struct cinode *c, uint64_t page, void *bytes)
 {
 	uint64_t start = page * CACHE_PAGE;
-	struct iovec iov = {bytes, c->share && c->share->count[LS_SHARE_KERNEL] ? min64(c->size - start, CACHE_PAGE) : CACHE_PAGE};
+	bool exact = c->share && c->share->count[LS_SHARE_KERNEL];
+	struct iovec iov = {bytes, exact ? min64(c->size - start, CACHE_PAGE) : CACHE_PAGE};
 	int r;
 
 	/* It is a hole, and so are the bytes: or the kernel has stored something meanwhile. */
