@@ -26,9 +26,8 @@ static void cache_mode(struct fuse_door *door, struct ofd *ofd, struct fuse_file
 	struct inode *inode = ofd->inode;
 
 	fi->direct_io = writes || (fi->flags & O_DIRECT) || !share_kernel_caches(ofd);
-	fi->keep_cache = !fi->direct_io && !door->fs->shared &&
-			 !__atomic_exchange_n(&inode->kernel_old_pages, false, __ATOMIC_SEQ_CST);
-	if (!fi->direct_io && !door->fs->shared)
+	fi->keep_cache = !fi->direct_io && !door->fs->shared;
+	if (fi->keep_cache)
 		__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
 }
 
@@ -55,7 +54,7 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 		return 0;
 	}
 	fi->fh = door_file_passes(op->door, fi->fh, &pass);
-	fi->direct_io = pass.direct;
+	fi->direct_io = pass.direct; /* the kernel drops what pages it has, as keep_cache is not set */
 	transport_open_passes(pass.id);
 	return 0;
 }

@@ -157,7 +157,6 @@ static int pass_begin(struct inode *inode, struct shares *sh, const struct ls_at
 	}
 	sh->kernel.size = attr->size;
 	sh->kernel.since = now_ns();
-	__atomic_store_n(&inode->kernel_old_pages, true, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
