@@ -27,8 +27,8 @@ static void cache_mode(struct fuse_door *door, struct ofd *ofd, struct fuse_file
 
 	fi->direct_io = writes || (fi->flags & O_DIRECT) || !share_kernel_caches(ofd);
 	fi->keep_cache = !fi->direct_io && !door->fs->shared;
-	if (fi->keep_cache)
-		__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
+	/* Maps, splice and copy_file_range go through the page cache whatever we say. */
+	__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
 }
 
 /* Numbers an open file for the kernel, whose reference it takes over. */

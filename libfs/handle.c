@@ -73,8 +73,12 @@ int64_t fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t leng
 int64_t fs_fadvise(struct fs_file *f, uint64_t offset, uint64_t length, int advice)
 {
 	struct fs_op op;
-	int64_t r = handle_begin(&op, WIRE_FADVISE, f);
+	int64_t r;
 
+	/* The service's read-ahead finds that out by itself. */
+	if ((advice == POSIX_FADV_SEQUENTIAL || advice == POSIX_FADV_NOREUSE) && (int64_t)length >= 0 && !(f->flags & O_PATH))
+		return 0;
+	r = handle_begin(&op, WIRE_FADVISE, f);
 	if (r < 0)
 		return r;
 	op.q->arg = (uint64_t)(uint32_t)advice;

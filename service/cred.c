@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "service/cred.h"
@@ -47,71 +48,88 @@ static int groups_parse(const char *text, gid_t **ret, size_t *ret_count)
 	return 0;
 }
 
-static int status_read(int proc_fd, pid_t pid, char *buf, size_t size)
+/* The whole file, which is as long as the process has groups; to be freed. NULL with errno. */
+static char *status_read(int proc_fd, pid_t pid)
 {
-	char name[40];
+	char name[40], *text = NULL;
+	size_t size = 0, room = 0;
 	ssize_t n;
 	int fd;
 
 	snprintf(name, sizeof(name), "%d/status", pid);
 	fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, size - 1);
+		return NULL;
+	do {
+		char *more = realloc(text, (room += 4096) + 1);
+		n = -1;
+		if (!more)
+			break;
+		text = more;
+		n = read(fd, text + size, room - size);
+		size += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
 	close(fd);
-	if (n < 0)
-		return -EIO;
-	buf[n] = 0;
-	return 0;
+	if (n < 0) {
+		free(text);
+		return NULL;
+	}
+	text[size] = 0;
+	return text;
+}
+
+static int process_parse(const char *status, struct process *p)
+{
+	const char *uid = status_line(status, "\nUid:\t"), *gid = status_line(status, "\nGid:\t");
+	const char *umask = status_line(status, "\nUmask:\t"), *groups = status_line(status, "\nGroups:\t");
+	unsigned saved;
+
+	/* real, effective, saved, filesystem */
+	if (!uid || sscanf(uid, "%u %*u %u %u", &p->real_uid, &saved, &p->uid) != 3 || !gid ||
+	    sscanf(gid, "%u %*u %u %u", &p->real_gid, &saved, &p->gid) != 3 || !groups)
+		return -EPROTO;
+	if (umask)
+		p->umask = strtoul(umask, NULL, 8) & 0777;
+	return groups_parse(groups, &p->groups, &p->group_count);
 }
 
 int process_read(int proc_fd, pid_t pid, struct process *ret)
 {
-	char status[16384]; /* 64 Ki groups would not fit; a process with that many loses the last ones */
+	char *status = status_read(proc_fd, pid);
 	struct process p = {.umask = 022};
-	const char *uid, *gid, *umask, *groups;
-	unsigned saved;
-	int r = status_read(proc_fd, pid, status, sizeof(status));
+	int r;
 
-	if (r < 0)
-		return r;
-	uid = status_line(status, "\nUid:\t");
-	gid = status_line(status, "\nGid:\t");
-	groups = status_line(status, "\nGroups:\t");
-	umask = status_line(status, "\nUmask:\t");
-	/* real, effective, saved, filesystem */
-	if (!uid || sscanf(uid, "%u %*u %u %u", &p.real_uid, &saved, &p.uid) != 3 || !gid ||
-	    sscanf(gid, "%u %*u %u %u", &p.real_gid, &saved, &p.gid) != 3 || !groups)
+	if (!status)
+		return -errno;
+	r = process_parse(status, &p);
+	free(status);
+	if (r == 0)
+		*ret = p;
+	return r;
+}
+
+static int thread_parse(char *status, pid_t *ret_pid, pid_t *ret_inner_tid)
+{
+	const char *tgid = status_line(status, "\nTgid:\t");
+	char *inner = strstr(status, "\nNSpid:\t"), *end;
+
+	if (!tgid || !inner)
 		return -EPROTO;
-	if (umask)
-		p.umask = strtoul(umask, NULL, 8) & 0777;
-	r = groups_parse(groups, &p.groups, &p.group_count);
-	if (r < 0)
-		return r;
-	*ret = p;
+	*ret_pid = atoi(tgid);
+	end = strchr(++inner, '\n');
+	if (end)
+		*end = 0;
+	*ret_inner_tid = atoi(strrchr(inner, '\t') + 1);
 	return 0;
 }
 
 int thread_identify(int proc_fd, pid_t tid, pid_t *ret_pid, pid_t *ret_inner_tid)
 {
-	char status[4096], *end;
-	const char *tgid, *inner;
-	int r = status_read(proc_fd, tid, status, sizeof(status));
+	char *status = status_read(proc_fd, tid);
+	int r = status ? thread_parse(status, ret_pid, ret_inner_tid) : -errno;
 
-	if (r < 0)
-		return r;
-	tgid = status_line(status, "\nTgid:\t");
-	inner = status_line(status, "\nNSpid:\t");
-	if (!tgid || !inner)
-		return -EPROTO;
-	*ret_pid = atoi(tgid);
-	end = strchr(inner, '\n');
-	if (end)
-		*end = 0;
-	if (strrchr(inner, '\t'))
-		inner = strrchr(inner, '\t') + 1;
-	*ret_inner_tid = atoi(inner);
-	return 0;
+	free(status);
+	return r;
 }
 
 pid_t process_inner_pid(int proc_fd, pid_t pid)
@@ -127,9 +145,23 @@ void process_fini(struct process *process)
 	process->groups = NULL;
 }
 
+uint64_t cred_timeout;
+
+/* The service's own work has all the time that it needs: nobody waits for it. */
+static int64_t deadline_of(enum door door)
+{
+	uint64_t timeout = __atomic_load_n(&cred_timeout, __ATOMIC_RELAXED);
+	struct timespec now;
+
+	if (!timeout || door == DOOR_SELF)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec + (int64_t)timeout;
+}
+
 void caller_init(struct caller *caller, enum door door, const char *tenant, uid_t uid, gid_t gid, pid_t pid)
 {
-	caller->call = (struct ls_call){.tenant = tenant, .cred = &caller->cred};
+	caller->call = (struct ls_call){.tenant = tenant, .cred = &caller->cred, .deadline = deadline_of(door)};
 	caller->cred = (struct ls_cred){.uid = uid, .gid = gid};
 	caller->door = door;
 	caller->pid = pid;

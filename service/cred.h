@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "libservices/libservice.h"
 
@@ -59,6 +60,9 @@ void caller_fini(struct caller *caller);
 
 bool caller_is_root(const struct caller *caller);
 bool caller_in_group(struct caller *caller, gid_t gid);
+
+/* How long a client's operation may wait for what stores the files, in ns; 0: for ever. Set by the key `timeout`. */
+extern uint64_t cred_timeout;
 
 /* Set once at start: the host's /proc, for groups of FUSE callers. */
 extern int cred_proc_fd;

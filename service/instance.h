@@ -30,7 +30,7 @@ struct inode {
 	unsigned kernel_passes; /* of those, passed through: the kernel has the cached bytes themselves. All or none */
 	unsigned kernel_cached; /* of those, whose reads the kernel may answer by itself */
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
-	bool kernel_pages;     /* it was told that it may keep pages after the last close */
+	bool kernel_pages;     /* it may have kept pages after the last close */
 	int64_t pass_after;    /* before that time it is not passed through; see share-kernel.c */
 	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */

@@ -171,6 +171,21 @@ int request_walk(struct request *q, uint32_t base, const char *path, unsigned fl
 	return r;
 }
 
+struct ofd *request_ofd(struct request *q)
+{
+	return session_handle_get(q->session, q->in->handle);
+}
+
+int64_t request_give(struct request *q, struct ofd *ofd)
+{
+	int64_t handle = session_handle_new(q->session, ofd);
+
+	if (handle < 0)
+		return handle;
+	q->out.handle = handle;
+	return 0;
+}
+
 int request_object(struct request *q, unsigned walk_flags, struct object *ret)
 {
 	struct walk w;

@@ -31,6 +31,11 @@ struct object {
 int request_object(struct request *q, unsigned walk_flags, struct object *ret);
 void object_end(struct object *object);
 
+/* The open file that the request names, referenced; NULL if there is none. */
+struct ofd *request_ofd(struct request *q);
+/* Hands an open file to the client. Takes over the reference. 0 or -errno. */
+int64_t request_give(struct request *q, struct ofd *ofd);
+
 /* The directory that `base` names, referenced, with its hint path in *ret_path (owned) or NULL. */
 int request_base(struct request *q, uint32_t base, struct inode **ret, char **ret_path);
 /* Walks from a base. */
@@ -38,9 +43,10 @@ int request_walk(struct request *q, uint32_t base, const char *path, unsigned fl
 
 void wire_attr_from(const struct ls_attr *from, struct wire_attr *to);
 
-request_handler request_open, request_close, request_flush, request_read, request_write, request_getdents,
-	request_fallocate, request_fsync, request_seek, request_setfl, request_copy, request_fadvise,
-	request_materialise, request_adopt, request_getpath; /* request-file.c */
+request_handler request_open, request_close, request_flush; /* request-open.c */
+request_handler request_read, request_write, request_getdents, request_fallocate, request_fsync, request_seek,
+	request_setfl, request_copy, request_fadvise;                     /* request-file.c */
+request_handler request_materialise, request_adopt, request_getpath; /* request-adopt.c */
 request_handler request_getattr, request_setattr, request_access, request_readlink, request_mkdir, request_mknod,
 	request_symlink, request_link, request_unlink, request_rename, request_statfs, request_syncfs,
 	request_getxattr, request_setxattr, request_listxattr, request_removexattr; /* request-path.c */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a tenant can change while the pool runs: `cache.*` and `flush.*`, which all caches of the pool have in common,
- * and options of layers as `<layer>.<option>` or `<mount path>.<layer>.<option>`.
+ * What a tenant can change while the pool runs: `timeout`, `cache.*` and `flush.*`, which all mounts of the pool have in
+ * common, and options of layers as `<layer>.<option>` or `<mount path>.<layer>.<option>`.
  */
 #include <errno.h>
 #include <json.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "service/cred.h"
 #include "service/service.h"
 #include "service/share.h"
 
@@ -48,6 +49,18 @@ static int interval_set(struct service *s, const char *value, char *error, size_
 		return -EINVAL;
 	}
 	__atomic_store_n(&s->settings.flush_interval, ns, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int timeout_set(const char *value, char *error, size_t size)
+{
+	uint64_t ns;
+
+	if (ls_parse_time(value, &ns) < 0 || ns > INT64_MAX / 2) {
+		snprintf(error, size, "timeout: '%s' is not a time such as 250ms or 5s", value);
+		return -EINVAL;
+	}
+	__atomic_store_n(&cred_timeout, ns, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -124,6 +137,7 @@ static const char *key_nearest(struct service *s, const char *key)
 
 	for (; n < CACHE_KEYS; n++)
 		candidates[n] = cache_keys[n].key;
+	candidates[n++] = "timeout";
 	for (unsigned m = 0; m < s->mount_count; m++)
 		for (struct ls *ls = s->mount[m]->stack; ls; ls = ls->below_count ? ls->below[0] : NULL)
 			for (const struct ls_option *o = ls->type->options; o && o->name && n < 64; o++)
@@ -145,6 +159,8 @@ int setting_set(struct service *s, const char *key, const char *value, char *err
 
 	if (!strcmp(key, PASS_KEY))
 		return pass_set(value, error, size);
+	if (!strcmp(key, "timeout"))
+		return timeout_set(value, error, size);
 	for (unsigned i = 0; i < CACHE_KEYS; i++)
 		if (!strcmp(key, cache_keys[i].key))
 			return cache_set(s, i, value, error, size);
@@ -175,5 +191,7 @@ struct json_object *setting_json(struct service *s)
 
 	json_object_object_add(o, "flush.interval",
 			       json_object_new_int64(__atomic_load_n(&s->settings.flush_interval, __ATOMIC_RELAXED)));
+	json_object_object_add(o, "timeout",
+			       json_object_new_int64((int64_t)__atomic_load_n(&cred_timeout, __ATOMIC_RELAXED)));
 	return o;
 }

@@ -80,9 +80,11 @@ static void kernel_forgets(struct inode *inode)
 
 	if (!fs->hooks)
 		return;
-	/* Before they go: while a file is open there may be new ones at once. */
+	/* Before they go: while a file is open, and it may have been opened just now, there may be new ones at once. */
 	if (!__atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST))
 		pages = __atomic_exchange_n(&inode->kernel_pages, false, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
 	if (pages)
 		fs->hooks->data(fs->door, inode, 0, 0);
 	caller_init(&self, DOOR_SELF, "", 0, 0, 0);

@@ -53,11 +53,11 @@ static void add(uint64_t *counter, uint64_t n)
 void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result)
 {
 	struct stat_cell *cell = &cells[door][op];
-	int64_t ns = stat_now() - started_at;
+	int64_t now = stat_now(), ns = now > started_at ? now - started_at : 0; /* cores' clocks differ a little */
 
 	add(&cell->count, 1);
 	add(&cell->time_ns, ns);
-	add(&cell->bucket[bucket_of(ns < 0 ? 0 : ns)], 1);
+	add(&cell->bucket[bucket_of(ns)], 1);
 	if (result < 0)
 		add(&cell->errors, 1);
 	else if (op == WIRE_READ || op == WIRE_WRITE || op == WIRE_COPY)

@@ -7,6 +7,8 @@
 # A case is sourced with: $polytropon (the command), $work (an empty directory), $build, $source, and the
 # functions below. It passes if every command in it succeeds.
 set -u
+# Whatever started this may ignore signals, SIGHUP for one; shells cannot trap what they were born to ignore.
+[ -n "${CASE_SIGNALS:-}" ] || CASE_SIGNALS=default exec env --default-signal "$0" "$@"
 build=$(realpath "$1")
 case_file=$(realpath "$2")
 source=$(realpath "$(dirname "$0")/../..")

@@ -4,7 +4,8 @@
  * and while readers read, and somebody may cut the file to nothing: append DIR SEED SECONDS [cut]
  *
  * A record whose write(2) returned is there once, whole, and after those of the same writer that came before; one that
- * was under way when its writer was killed may be there. Nothing else is.
+ * was under way when its writer was killed may be there, and may have come a moment after the writer's end. Nothing
+ * else is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITERS = 4, PRELOADED = 3, READERS = 2, SHARED_FD = 100, RECORD_MAX = 200, MANY = 100000 };
+enum { WRITERS = 4, PRELOADED = 3, READERS = 2, SHARED_FD = 100, RECORD_MAX = 200, MANY = 100000, KILLS_MAX = 256 };
 
 static struct shared {
 	uint64_t written[WRITERS]; /* records whose write has returned */
@@ -29,6 +30,8 @@ static struct shared {
 	bool stop;
 } *shared;
 
+static uint64_t orphans[WRITERS][KILLS_MAX]; /* under way at a writer's end; 0: has been seen */
+static unsigned kills[WRITERS];
 static const char *path;
 static uint64_t chance;
 
@@ -124,6 +127,17 @@ static pid_t spawn(const char *what, unsigned n, bool fuse)
 	_exit(127);
 }
 
+/* Whether it was under way when its writer was killed. Once. */
+static bool orphan_take(unsigned writer, uint64_t number)
+{
+	for (unsigned i = 0; i < kills[writer]; i++)
+		if (orphans[writer][i] == number) {
+			orphans[writer][i] = 0;
+			return true;
+		}
+	return false;
+}
+
 /* Every record of the file is one that was begun, and of each writer each comes after the last. */
 static void check(bool cuts)
 {
@@ -155,9 +169,12 @@ static void check(bool cuts)
 		length = record(wanted, writer, number);
 		if (at + length > size || memcmp(wanted, text + at, length))
 			fail("torn record", (long)at, (long)number);
-		if (number <= last[writer] || number > shared->begun[writer])
+		if (!number || number > shared->begun[writer])
+			fail("a record that nobody wrote", (long)number, (long)last[writer]);
+		if (number <= last[writer] && !orphan_take(writer, number))
 			fail("out of order", (long)number, (long)last[writer]);
-		last[writer] = number;
+		if (number > last[writer])
+			last[writer] = number;
 		seen[writer]++;
 		at += length;
 	}
@@ -172,7 +189,7 @@ static void check(bool cuts)
 }
 
 /* Numbers that were acknowledged but are not there. */
-static void check_complete(unsigned kills[WRITERS])
+static void check_complete(void)
 {
 	uint64_t count[WRITERS] = {0};
 	char line[RECORD_MAX + 8];
@@ -189,18 +206,18 @@ static void check_complete(unsigned kills[WRITERS])
 			fail("lost", (long)count[w], (long)shared->begun[w]);
 }
 
-static void disturb(pid_t writers[WRITERS], unsigned kills[WRITERS])
+static void disturb(pid_t writers[WRITERS])
 {
 	unsigned w = (unsigned)below(WRITERS);
 
-	if (below(3)) {
+	if (below(3) || kills[w] == KILLS_MAX) {
 		kill(writers[w], SIGSTOP);
 		usleep((useconds_t)below(400000));
 		kill(writers[w], SIGCONT);
 	} else {
 		kill(writers[w], SIGKILL);
 		waitpid(writers[w], NULL, 0);
-		kills[w]++;
+		orphans[w][kills[w]++] = shared->begun[w];
 		writers[w] = spawn("--writer", w, w >= PRELOADED);
 	}
 }
@@ -209,7 +226,6 @@ static int run(unsigned seconds, bool cuts)
 {
 	time_t end = time(NULL) + seconds;
 	pid_t writers[WRITERS], readers[READERS];
-	unsigned kills[WRITERS] = {0};
 	int status, bad = 0;
 
 	for (unsigned w = 0; w < WRITERS; w++)
@@ -218,7 +234,7 @@ static int run(unsigned seconds, bool cuts)
 		readers[r] = spawn(cuts ? "--reader-cuts" : "--reader", 0, false);
 	while (time(NULL) < end) {
 		usleep((useconds_t)below(300000));
-		disturb(writers, kills);
+		disturb(writers);
 		if (cuts && truncate(path, 0) == 0)
 			shared->cuts++;
 	}
@@ -229,7 +245,7 @@ static int run(unsigned seconds, bool cuts)
 		bad |= waitpid(readers[r], &status, 0) < 0 || status;
 	check(cuts);
 	if (!cuts)
-		check_complete(kills);
+		check_complete();
 	printf("%lu reads, %lu cuts, kills %u %u %u %u\n", shared->reads, shared->cuts, kills[0], kills[1], kills[2], kills[3]);
 	return bad;
 }

@@ -247,12 +247,12 @@ static void name_of_other_type(struct pages *p)
 
 static void name_misplaced(struct pages *p)
 {
-	struct {
-		struct vf_dirent d;
-		char name[4];
-	} __attribute__((packed)) e = {{number[PLACE_B], 8, 4}, "oops"};
+	const struct vf_dirent d = {.ino = number[PLACE_B], .type = 8, .length = 4};
+	char e[VF_DIRENT_FIXED + 4];
 
-	item_add(p, vol_key(number[PLACE_D], VF_DIRENT, 12345), &e, sizeof(e));
+	memcpy(e, &d, VF_DIRENT_FIXED);
+	memcpy(e + VF_DIRENT_FIXED, "oops", 4);
+	item_add(p, vol_key(number[PLACE_D], VF_DIRENT, 12345), e, sizeof(e));
 }
 
 static void extent_outside(struct pages *p)

@@ -95,9 +95,11 @@ static void grant_back(void)
 	int looks = 0;
 
 	__atomic_store_n(&file.state->grant_session, UINT32_MAX, __ATOMIC_SEQ_CST);
+	/* Once it is seen free, whoever takes it looks at the grant first, and lets go. */
 	while (__atomic_load_n(&file.marks->appending, __ATOMIC_SEQ_CST) == 1 && looks++ < 1000000)
 		usleep(1);
-	if (__atomic_compare_exchange_n(&file.marks->appending, &holding, 2, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+	if (looks > 1000000 &&
+	    __atomic_compare_exchange_n(&file.marks->appending, &holding, 2, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 		file.gave_up++;
 		file.state->epoch++;
 	}

@@ -16,7 +16,7 @@ int image_new(uint64_t size)
 struct area *image_area(int fd)
 {
 	struct json_object *config;
-	struct area *area;
+	struct area *area = NULL;
 	char error[512] = "", text[64];
 
 	snprintf(text, sizeof(text), "{\"file\": {\"fd\": %d}}", fd);

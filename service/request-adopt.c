@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open files on their way between the preload door and the kernel: a handle becomes a FUSE descriptor (materialise), a
+ * descriptor or what stands for one becomes a handle (adopt), and either is asked for its path.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "service/pending.h"
+#include "service/request.h"
+#include "service/token.h"
+
+static int64_t put_text(struct request *q, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length + 1 > q->payload_size)
+		return -ENAMETOOLONG;
+	memcpy(q->payload, text, length + 1);
+	q->out.out_len = length + 1;
+	return length;
+}
+
+/* The open file's hint path, if it still leads there. Owned by the caller; NULL if it does not. */
+static char *path_verified(struct request *q, struct ofd *ofd)
+{
+	struct caller self;
+	struct walk w;
+	char *path;
+	bool good = false;
+
+	pthread_mutex_lock(&ofd->lock);
+	path = ofd->path ? strdup(ofd->path) : NULL;
+	pthread_mutex_unlock(&ofd->lock);
+	if (!path)
+		return NULL;
+	caller_init(&self, DOOR_SELF, q->service->pool, 0, 0, 0);
+	if (walk(&self, ofd->inode->fs->root, "", path, 0, &w) == 0) {
+		good = w.inode == ofd->inode;
+		walk_end(&w);
+	}
+	caller_fini(&self);
+	if (!good) {
+		free(path);
+		path = NULL;
+	}
+	return path;
+}
+
+int64_t request_materialise(struct request *q)
+{
+	struct ofd *ofd = request_ofd(q);
+	char *path = NULL, name[64];
+	int64_t r;
+
+	if (!ofd)
+		return -EBADF;
+	if (q->in->arg == 0)
+		path = path_verified(q, ofd);
+	snprintf(name, sizeof(name), PENDING_NAME "%llx", (unsigned long long)ofd->id);
+	r = pending_add(q->session, q->in->tid, ofd);
+	if (r == 0)
+		r = put_text(q, path ? path : name);
+	free(path);
+	ofd_unref(ofd);
+	return r;
+}
+
+int64_t request_getpath(struct request *q)
+{
+	struct ofd *ofd = request_ofd(q);
+	char *path;
+	int64_t r;
+
+	if (!ofd)
+		return -EBADF;
+	path = path_verified(q, ofd);
+	r = path ? put_text(q, path) : -ENOENT;
+	free(path);
+	ofd_unref(ofd);
+	return r;
+}
+
+/* /proc/<pid>/cwd or fd/<n> of the caller, as a path relative to its mount; NULL if that cannot be told. */
+static char *proc_path(struct service *s, struct instance *fs, const char *link)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlinkat(s->proc_fd, link, path, sizeof(path) - 1), gone = strlen(" (deleted)");
+
+	if (n < 0)
+		return NULL;
+	path[n] = 0;
+	/* So it says also while the kernel looks the name up again; whether it is true, path_verified finds out. */
+	if (n > gone && !strcmp(path + n - gone, " (deleted)"))
+		path[n - gone] = 0;
+	if (strncmp(path, fs->path, fs->path_len) || (path[fs->path_len] && path[fs->path_len] != '/'))
+		return NULL;
+	return strdup(path + fs->path_len + (path[fs->path_len] == '/'));
+}
+
+/* What the inode number of a token leads to. */
+static int64_t adopt_token(struct request *q, struct instance *fs)
+{
+	struct ofd *ofd = token_find(fs, q->in->offset);
+	struct ls_attr attr;
+	int64_t r;
+
+	if (!ofd)
+		return -ESTALE;
+	r = vfs_getattr(&q->caller, ofd->inode, ofd, &attr);
+	if (r < 0) {
+		ofd_unref(ofd);
+		return r;
+	}
+	wire_attr_from(&attr, &q->out.attr);
+	q->out.arg = __atomic_load_n(&ofd->flags, __ATOMIC_RELAXED);
+	return request_give(q, ofd);
+}
+
+int64_t request_adopt(struct request *q)
+{
+	unsigned n = q->in->base & 0x7fffffffu;
+	struct instance *fs;
+	struct inode *inode;
+	struct statx st;
+	struct ofd *ofd;
+	char link[64], *path;
+	int r;
+
+	if (!(q->in->base & 0x80000000u) || n >= q->service->mount_count)
+		return -EINVAL;
+	fs = q->service->mount[n];
+	if (q->in->arg == UINT64_MAX)
+		snprintf(link, sizeof(link), "%d/cwd", q->session->pid);
+	else
+		snprintf(link, sizeof(link), "%d/fd/%u", q->session->pid, (unsigned)q->in->arg);
+	/* DONT_SYNC: the answer must not need this service. */
+	if (statx(q->service->proc_fd, link, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO | STATX_TYPE, &st) < 0)
+		return -errno;
+	if (makedev(st.stx_dev_major, st.stx_dev_minor) != fs->dev || st.stx_ino != q->in->offset)
+		return -EXDEV;
+	if (fs->token_dir >= 0)
+		return adopt_token(q, fs);
+	if (!S_ISDIR(st.stx_mode))
+		return -ENOTDIR;
+	inode = st.stx_ino == fs->root->ino ? inode_ref(fs->root) : inode_find(fs, st.stx_ino);
+	if (!inode)
+		return -ESTALE;
+	path = proc_path(q->service, fs, link);
+	r = ofd_new(inode, NULL, O_PATH | O_DIRECTORY, path, &ofd);
+	free(path);
+	return r < 0 ? r : request_give(q, ofd);
+}
