@@ -44,7 +44,7 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 		return -ENOMEM;
 	if (inode->type != S_IFREG)
 		return 0;
-	r = share_kernel_pass(ofd, fi->flags, &pass);
+	r = share_kernel_pass(&op->c, ofd, fi->flags, &pass);
 	if (r < 0) {
 		ofd_unref(door_file_take(op->door, fi->fh));
 		return r;

@@ -28,6 +28,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "service/cred.h"
 #include "service/ofd.h"
 #include "service/share-internal.h"
 #include "service/vfs-notify.h"
@@ -101,7 +102,7 @@ static void layer_end(struct inode *inode, enum ls_share_how how)
 /* ---- with the lock held ------------------------------------------------------------------------ */
 
 /* Nobody copies from what the kernel may change, and make longer, without telling. */
-static int writer_begin(struct inode *inode, struct shares *sh)
+static int writer_begin(struct caller *c, struct inode *inode, struct shares *sh)
 {
 	struct ls_share ignored;
 	int r = 0;
@@ -109,7 +110,7 @@ static int writer_begin(struct inode *inode, struct shares *sh)
 	__atomic_add_fetch(&inode->kernel_rdwr, 1, __ATOMIC_SEQ_CST);
 	shares_drop(sh, SHARES_COPY, NULL);
 	if (!sh->kernel.writers)
-		r = ls_share(inode->fs->stack, &self_call, inode->ls, LS_SHARE_KERNEL_WRITE, 0, 0, &ignored);
+		r = ls_share(inode->fs->stack, &c->call, inode->ls, LS_SHARE_KERNEL_WRITE, 0, 0, &ignored);
 	if (r < 0) {
 		__atomic_sub_fetch(&inode->kernel_rdwr, 1, __ATOMIC_SEQ_CST);
 		return r;
@@ -137,7 +138,7 @@ static void writer_end(struct inode *inode, struct shares *sh)
 }
 
 /* The first FUSE file of the inode; those that come meanwhile wait for the lock. Partner: share_kernel_pass. */
-static int pass_begin(struct inode *inode, struct shares *sh, const struct ls_attr *attr)
+static int pass_begin(struct caller *c, struct inode *inode, struct shares *sh, const struct ls_attr *attr)
 {
 	const struct instance *fs = inode->fs;
 	struct ls_share got;
@@ -147,7 +148,7 @@ static int pass_begin(struct inode *inode, struct shares *sh, const struct ls_at
 	if (sh->tainted || !fs->hooks || __atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST) != 1)
 		return -EBUSY;
 	grant_end(inode, sh);
-	r = ls_share(fs->stack, &self_call, inode->ls, LS_SHARE_KERNEL, 0, 0, &got);
+	r = ls_share(fs->stack, &c->call, inode->ls, LS_SHARE_KERNEL, 0, 0, &got);
 	if (r < 0)
 		return r;
 	sh->kernel.id = fs->hooks->backing(fs->door, got.data);
@@ -185,7 +186,7 @@ static bool through_begin(struct inode *inode, struct shares *sh)
 }
 
 /* A later file that cannot be had to write this way: without mappings it can write by messages. */
-static int writes_begin(struct inode *inode, struct shares *sh, int flags, struct share_pass *pass)
+static int writes_begin(struct caller *c, struct inode *inode, struct shares *sh, int flags, struct share_pass *pass)
 {
 	bool maps = (flags & O_ACCMODE) == O_RDWR;
 	int r = 0;
@@ -193,7 +194,7 @@ static int writes_begin(struct inode *inode, struct shares *sh, int flags, struc
 	pass->through = !pass->direct && through_begin(inode, sh);
 	pass->writes = pass->through || maps;
 	if (pass->writes)
-		r = writer_begin(inode, sh);
+		r = writer_begin(c, inode, sh);
 	if (r < 0 && pass->through)
 		__atomic_sub_fetch(&sh->kernel.direct, 1, __ATOMIC_SEQ_CST);
 	if (r < 0)
@@ -202,10 +203,10 @@ static int writes_begin(struct inode *inode, struct shares *sh, int flags, struc
 	return maps ? r : 0;
 }
 
-static int file_begin(struct inode *inode, struct shares *sh, int flags, struct share_pass *ret)
+static int file_begin(struct caller *c, struct inode *inode, struct shares *sh, int flags, struct share_pass *ret)
 {
 	struct share_pass pass = {.passes = true, .direct = !flags_pass(flags), .id = sh->kernel.id};
-	int r = is_writer(flags) ? writes_begin(inode, sh, flags, &pass) : 0;
+	int r = is_writer(flags) ? writes_begin(c, inode, sh, flags, &pass) : 0;
 
 	if (r < 0)
 		return r;
@@ -215,16 +216,16 @@ static int file_begin(struct inode *inode, struct shares *sh, int flags, struct 
 	return 0;
 }
 
-static int first_begin(struct inode *inode, struct shares *sh, int flags, const struct ls_attr *attr,
+static int first_begin(struct caller *c, struct inode *inode, struct shares *sh, int flags, const struct ls_attr *attr,
 		       struct share_pass *ret)
 {
-	int r = pass_begin(inode, sh, attr);
+	int r = pass_begin(c, inode, sh, attr);
 
 	if (r < 0) {
 		__atomic_store_n(&inode->kernel_passes, 0, __ATOMIC_SEQ_CST);
 		return r;
 	}
-	r = file_begin(inode, sh, flags, ret);
+	r = file_begin(c, inode, sh, flags, ret);
 	if (r < 0)
 		pass_end(inode, sh);
 	return r;
@@ -240,7 +241,7 @@ static bool is_fit(struct inode *inode, int flags, struct ls_attr *ret_attr)
 	       !(is_writer(flags) && (ret_attr->mode & (S_ISUID | S_ISGID)));
 }
 
-int share_kernel_pass(struct ofd *ofd, int flags, struct share_pass *ret)
+int share_kernel_pass(struct caller *c, struct ofd *ofd, int flags, struct share_pass *ret)
 {
 	struct inode *inode = ofd->inode;
 	struct ls_attr attr;
@@ -260,9 +261,9 @@ int share_kernel_pass(struct ofd *ofd, int flags, struct share_pass *ret)
 		return __atomic_load_n(&inode->kernel_passes, __ATOMIC_SEQ_CST) ? -ENOMEM : 0;
 	pthread_mutex_lock(&sh->lock);
 	if (sh->kernel.files)
-		r = file_begin(inode, sh, flags, ret);
+		r = file_begin(c, inode, sh, flags, ret);
 	else if (fit)
-		first_begin(inode, sh, flags, &attr, ret);
+		first_begin(c, inode, sh, flags, &attr, ret);
 	pthread_mutex_unlock(&sh->lock);
 	return r;
 }

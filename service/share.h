@@ -60,7 +60,7 @@ struct share_pass {
  * Decides for a FUSE file that is being opened: inode->kernel_opens counts it already. May read the file from below, if
  * that is not long. What it says is in force until share_kernel_closed. -errno: it cannot be opened at all.
  */
-int share_kernel_pass(struct ofd *ofd, int flags, struct share_pass *ret);
+int share_kernel_pass(struct caller *c, struct ofd *ofd, int flags, struct share_pass *ret);
 void share_kernel_closed(struct inode *inode, const struct share_pass *pass);
 /* Programs may be writing it without our seeing who: it gets no set-id bits and no capabilities meanwhile. */
 bool share_kernel_through(struct inode *inode);

@@ -161,11 +161,14 @@ struct file { /* as the FUSE door has it */
 
 static int opens(struct file *f, int flags)
 {
+	struct caller c;
 	int r;
 
 	assert_int_equal(ofd_new(inode_ref(inode), (struct ls_file *)&layer, flags, NULL, &f->ofd), 0);
 	inode->kernel_opens++;
-	r = share_kernel_pass(f->ofd, flags, &f->pass);
+	caller_init(&c, DOOR_SELF, "", 0, 0, 0);
+	r = share_kernel_pass(&c, f->ofd, flags, &f->pass);
+	caller_fini(&c);
 	if (r < 0) {
 		inode->kernel_opens--;
 		ofd_unref(f->ofd);
