@@ -108,6 +108,25 @@ static void access_hit(unsigned n)
 		must(access("a/b/file", R_OK) == 0, "access");
 }
 
+static void make_remove(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int fd = open("a/b/made", O_WRONLY | O_CREAT | O_EXCL, 0644);
+
+		must(fd >= 0, "make");
+		close(fd);
+		must(unlink("a/b/made") == 0, "remove");
+	}
+}
+
+static void rename_back(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		must(rename(i & 1 ? "names/x" : "names/0", i & 1 ? "names/0" : "names/x") == 0, "rename");
+	if (n & 1)
+		must(rename("names/x", "names/0") == 0, "rename");
+}
+
 static void open_close(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -143,6 +162,8 @@ const struct cached_case cached_cases[] = {
 	{"access", 200000, 50000, access_hit},
 	{"open and close", 100000, 30000, open_close},
 	{"readdir of 1000", 300, 100, list},
+	{"make and remove", 5000, 2000, make_remove},
+	{"rename", 10000, 4000, rename_back},
 };
 const unsigned cached_case_count = sizeof(cached_cases) / sizeof(*cached_cases);
 
@@ -154,6 +175,17 @@ static int file_of(const char *name, int flags, unsigned size)
 	memset(buf, 'x', sizeof(buf));
 	for (unsigned at = 0; at < size; at += PAGE)
 		must(write(fd, buf, PAGE) == PAGE, name);
+	return fd;
+}
+
+/* As programs find it: they have not made it themselves. */
+static int file_found(const char *name, unsigned size)
+{
+	int fd;
+
+	close(file_of(name, O_WRONLY, size));
+	fd = open(name, O_RDWR);
+	must(fd >= 0, name);
 	return fd;
 }
 
@@ -172,8 +204,8 @@ static void names_make(void)
 int cached_prepare(void)
 {
 	names_make();
-	large = file_of("large", O_RDWR, LARGE);
-	hot = file_of("hot", O_RDWR, HOT);
+	large = file_found("large", LARGE);
+	hot = file_found("hot", HOT);
 	log_file = file_of("log", O_WRONLY | O_APPEND, 0);
 	mapping = mmap(NULL, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	must(mapping != MAP_FAILED, "mmap");

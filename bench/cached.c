@@ -3,8 +3,8 @@
  * What cached operations cost at our doors, and on others' file systems: bench-cached [--json] [--quick]
  *
  * The same program runs in a pool with the preload library, in one through FUSE, on tmpfs, on ext4 (a loop device) and
- * where they are installed on fuse-overlayfs and libfuse's passthrough_hp. All wait for orders, and measure each case
- * by turns, so that whatever else the machine does meets all alike. Prints the medians, and the median of the ratios
+ * where they are installed on fuse-overlayfs and libfuse's passthrough_hp and passthrough_ll. All wait for orders, and
+ * measure each case by turns, so that whatever else the machine does meets all alike. Prints the medians, and the median of the ratios
  * of ours to theirs, round by round. Times are ns an operation. Needs root.
  */
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include "bench/cached.h"
 
-enum { DOORS = 6, ROUNDS = 9, ROUNDS_QUICK = 5, CASES_MAX = 32 };
+enum { DOORS = 7, ROUNDS = 9, ROUNDS_QUICK = 5, CASES_MAX = 32 };
 
 struct door {
 	const char *name;
@@ -44,6 +44,9 @@ static struct door doors[DOORS] = {
 	{.name = "passthrough_hp",
 	 .command = "command -v passthrough_hp >/dev/null && mkdir p.source p && passthrough_hp p.source p && "
 		    "exec \"$BENCH\" --worker p"},
+	{.name = "passthrough_ll",
+	 .command = "command -v passthrough_ll >/dev/null && mkdir -p l.source l && mount -t tmpfs tmpfs l.source && "
+		    "passthrough_ll -o source=\"$PWD/l.source\" -o cache=always l && exec \"$BENCH\" --worker l"},
 };
 
 /* ---- a worker --------------------------------------------------------------------------------- */

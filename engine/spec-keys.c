@@ -34,6 +34,11 @@ static const struct spec_key flush_keys[] = {
 	{},
 };
 
+static const struct spec_key fuse_keys[] = {
+	{"passthrough", SPEC_WORD, .help = "whether the kernel has cached files itself: auto, always, off", .live = true},
+	{},
+};
+
 const struct spec_key spec_pool_keys[] = {
 	{"cpus", SPEC_CPUS, .help = "the cores of the pool, such as 0-1"},
 	{"cpu_weight", SPEC_COUNT, 1, 10000, "its share of busy cores; 100 is everybody's", .live = true},
@@ -43,6 +48,7 @@ const struct spec_key spec_pool_keys[] = {
 	{"timeout", SPEC_TIME, .help = "how long an operation waits for its storage", .live = true},
 	{"cache", SPEC_SECTION, .section = cache_keys, .help = "the page cache"},
 	{"flush", SPEC_SECTION, .section = flush_keys, .help = "when changes are written back"},
+	{"fuse", SPEC_SECTION, .section = fuse_keys, .help = "the door of static programs"},
 	{"mounts", SPEC_MOUNTS, .help = "paths and the stacks of layers behind them"},
 	{},
 };

@@ -7,9 +7,16 @@
 #include "fuse/door.h"
 #include "service/cred.h"
 #include "service/ofd.h"
+#include "service/share.h"
 #include "service/vfs.h"
 
-enum { DOOR_THREADS = 6, DOOR_MAX_IO = 1024 * 1024 };
+enum { DOOR_THREADS = 6, DOOR_WAITING = 2, DOOR_MAX_IO = 1024 * 1024 };
+
+/* A FUSE file. */
+struct door_file {
+	struct ofd *ofd; /* NULL: an empty place */
+	struct share_pass pass;
+};
 
 struct fuse_door {
 	struct service *service;
@@ -22,19 +29,32 @@ struct fuse_door {
 	bool stopping;
 	bool epoch;      /* the kernel knows FUSE_NOTIFY_INC_EPOCH */
 	bool names_kept; /* atomic: the kernel has been told names with a timeout since the last bump */
+	bool passes;     /* the kernel knows passthrough */
 	pthread_t thread[DOOR_THREADS];
 	unsigned threads;
+	pthread_mutex_t turn_lock; /* of waiting */
+	pthread_cond_t turn;
+	unsigned waiting; /* threads that read, or are about to */
 	/* Open files as the kernel names them. */
 	pthread_mutex_t files_lock;
-	struct ofd **files;
+	struct door_file *files;
 	unsigned file_room, file_hint;
 	uint32_t incarnation; /* in the upper half of a file's number: those of an earlier service are unknown */
 };
 
+/* In a file's number: it may have been written by passthrough. */
+#define DOOR_PASSES (1ull << 31)
+
 /* files.c: numbers for open files. Takes over the reference; 0: no memory. */
 uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd);
+/* How it passes, to be known when it is closed; the number that the kernel is to be told now. */
+uint64_t door_file_passes(struct fuse_door *door, uint64_t number, const struct share_pass *pass);
 struct ofd *door_file_get(struct fuse_door *door, uint64_t number);  /* referenced; NULL if unknown */
 struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the reference is the caller's */
+
+/* passthrough.c: struct door_hooks has the contract. */
+int door_backing(void *door, int data);
+void door_backing_end(void *door, int id);
 
 /* notify.c */
 extern const struct door_hooks fuse_door_hooks;
@@ -48,6 +68,10 @@ extern const struct fuse_lowlevel_ops fuse_door_ops;
 
 /* transport.c: reading and writing /dev/fuse, with INIT negotiated beyond what the library knows. */
 extern const struct fuse_custom_io fuse_door_io;
+/* The next answer of this thread is to an OPEN or CREATE, whose file passes through to that backing file. */
+void transport_open_passes(int id);
+/* It has not been sent after all. */
+void transport_open_end(void);
 
 static inline uint64_t node_of(const struct inode *inode)
 {

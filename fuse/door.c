@@ -14,13 +14,40 @@ static void on_stop_signal(int signal)
 {
 }
 
+/*
+ * The kernel wakes readers by turns. So only few are let read while there is little to do: one that has just been at
+ * work is quicker than one that has slept. When all of those are at work, another takes their place.
+ */
+static void turn_wait(struct fuse_door *door)
+{
+	pthread_mutex_lock(&door->turn_lock);
+	while (door->waiting >= DOOR_WAITING && !__atomic_load_n(&door->stopping, __ATOMIC_ACQUIRE))
+		pthread_cond_wait(&door->turn, &door->turn_lock);
+	door->waiting++;
+	pthread_mutex_unlock(&door->turn_lock);
+}
+
+static void turn_over(struct fuse_door *door)
+{
+	bool last;
+
+	pthread_mutex_lock(&door->turn_lock);
+	last = --door->waiting == 0;
+	pthread_mutex_unlock(&door->turn_lock);
+	if (last)
+		pthread_cond_signal(&door->turn);
+}
+
 static void *door_run(void *arg)
 {
 	struct fuse_door *door = arg;
 	struct fuse_buf buf = {.mem = NULL};
 
 	while (!__atomic_load_n(&door->stopping, __ATOMIC_ACQUIRE)) {
-		int n = fuse_session_receive_buf(door->session, &buf);
+		int n;
+		turn_wait(door);
+		n = fuse_session_receive_buf(door->session, &buf);
+		turn_over(door);
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n <= 0) /* unmounted */
@@ -76,6 +103,8 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 				   .init = s->table->mount[fs->index].fuse_init,
 				   .incarnation = s->table->generation + 1};
 	pthread_mutex_init(&door->files_lock, NULL);
+	pthread_mutex_init(&door->turn_lock, NULL);
+	pthread_cond_init(&door->turn, NULL);
 	sigaction(SIGUSR1, &stop, NULL);
 	door->session = fuse_session_new(&args, &fuse_door_ops, sizeof(fuse_door_ops), door);
 	r = door->session ? fuse_session_custom_io(door->session, &fuse_door_io, fd) : -ENOMEM;
@@ -108,7 +137,10 @@ struct fuse_door *fuse_door_close(struct fuse_door *door)
 	if (!door)
 		return NULL;
 	door->fs->hooks = NULL;
+	pthread_mutex_lock(&door->turn_lock);
 	__atomic_store_n(&door->stopping, true, __ATOMIC_RELEASE);
+	pthread_cond_broadcast(&door->turn);
+	pthread_mutex_unlock(&door->turn_lock);
 	while (door->threads > 0) {
 		pthread_t thread = door->thread[door->threads - 1];
 		/* The signal may come before the read that it is to end. */
@@ -121,9 +153,11 @@ struct fuse_door *fuse_door_close(struct fuse_door *door)
 	if (door->session)
 		fuse_session_destroy(door->session);
 	for (unsigned i = 0; i < door->file_room; i++)
-		ofd_unref(door->files[i]);
+		ofd_unref(door->files[i].ofd);
 	free(door->files);
 	pthread_mutex_destroy(&door->files_lock);
+	pthread_mutex_destroy(&door->turn_lock);
+	pthread_cond_destroy(&door->turn);
 	free(door);
 	return NULL;
 }

@@ -7,7 +7,8 @@
  *              again.
  *  attributes  for ever, with one notice when they change through another door.
  *  pages       of files opened for reading; ranges written through another door are dropped first. Files
- *              opened for writing bypass the page cache but for mappings.
+ *              opened for writing bypass the page cache but for mappings. Of files that pass through (passthrough.c)
+ *              it has none of its own: there it reads, writes and maps what everybody does.
  * A stack whose files others may change (LS_SHARED) gets no names remembered, and attributes for a moment.
  *
  * The mount has `default_permissions`: names that the kernel resolves by itself, FIFOs, sockets and devices are

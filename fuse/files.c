@@ -34,11 +34,11 @@ static unsigned is_rdwr(const struct ofd *ofd)
 static int place(struct fuse_door *door)
 {
 	unsigned room = door->file_room ? door->file_room * 2 : 64;
-	struct ofd **files;
+	struct door_file *files;
 
 	for (unsigned n = 0; n < door->file_room; n++) {
 		unsigned i = (door->file_hint + n) % door->file_room;
-		if (!door->files[i])
+		if (!door->files[i].ofd)
 			return i;
 	}
 	files = realloc(door->files, room * sizeof(*files));
@@ -58,7 +58,7 @@ uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd)
 	pthread_mutex_lock(&door->files_lock);
 	i = place(door);
 	if (i >= 0) {
-		door->files[i] = ofd;
+		door->files[i] = (struct door_file){.ofd = ofd};
 		door->file_hint = i + 1;
 	}
 	pthread_mutex_unlock(&door->files_lock);
@@ -75,41 +75,57 @@ uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd)
 }
 
 /* With the lock held. */
-static struct ofd **find(struct fuse_door *door, uint64_t number)
+static struct door_file *find(struct fuse_door *door, uint64_t number)
 {
-	unsigned i = (uint32_t)number - 1;
+	unsigned i = (uint32_t)(number & ~DOOR_PASSES) - 1;
 
 	return number >> 32 == door->incarnation && i < door->file_room ? &door->files[i] : NULL;
 }
 
+uint64_t door_file_passes(struct fuse_door *door, uint64_t number, const struct share_pass *pass)
+{
+	pthread_mutex_lock(&door->files_lock);
+	find(door, number)->pass = *pass;
+	pthread_mutex_unlock(&door->files_lock);
+	return pass->writes ? number | DOOR_PASSES : number;
+}
+
 struct ofd *door_file_get(struct fuse_door *door, uint64_t number)
 {
-	struct ofd **p, *ofd;
+	struct door_file *file;
+	struct ofd *ofd;
 
 	pthread_mutex_lock(&door->files_lock);
-	p = find(door, number);
-	ofd = p && *p ? ofd_ref(*p) : NULL;
+	file = find(door, number);
+	ofd = file && file->ofd ? ofd_ref(file->ofd) : NULL;
 	pthread_mutex_unlock(&door->files_lock);
 	return ofd;
 }
 
+static void file_closed(const struct door_file *file)
+{
+	struct inode *inode = file->ofd->inode;
+
+	share_kernel_closed(inode, &file->pass);
+	__atomic_sub_fetch(&inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
+	__atomic_sub_fetch(&inode->kernel_rdwr, is_rdwr(file->ofd), __ATOMIC_SEQ_CST);
+	cached_end(file->ofd);
+	if (may_be_changed(file->ofd))
+		lease_release(inode);
+}
+
 struct ofd *door_file_take(struct fuse_door *door, uint64_t number)
 {
-	struct ofd **p, *ofd = NULL;
+	struct door_file *p, file = {.ofd = NULL};
 
 	pthread_mutex_lock(&door->files_lock);
 	p = find(door, number);
 	if (p) {
-		ofd = *p;
-		*p = NULL;
+		file = *p;
+		p->ofd = NULL;
 	}
 	pthread_mutex_unlock(&door->files_lock);
-	if (ofd) {
-		__atomic_sub_fetch(&ofd->inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
-		__atomic_sub_fetch(&ofd->inode->kernel_rdwr, is_rdwr(ofd), __ATOMIC_SEQ_CST);
-		cached_end(ofd);
-		if (may_be_changed(ofd))
-			lease_release(ofd->inode);
-	}
-	return ofd;
+	if (file.ofd)
+		file_closed(&file);
+	return file.ofd;
 }

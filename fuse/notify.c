@@ -44,7 +44,9 @@ static void data_changed(void *arg, struct inode *inode, off_t offset, off_t len
 {
 	struct fuse_door *door = arg;
 
-	fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), offset, length);
+	/* It has no pages of its own of a file that passes through. */
+	if (!__atomic_load_n(&inode->kernel_passes, __ATOMIC_SEQ_CST))
+		fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), offset, length);
 }
 
 /*
@@ -56,6 +58,8 @@ static void grown(void *arg, struct inode *inode, off_t size, char last)
 	struct fuse_door *door = arg;
 	struct fuse_bufvec buf = FUSE_BUFVEC_INIT(1);
 
+	if (__atomic_load_n(&inode->kernel_passes, __ATOMIC_SEQ_CST))
+		return; /* its mappings are of the cached file itself */
 	buf.buf[0].mem = &last;
 	__atomic_store_n(&inode->kernel_size, size, __ATOMIC_SEQ_CST);
 	if (fuse_lowlevel_notify_store(door->session, node_of(inode), size - 1, &buf, 0) == 0)
@@ -98,4 +102,6 @@ const struct door_hooks fuse_door_hooks = {
 	.grown = grown,
 	.drain = drain,
 	.entry = entry_changed,
+	.backing = door_backing,
+	.backing_end = door_backing_end,
 };

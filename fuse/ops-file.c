@@ -36,11 +36,26 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 {
 	struct inode *inode = ofd->inode;
 
+	struct share_pass pass;
+	int r;
+
 	fi->fh = door_file_new(op->door, ofd);
 	if (!fi->fh)
 		return -ENOMEM;
-	if (inode->type == S_IFREG)
+	if (inode->type != S_IFREG)
+		return 0;
+	r = share_kernel_pass(&op->c, ofd, fi->flags, &pass);
+	if (r < 0) {
+		ofd_unref(door_file_take(op->door, fi->fh));
+		return r;
+	}
+	if (!pass.passes) {
 		cache_mode(op->door, ofd, fi);
+		return 0;
+	}
+	fi->fh = door_file_passes(op->door, fi->fh, &pass);
+	fi->direct_io = pass.direct; /* the kernel drops what pages it has, as keep_cache is not set */
+	transport_open_passes(pass.id);
 	return 0;
 }
 
@@ -72,6 +87,7 @@ static void open_reply(struct op *op, int r, struct fuse_file_info *fi)
 	}
 	if (fuse_reply_open(op->req, fi) == -ENOENT) /* interrupted: no release will come */
 		file_forget(op, fi->fh);
+	transport_open_end();
 	ops_end(op, 0);
 }
 
@@ -145,7 +161,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	entry_fill(&op, &entry, &e);
-	if (fuse_reply_create(req, &e, fi) == -ENOENT) {
+	r = fuse_reply_create(req, &e, fi);
+	transport_open_end();
+	if (r == -ENOENT) {
 		struct inode *inode = inode_of(op.door, e.ino);
 		file_forget(&op, fi->fh);
 		if (inode) {
@@ -234,8 +252,9 @@ void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	ofd = file_of(&op, fi);
 	if (ofd)
 		lock_drop(&ofd->inode->locks, (struct lock_owner){LOCK_OWNER_KERNEL, fi->lock_owner}, false);
+	/* What was written since the service that knew it has ended, nobody has got. */
+	ops_status(&op, !ofd && (fi->fh & DOOR_PASSES) ? -EIO : 0);
 	ofd_unref(ofd);
-	ops_status(&op, 0);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

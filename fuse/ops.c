@@ -94,6 +94,9 @@ void will_tell_name(struct fuse_door *door)
 void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e)
 {
 	*e = (struct fuse_entry_param){.ino = node_of(entry->inode), .entry_timeout = entry_timeout(op->door)};
+	/* What the kernel has of a file from an earlier service may be passed through to that one's cache. */
+	if (entry->inode->type == S_IFREG)
+		e->generation = op->door->incarnation;
 	inode_lookup_add(entry->inode);
 	will_tell_attr(entry->inode);
 	if (vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) < 0)

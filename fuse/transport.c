@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the library and /dev/fuse. Three things that the library does not know are done here, on the bytes:
+ * Between the library and /dev/fuse. Four things that the library does not know are done here, on the bytes:
  *
- *  - INIT's answer asks for more: shared mappings of files opened for direct I/O (FUSE 7.39).
+ *  - INIT's answer asks for more: shared mappings of files opened for direct I/O (FUSE 7.39), passthrough (7.40), and
+ *    that the kernel remembers that a file has no set-id bits and capabilities for a write to take away (7.33).
+ *  - OPEN's and CREATE's answers, which end alike, say which file they pass through to.
  *  - TMPFILE (7.37) is CREATE with the name "/", in question and answer; it is handed on as that.
  *  - A service that takes over a connection from a dead one gets no INIT. It is made up from what the first
  *    one was, so that the library negotiates the same, and its answer is kept from the kernel.
@@ -16,7 +18,9 @@
 
 /* From the protocol (linux/fuse.h, 7.45), where Debian 12's header is older. */
 enum { OPCODE_INIT = 26, OPCODE_CREATE = 35, OPCODE_TMPFILE = 51 };
-enum { FLAG_INIT_EXT = 1 << 30, FLAG2_DIRECT_IO_ALLOW_MMAP = 1 << 4 };
+enum { FLAG_HANDLE_KILLPRIV_V2 = 1 << 28, FLAG_INIT_EXT = 1 << 30 };
+enum { FLAG2_DIRECT_IO_ALLOW_MMAP = 1 << 4, FLAG2_PASSTHROUGH = 1 << 5 };
+enum { OPEN_PASSTHROUGH = 1 << 7 };
 
 struct in_header {
 	uint32_t len, opcode;
@@ -43,6 +47,14 @@ struct init_out {
 	uint32_t flags2, max_stack_depth;
 	uint16_t request_timeout, unused[11];
 };
+
+struct open_out {
+	uint64_t fh;
+	uint32_t open_flags;
+	int32_t backing_id;
+};
+
+static _Thread_local int passes_to; /* 0: nowhere */
 
 #define INIT_UNIQUE 0x504f4c59u /* of a made-up INIT; the kernel's numbers are even and start at 2 */
 
@@ -84,11 +96,34 @@ static void init_extend(struct fuse_door *door, struct init_out *out)
 {
 	uint32_t offered = door->init[3] & FLAG_INIT_EXT ? door->init[4] : 0;
 
+	out->flags |= door->init[3] & FLAG_HANDLE_KILLPRIV_V2;
 	if (!(offered & FLAG2_DIRECT_IO_ALLOW_MMAP))
 		return;
 	out->flags |= FLAG_INIT_EXT;
 	out->flags2 |= FLAG2_DIRECT_IO_ALLOW_MMAP;
 	out->minor = 40;
+	if (!(offered & FLAG2_PASSTHROUGH) || door->fs->shared)
+		return;
+	out->flags2 |= FLAG2_PASSTHROUGH;
+	out->max_stack_depth = 1;
+}
+
+void transport_open_passes(int id)
+{
+	passes_to = id;
+}
+
+void transport_open_end(void)
+{
+	passes_to = 0;
+}
+
+static void open_pass(struct iovec *last)
+{
+	struct open_out *out = (struct open_out *)((char *)last->iov_base + last->iov_len) - 1;
+
+	out->open_flags |= OPEN_PASSTHROUGH;
+	out->backing_id = passes_to;
 }
 
 static ssize_t transport_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -102,6 +137,7 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count, void *user
 		struct out_header head = *header;
 
 		door->init_answered = true;
+		door->passes = true; /* until it turns out that the kernel will not */
 		if (door->replay)
 			return header->len;
 		memcpy(&out, iov[1].iov_base, iov[1].iov_len < sizeof(out) ? iov[1].iov_len : sizeof(out));
@@ -110,6 +146,8 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count, void *user
 		both[0].iov_base = &head;
 		return writev(fd, both, 2) < 0 ? -1 : (ssize_t)header->len;
 	}
+	if (passes_to && !header->error && count > 1)
+		open_pass(&iov[count - 1]);
 	return writev(fd, iov, count);
 }
 

@@ -98,7 +98,8 @@ enum ls_share_how {
 	LS_SHARE_WRITE = 2, /* and to copy to */
 	LS_SHARE_MAP = 3,   /* programs map the range themselves: all of it is there and stays */
 	LS_SHARE_MAP_WRITE = 4,
-	LS_SHARE_KERNEL = 5, /* FUSE passthrough: the whole file is there and stays, and the kernel may change it */
+	LS_SHARE_KERNEL = 5, /* FUSE passthrough: the whole file is there and stays */
+	LS_SHARE_KERNEL_WRITE = 6, /* beside a KERNEL share: the kernel may change it, and make it longer */
 	LS_SHARE_MAX,
 };
 
@@ -132,6 +133,7 @@ struct ls_share {
  *              -EOPNOTSUPP where that cannot be promised
  *  share       one more user of the file's data in shared memory (offset, length: of MAP). -EOPNOTSUPP, -EAGAIN:
  *              not now (no room in the cache, ...). Until as many calls of unshare.
+ *              KERNEL_WRITE is had whenever there is a KERNEL share, but for memory (-ENOMEM) or room below (-EAGAIN).
  *              - Overwriting is allowed (share_state.writable) only while there are WRITE shares.
  *              - When the last of the READ and WRITE shares ends, a new epoch begins.
  *              - `data` becomes shorter only while it is `exact`, after a new epoch and ls.settle; with the first MAP

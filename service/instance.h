@@ -26,10 +26,12 @@ struct inode {
 	uint64_t lookups; /* the kernel's, under the table's lock */
 	/* What the kernel may hold of this inode; see fuse/door.h. Atomic. */
 	unsigned kernel_opens; /* FUSE files open on it, mappings included */
-	unsigned kernel_rdwr;   /* of those, open to read and write: programs may have mapped and be changing it */
+	unsigned kernel_rdwr;   /* of those, by which it may be changed without a message: by a mapping, or by passing */
+	unsigned kernel_passes; /* of those, passed through: the kernel has the cached bytes themselves. All or none */
 	unsigned kernel_cached; /* of those, whose reads the kernel may answer by itself */
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
 	bool kernel_pages;     /* it may have kept pages after the last close */
+	int64_t pass_after;    /* before that time it is not passed through; see share-kernel.c */
 	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */
 	bool dirty;
@@ -53,6 +55,9 @@ struct door_hooks {
 	void (*drain)(void *door);
 	void (*grown)(void *door, struct inode *inode, off_t size, char last); /* `last`: the byte before size */
 	void (*entry)(void *door, struct inode *dir, const char *name);
+	/* Lets the kernel have that file as the bytes of FUSE files: an id, or -errno. And ends it. */
+	int (*backing)(void *door, int data);
+	void (*backing_end)(void *door, int id);
 };
 
 enum { INODE_BUCKETS = 4096 };

@@ -10,6 +10,7 @@
 
 #include "service/cred.h"
 #include "service/service.h"
+#include "service/share.h"
 
 /* A key, and the caches' option behind it. */
 static const struct {
@@ -26,6 +27,17 @@ static const struct {
 };
 
 enum { CACHE_KEYS = sizeof(cache_keys) / sizeof(cache_keys[0]) };
+
+#define PASS_KEY "fuse.passthrough"
+
+static int pass_set(const char *value, char *error, size_t size)
+{
+	int r = share_pass_set(value);
+
+	if (r < 0)
+		snprintf(error, size, PASS_KEY ": '%s' is neither auto, always nor off", value);
+	return r;
+}
 
 /* For the service's own flusher, of stacks without a cache. */
 static int interval_set(struct service *s, const char *value, char *error, size_t size)
@@ -120,7 +132,7 @@ static int layer_set(struct service *s, const char *mount, const char *layer, co
 static const char *key_nearest(struct service *s, const char *key)
 {
 	static _Thread_local char names[64][64];
-	const char *candidates[65];
+	const char *candidates[66];
 	unsigned n = 0;
 
 	for (; n < CACHE_KEYS; n++)
@@ -134,6 +146,7 @@ static const char *key_nearest(struct service *s, const char *key)
 					candidates[n] = names[n];
 					n++;
 				}
+	candidates[n++] = PASS_KEY;
 	candidates[n] = NULL;
 	return ls_nearest(key, candidates);
 }
@@ -144,6 +157,8 @@ int setting_set(struct service *s, const char *key, const char *value, char *err
 	const char *near;
 	int r = -ENOENT;
 
+	if (!strcmp(key, PASS_KEY))
+		return pass_set(value, error, size);
 	if (!strcmp(key, "timeout"))
 		return timeout_set(value, error, size);
 	for (unsigned i = 0; i < CACHE_KEYS; i++)

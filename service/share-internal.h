@@ -32,6 +32,13 @@ struct shares {
 	unsigned maps;    /* that map */
 	uint32_t granted; /* 1 + the number of the session that appends by itself; 0: none. Atomic */
 	bool tainted;     /* somebody who is another user now may write the memory: it is shared no more */
+	struct {          /* the kernel's share, by FUSE passthrough: share-kernel.c */
+		unsigned files, writers;
+		unsigned direct; /* writers whose writes pass by us. Atomic */
+		int id;
+		int64_t since; /* when the first file came */
+		uint64_t size; /* then */
+	} kernel;
 };
 
 #define SHARES_WRITE (1u << LS_SHARE_WRITE)
@@ -47,6 +54,11 @@ static inline bool share_writes(unsigned how)
 {
 	return how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE;
 }
+
+/* Those whose kind is in the set of bits; of one session, or of all. With the lock held. */
+void shares_drop(struct shares *sh, unsigned kinds, const struct session *of);
+/* Takes the grant to append back, if there is one. With the lock held. */
+void grant_end(struct inode *inode, struct shares *sh);
 
 /* Made when first needed; NULL without memory. */
 struct shares *shares_make(struct inode *inode);

@@ -6,8 +6,9 @@
  *    copy from a file and those who may write its memory are of one user.
  *  - Nothing tells the kernel what clients store by themselves. While it has the file open by FUSE, nobody else has a
  *    share to write; while it may change pages of the file that we do not see (a FUSE file that is open to read and
- *    write may be mapped), nobody has one at all - unless there are mappings of `data`, which we could not take away:
- *    then those that are made later belong there too, and the FUSE door bypasses its cache for the file.
+ *    write may be mapped; one that passes through is written, see share-kernel.c), nobody has one at all - unless there
+ *    are mappings of `data`, which we could not take away: then those that are made later belong there too, and the
+ *    FUSE door bypasses its cache for the file.
  *  - One session may append by itself (a grant), if nobody else has the file open. Whatever looks at the end of the
  *    file or changes it takes the grant back first.
  *
@@ -112,13 +113,13 @@ bool share_is_written(struct inode *inode)
 {
 	struct shares *sh = shares_of(inode);
 
-	return sh && __atomic_load_n(&sh->writers, __ATOMIC_SEQ_CST);
+	return sh && (__atomic_load_n(&sh->writers, __ATOMIC_SEQ_CST) ||
+		      __atomic_load_n(&sh->kernel.writers, __ATOMIC_SEQ_CST));
 }
 
 /* ---- grants ----------------------------------------------------------------------------------- */
 
-/* With the lock held. */
-static void grant_end(struct inode *inode, struct shares *sh)
+void grant_end(struct inode *inode, struct shares *sh)
 {
 	if (!sh->granted)
 		return;
@@ -345,8 +346,7 @@ void share_drop(struct shares *sh, struct share *share)
 	share_remove(sh, share);
 }
 
-/* Those whose kind is in the set of bits; of one session, or of all. */
-static void shares_drop(struct shares *sh, unsigned kinds, const struct session *of)
+void shares_drop(struct shares *sh, unsigned kinds, const struct session *of)
 {
 	struct share *share, *next;
 

@@ -46,6 +46,29 @@ void share_kernel_opened(struct inode *inode);
 bool share_kernel_caches(struct ofd *ofd);
 void share_inode_free(struct inode *inode);
 
+/* ---- FUSE passthrough: share-kernel.c ---------------------------------------------------------- */
+
+/* How a FUSE file is to be opened. */
+struct share_pass {
+	bool passes; /* through: then all FUSE files of the inode are */
+	bool direct; /* ... but reads and writes are to be sent to us */
+	bool writes; /* its share is one to write */
+	bool through; /* its writes pass by us */
+	int id;      /* of the backing file */
+};
+/*
+ * Decides for a FUSE file that is being opened: inode->kernel_opens counts it already. May read the file from below, if
+ * that is not long. What it says is in force until share_kernel_closed. -errno: it cannot be opened at all.
+ */
+int share_kernel_pass(struct caller *c, struct ofd *ofd, int flags, struct share_pass *ret);
+void share_kernel_closed(struct inode *inode, const struct share_pass *pass);
+/* Programs may be writing it without our seeing who: it gets no set-id bits and no capabilities meanwhile. */
+bool share_kernel_through(struct inode *inode);
+/* It was synced: that compares all of it. */
+void share_kernel_synced(struct inode *inode);
+/* off, auto or always; -EINVAL. Of all mounts. */
+int share_pass_set(const char *word);
+
 /* Before the layer is asked for what a grant's holder may have changed: its size, bytes behind it; or is to change it. */
 void share_settle_slow(struct inode *inode);
 static inline void share_settle(struct inode *inode)

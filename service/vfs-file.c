@@ -49,6 +49,18 @@ static void acl_follow_mode(struct caller *c, struct inode *inode, mode_t mode)
 	ls_setxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, n, 0);
 }
 
+/* Nobody must write it without our seeing. Programs whose writes the kernel passes through stand in the way. */
+static int set_id_settle(struct caller *c, struct inode *inode, const struct ls_attr *old, struct ls_attr *ret)
+{
+	if (inode->type != S_IFREG)
+		return 0;
+	share_end_writers(inode);
+	if (!share_kernel_through(inode))
+		return 0;
+	ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, old, LS_SET_MODE, ret);
+	return -ETXTBSY;
+}
+
 int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const struct ls_attr *in, unsigned set,
 		struct ls_attr *ret)
 {
@@ -78,7 +90,7 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 	lease_change_one(&change, inode, set & (LS_SET_MODE | LS_SET_UID | LS_SET_GID));
 	r = ls_setattr(stack_of(inode), &c->call, inode->ls, by_fd ? ofd->file : NULL, &new, set, ret);
 	if (r == 0 && (set & LS_SET_MODE) && (new.mode & (S_ISUID | S_ISGID)))
-		share_end_writers(inode);
+		r = set_id_settle(c, inode, &old, ret);
 	if (r == 0 && (set & LS_SET_MODE) && inode->type != S_IFLNK)
 		acl_follow_mode(c, inode, new.mode);
 	lease_change_end(&change);
@@ -274,6 +286,7 @@ int vfs_fsync(struct caller *c, struct ofd *ofd, int datasync)
 		return -EBADF;
 	if (__atomic_load_n(&ofd->inode->kernel_opens, __ATOMIC_SEQ_CST))
 		notify_data(c, ofd->inode, 0, 0);
+	share_kernel_synced(ofd->inode);
 	lease_change_one(&change, ofd->inode, false); /* space is found for what was written */
 	r = ls_fsync(stack_of(ofd->inode), &c->call, ofd->file, datasync);
 	lease_change_end(&change);

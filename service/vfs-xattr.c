@@ -10,6 +10,7 @@
 #include "service/acl.h"
 #include "service/lease.h"
 #include "service/perm.h"
+#include "service/share.h"
 #include "service/vfs.h"
 #include "service/vfs-notify.h"
 
@@ -76,6 +77,8 @@ int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const 
 	r = xattr_begin(c, inode, name, MAY_WRITE);
 	if (r < 0)
 		return r;
+	if (!strcmp(name, "security.capability") && share_kernel_through(inode))
+		return -ETXTBSY;
 	lease_change_one(&change, inode, acl);
 	if (acl)
 		r = acl_set(c, inode, buf, size, flags);

@@ -235,7 +235,9 @@ int body_read(const struct cinode *c, char *buf, uint64_t offset, uint64_t lengt
 	return 0;
 }
 
-/* Absent pages at the ends of what is written get their other bytes first: a page that is there is whole.
+/*
+ * Absent pages at the ends of what is written get their other bytes first: a page that is there is whole. What the
+ * kernel has is whole as it is, and must not become longer than the file.
  */
 static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
 {
@@ -245,16 +247,15 @@ static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, 
 			       {(void *)zeros, -end % CACHE_PAGE}};
 	int r;
 
-	if (is_present(chunk_of_page(c, first), first))
+	if (is_present(chunk_of_page(c, first), first) || cshare_kernel_has(c))
 		iov[0].iov_len = 0;
-	if (is_present(chunk_of_page(c, last), last))
+	if (is_present(chunk_of_page(c, last), last) || cshare_kernel_has(c))
 		iov[2].iov_len = 0;
 	for (uint64_t page = first; page <= last; page++)
 		if (!chunk_make(c, page / CHUNK_PAGES))
 			return -ENOMEM; /* one that was made in vain is evicted some day */
 	r = data_write(c->data, iov, 3, offset - iov[0].iov_len);
-	if (c->share)
-		c->share->wrote = true;
+	cshare_kernel_mine(c);
 	for (uint64_t page = first; r == 0 && page <= last; page++)
 		page_came(chunk_of_page(c, page), page % CHUNK_PAGES);
 	return r;
@@ -282,23 +283,41 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 	struct iovec iov = {(void *)zeros, to - from};
 	uint64_t page = page_index(from);
 
-	if (from >= to || !is_present(chunk_of_page(c, page), page))
+	if (from >= to || !is_present(chunk_of_page(c, page), page) ||
+	    (cshare_kernel_has(c) && c->share->length <= from))
 		return 0;
-	if (c->data >= 0)
-		return data_write(c->data, &iov, 1, from);
+	if (c->data >= 0) {
+		int r = data_write(c->data, &iov, 1, from);
+		cshare_kernel_mine(c);
+		return r;
+	}
 	return page_write(c, page, zeros, from % CACHE_PAGE, to - from, to);
+}
+
+static int data_install(struct cinode *c, uint64_t page, void *bytes)
+{
+	uint64_t start = page * CACHE_PAGE;
+	bool exact = c->share && c->share->count[LS_SHARE_KERNEL];
+	struct iovec iov = {bytes, exact ? min64(c->size - start, CACHE_PAGE) : CACHE_PAGE};
+	int r;
+
+	/* It is a hole, and so are the bytes: or the kernel has stored something meanwhile. */
+	if (cshare_kernel_has(c))
+		return 0;
+	r = data_write(c->data, &iov, 1, start);
+	cshare_kernel_mine(c);
+	return r;
 }
 
 int body_install(struct cinode *c, uint64_t page, void *bytes)
 {
 	struct chunk *chunk = chunk_make(c, page / CHUNK_PAGES);
 	unsigned i = page % CHUNK_PAGES;
-	struct iovec iov = {bytes, CACHE_PAGE};
 	uint64_t left = c->size - page * CACHE_PAGE;
 	int r = chunk ? 0 : -ENOMEM;
 
 	if (r == 0 && c->data >= 0)
-		r = data_write(c->data, &iov, 1, page * CACHE_PAGE);
+		r = data_install(c, page, bytes);
 	else if (r == 0 && left <= CACHE_SHORT)
 		r = page_reserve(chunk, i, left, 0, true);
 	if (r < 0) {
@@ -350,8 +369,12 @@ uint64_t chunk_drop(struct chunk *chunk, unsigned mask)
 
 	mask &= chunk->present;
 	dirt_forget(chunk, mask);
+	for (unsigned i = 0; chunk->hash && i < CHUNK_PAGES; i++)
+		if (mask & 1u << i)
+			chunk->hash[i] = 0;
 	if (c->data >= 0) {
 		data_punch(c, chunk, mask);
+		cshare_kernel_mine(c);
 		bytes = (int64_t)__builtin_popcount(mask) * CACHE_PAGE;
 	}
 	for (unsigned i = 0; i < CHUNK_PAGES && c->data < 0; i++)
@@ -417,19 +440,29 @@ void body_dirty(struct cinode *c, uint64_t first, uint64_t last)
 /* ---- from memory to a file ----------------------------------------------------------------------------
  */
 
-/* The pages of a chunk, each whole: what is behind the file's end is nobody's to see. */
+/* Pages of a chunk from *i on that are neighbours, each whole: what is behind the file's end is nobody's to see. */
+static int pages_save(const struct chunk *chunk, unsigned *i, int fd)
+{
+	uint64_t start = chunk->index * CACHE_CHUNK, from = start + *i * CACHE_PAGE;
+	struct iovec iov[CHUNK_PAGES * 2];
+	int n = 0;
+
+	for (; *i < CHUNK_PAGES && (chunk->present & 1u << *i); ++*i) {
+		uint64_t at = start + *i * CACHE_PAGE, size = chunk->inode->size,
+			 have = size > at ? min64(size - at, CACHE_PAGE) : 0;
+		iov[n++] = (struct iovec){chunk->page[*i], have};
+		iov[n++] = (struct iovec){(void *)zeros, CACHE_PAGE - have};
+	}
+	return data_write(fd, iov, n, from);
+}
+
 static int chunk_save(const struct chunk *chunk, int fd)
 {
-	const struct cinode *c = chunk->inode;
 	int r = 0;
 
-	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++) {
-		uint64_t start = (chunk->index * CHUNK_PAGES + i) * CACHE_PAGE,
-			 n = c->size > start ? min64(c->size - start, CACHE_PAGE) : 0;
-		struct iovec iov[2] = {{chunk->page[i], n}, {(void *)zeros, CACHE_PAGE - n}};
+	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
 		if (chunk->present & 1u << i)
-			r = data_write(fd, iov, 2, start);
-	}
+			r = pages_save(chunk, &i, fd);
 	return r;
 }
 

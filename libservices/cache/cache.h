@@ -175,7 +175,6 @@ struct cinode {
 	pthread_rwlock_t lock; /* of what follows */
 	uint64_t size, below_size;
 	uint64_t below_bytes; /* from here on below has nothing but zeros */
-	uint64_t cut_to; /* the kernel has cut the file to this, and below does not know; UINT64_MAX: no */
 	uint64_t below_version; /* counts changes of the bytes below that we made */
 	struct timespec atime, mtime, ctime, below_ctime;
 	bool own;                        /* size and times here count, not those below */
@@ -403,7 +402,7 @@ static inline void figure_add(uint64_t *figure, uint64_t n)
 /* Clean pages go, dirty ones are written first. A hint. */
 void cache_forget_pages(struct cinode *c, const struct ls_call *call, uint64_t first, uint64_t last);
 
-/* ---- shared memory (share.c, marks.c, grant.c) --------------------------------------------------------
+/* ---- shared memory (share.c, marks.c, grant.c, kernel.c) --------------------------------------------------------
  */
 
 struct share_range { /* of a mapping, or the whole file for the kernel */
@@ -425,8 +424,9 @@ struct share {
 	uint64_t pages;        /* words there are */
 	bool set_id;           /* only requests may write: they take set-id bits away */
 	bool may_cut;          /* the next change of size may make the data file shorter */
-	bool wrote;            /* the data file's mtime is of our own write */
-	struct timespec mtime; /* of the data file, when it was looked at */
+	struct timespec mtime; /* of the data file, when the kernel may write it and it was looked at */
+	bool whole;            /* the kernel has it: what is absent is a hole in the data file, and zeros */
+	bool stored;           /* since the last scan it has been seen to change */
 	uint64_t granted;
 	uint32_t grant_session;
 };
@@ -469,6 +469,24 @@ static inline void cshare_look(struct cinode *c)
 void cshare_scan(struct cinode *c);
 int cshare_hash(struct cinode *c, const struct share_range *range); /* what they are compared with */
 uint64_t cpage_hash(const void *page);                              /* never 0 */
+
+/* kernel.c, with the lock held for writing: the kernel has the data file, and may write it and make it longer. */
+static inline bool cshare_kernel_writes(const struct cinode *c)
+{
+	return c->share && c->share->count[LS_SHARE_KERNEL_WRITE];
+}
+static inline bool cshare_kernel_has(const struct cinode *c)
+{
+	return c->share && c->share->whole;
+}
+bool cshare_kernel_fits(struct cinode *c); /* the data file ends where the file does, now */
+void cshare_kernel_begin(struct cinode *c);
+bool cshare_kernel_allocates(int mode); /* can be done to the data file, too */
+void cshare_kernel_zero(struct cinode *c, uint64_t offset, uint64_t length); /* below has zeros there now */
+void cshare_kernel_merge(struct cinode *c);
+void cshare_kernel_holes(struct cinode *c); /* finds pages that it has stored where there were none */
+void cshare_kernel_mine(struct cinode *c); /* we have written the data file ourselves just now */
+bool cshare_kernel_length(struct cinode *c, uint64_t length); /* makes it as long, or leaves it longer */
 
 /* Somebody but the one with the grant changes the end: takes it back until cgrant_resume. */
 void cgrant_pause(struct cinode *c);

@@ -160,6 +160,8 @@ static int range_allocate(struct cinode *c, const struct ls_call *call, int mode
 	struct ls_attr attr;
 	int r;
 
+	if (cshare_kernel_has(c) && !cshare_kernel_allocates(mode))
+		return -EOPNOTSUPP;
 	cinode_own(c);
 	cgrant_pause(c);
 	r = ls_fallocate(below, call, c->writer, mode, offset, length);
@@ -170,7 +172,10 @@ static int range_allocate(struct cinode *c, const struct ls_call *call, int mode
 	c->below_version++;
 	c->below_ctime = attr.ctime;
 	if (mode & ~FALLOC_FL_KEEP_SIZE) {
-		body_drop(c, page_index(offset), last);
+		if (cshare_kernel_has(c))
+			cshare_kernel_zero(c, offset, length);
+		else
+			body_drop(c, page_index(offset), last);
 		r = size_changed(c, attr.size);
 	} else if (attr.size > c->size) {
 		r = size_changed(c, attr.size);
@@ -236,6 +241,8 @@ static ssize_t range_copy(struct cinode *from, const struct ls_call *call, uint6
 {
 	ssize_t n;
 
+	if (cshare_kernel_has(to))
+		return -EOPNOTSUPP; /* it would have to be read again, before its eyes */
 	cinode_own(to);
 	cgrant_pause(to);
 	n = ls_copy(to->cache->below, call, below_file(from), in_off, to->writer, out_off, length);

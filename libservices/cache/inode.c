@@ -99,7 +99,6 @@ static struct cinode *cinode_new(struct cache *cache, struct ls_inode *below, co
 			     .size = attr->size,
 			     .below_size = attr->size,
 			     .below_bytes = attr->size,
-			     .cut_to = UINT64_MAX,
 			     .data = -1};
 	pthread_mutex_init(&c->io, NULL);
 	pthread_rwlockattr_init(&kind);

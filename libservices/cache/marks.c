@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "libservices/cache/cache.h"
 
@@ -73,40 +72,6 @@ static void marks_merge(struct cinode *c)
 		stored_at(c, (struct timespec){mtime / SECOND, mtime % SECOND});
 }
 
-/* ---- the kernel's
- * ------------------------------------------------------------------------------------------- */
-
-/* Through FUSE passthrough the kernel writes and cuts the data file as if it were the file. */
-static void kernel_merge(struct cinode *c)
-{
-	struct share *s = c->share;
-	struct stat st;
-
-	if (fstat(c->data, &st) < 0)
-		return;
-	if ((uint64_t)st.st_size != s->length) {
-		uint64_t old = c->size;
-		s->length = st.st_size;
-		c->size = st.st_size;
-		cinode_own(c);
-		if (c->size < old) {
-			body_drop(c, (c->size + CACHE_PAGE - 1) / CACHE_PAGE, UINT64_MAX / CACHE_PAGE);
-			c->cut_to = c->size < c->cut_to ? c->size : c->cut_to;
-			c->below_size = c->size < c->below_size ? c->size : c->below_size;
-			c->below_bytes = c->size < c->below_bytes ? c->size : c->below_bytes;
-		} else {
-			for (uint64_t page = page_index(old); page * CACHE_PAGE < c->size; page++)
-				body_adopt(c, page);
-		}
-		__atomic_store_n(&s->state->size, c->size, __ATOMIC_SEQ_CST);
-		cflusher_note(c);
-	}
-	if (is_later(&st.st_mtim, &s->mtime) && !s->wrote)
-		stored_at(c, st.st_mtim);
-	s->mtime = st.st_mtim;
-	s->wrote = false;
-}
-
 void cshare_merge(struct cinode *c)
 {
 	struct share *s = c->share;
@@ -116,8 +81,8 @@ void cshare_merge(struct cinode *c)
 		cgrant_merge(c);
 		marks_merge(c);
 	}
-	if (s->count[LS_SHARE_KERNEL])
-		kernel_merge(c);
+	if (cshare_kernel_writes(c))
+		cshare_kernel_merge(c);
 	cshare_writable(c);
 }
 
@@ -143,13 +108,14 @@ uint64_t cpage_hash(const void *page)
 	return a ? a : 1;
 }
 
-/* The page, as it would be written back. */
-static int page_take(const struct cinode *c, uint64_t page, char *buf)
+/* The chunk's bytes as they would be written back. */
+static int chunk_take(const struct chunk *chunk, char buf[static CACHE_CHUNK])
 {
-	uint64_t start = page * CACHE_PAGE, n = c->size > start ? c->size - start : 0;
+	const struct cinode *c = chunk->inode;
+	uint64_t start = chunk->index * CACHE_CHUNK, n = c->size > start ? c->size - start : 0;
 
-	n = n < CACHE_PAGE ? n : CACHE_PAGE;
-	memset(buf + n, 0, CACHE_PAGE - n);
+	n = n < CACHE_CHUNK ? n : CACHE_CHUNK;
+	memset(buf + n, 0, CACHE_CHUNK - n);
 	return body_read(c, buf, start, n);
 }
 
@@ -158,53 +124,104 @@ static bool is_mapped_to_write(const struct share *s, uint64_t page)
 	const struct share_range *range;
 
 	LIST_FOREACH(range, &s->ranges, link)
-	if (range->how != LS_SHARE_MAP && range->first <= page && page <= range->last)
+	if ((range->how == LS_SHARE_MAP_WRITE || range->how == LS_SHARE_KERNEL_WRITE) && range->first <= page && page <= range->last)
 		return true;
 	return false;
+}
+
+/* Pages that may have been changed without a mark: of those that are there and not dirty. */
+static unsigned suspects(const struct cinode *c, const struct chunk *chunk)
+{
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < CHUNK_PAGES; i++) {
+		uint64_t page = chunk->index * CHUNK_PAGES + i;
+		if ((chunk->present & ~chunk->dirty & 1u << i) && page * CACHE_PAGE < c->size &&
+		    is_mapped_to_write(c->share, page))
+			mask |= 1u << i;
+	}
+	return mask;
+}
+
+static bool hashes_make(struct chunk *chunk)
+{
+	if (!chunk->hash)
+		chunk->hash = calloc(CHUNK_PAGES, sizeof(*chunk->hash));
+	return chunk->hash != NULL;
+}
+
+static bool chunk_scan(struct cinode *c, struct chunk *chunk, char buf[static CACHE_CHUNK])
+{
+	unsigned mask = suspects(c, chunk);
+	bool changed = false;
+
+	if (!mask || chunk_take(chunk, buf) < 0)
+		return false;
+	hashes_make(chunk);
+	for (unsigned i = 0; i < CHUNK_PAGES; i++) {
+		uint64_t page = chunk->index * CHUNK_PAGES + i;
+		if (!(mask & 1u << i) ||
+		    (chunk->hash && chunk->hash[i] == cpage_hash(buf + i * CACHE_PAGE)))
+			continue;
+		body_dirty(c, page, page);
+		changed = true;
+	}
+	return changed;
 }
 
 void cshare_scan(struct cinode *c)
 {
 	bool changed = false;
-	char buf[CACHE_PAGE];
+	char *buf;
 
-	if (!c->share->count[LS_SHARE_MAP_WRITE] && !c->share->count[LS_SHARE_KERNEL])
+	if (!c->share->count[LS_SHARE_MAP_WRITE] && !cshare_kernel_writes(c))
 		return;
-	for (struct chunk *chunk = chunk_from(c, 0, false); chunk;
-	     chunk = chunk_from(c, chunk->index + 1, false))
-		for (unsigned i = 0; i < CHUNK_PAGES; i++) {
-			uint64_t page = chunk->index * CHUNK_PAGES + i;
-			if (!(chunk->present & ~chunk->dirty & 1u << i) || page * CACHE_PAGE >= c->size ||
-			    !is_mapped_to_write(c->share, page) || page_take(c, page, buf) < 0)
-				continue;
-			if (chunk->hash && chunk->hash[i] == cpage_hash(buf))
-				continue;
-			body_dirty(c, page, page);
-			if (!chunk->hash)
-				chunk->hash = calloc(CHUNK_PAGES, sizeof(*chunk->hash));
-			changed = true;
-		}
-	if (changed)
+	if (cshare_kernel_writes(c))
+		cshare_kernel_holes(c);
+	buf = malloc(CACHE_CHUNK);
+	if (!buf) { /* better too much than too little */
+		body_dirty(c, 0, UINT64_MAX / CACHE_PAGE);
+		return;
+	}
+	for (struct chunk *chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
+		changed |= chunk_scan(c, chunk, buf);
+	free(buf);
+	/* Not if the kernel has said when it wrote. */
+	if (changed && !c->share->stored)
 		cinode_touch(c);
+	c->share->stored = false;
+}
+
+static int chunk_hash(struct chunk *chunk, char buf[static CACHE_CHUNK])
+{
+	unsigned mask = chunk->present & ~chunk->dirty;
+	int r;
+
+	if (!hashes_make(chunk))
+		return -ENOMEM;
+	for (unsigned i = 0; i < CHUNK_PAGES; i++)
+		if (chunk->hash[i])
+			mask &= ~(1u << i);
+	r = mask ? chunk_take(chunk, buf) : 0;
+	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
+		if (mask & 1u << i)
+			chunk->hash[i] = cpage_hash(buf + i * CACHE_PAGE);
+	return r;
 }
 
 int cshare_hash(struct cinode *c, const struct share_range *range)
 {
-	char buf[CACHE_PAGE];
-	int r = 0;
+	char *buf = malloc(CACHE_CHUNK);
+	int r = buf ? 0 : -ENOMEM;
 
 	pthread_rwlock_wrlock(&c->lock);
 	for (struct chunk *chunk = chunk_from(c, range->first / CHUNK_PAGES, false); chunk && r == 0;
 	     chunk = chunk_from(c, chunk->index + 1, false)) {
 		if (chunk->index * CHUNK_PAGES > range->last)
 			break;
-		if (!chunk->hash && !(chunk->hash = calloc(CHUNK_PAGES, sizeof(*chunk->hash))))
-			r = -ENOMEM;
-		for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
-			if ((chunk->present & ~chunk->dirty & 1u << i) && !(chunk->hash[i]) &&
-			    (r = page_take(c, chunk->index * CHUNK_PAGES + i, buf)) == 0)
-				chunk->hash[i] = cpage_hash(buf);
+		r = chunk_hash(chunk, buf);
 	}
 	pthread_rwlock_unlock(&c->lock);
+	free(buf);
 	return r;
 }

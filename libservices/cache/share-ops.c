@@ -5,6 +5,8 @@
 
 #include "libservices/cache/cache.h"
 
+enum { KERNEL_FILL_PAGES = 2048 + CHUNK_PAGES };
+
 static uint64_t pages_of(uint64_t size)
 {
 	return (size + CACHE_PAGE - 1) / CACHE_PAGE;
@@ -17,16 +19,24 @@ static bool is_mapping(enum ls_share_how how)
 
 static bool is_to_write(enum ls_share_how how)
 {
-	return how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE || how == LS_SHARE_KERNEL;
+	return how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE || how == LS_SHARE_KERNEL_WRITE;
 }
 
-/* Mappings may take half of the cache: the other half has to serve everything else. */
+static bool is_kernel(enum ls_share_how how)
+{
+	return how >= LS_SHARE_KERNEL;
+}
+
+/*
+ * Mappings may take half of the cache: the other half has to serve everything else. What the kernel may write it has
+ * to read already.
+ */
 static int range_pin(struct cinode *c, enum ls_share_how how, uint64_t offset, uint64_t length,
 		     struct share_range **ret)
 {
 	struct budget *b = c->cache->budget;
 	uint64_t size = c->size > offset ? c->size - offset : 0,
-		 bytes = how == LS_SHARE_KERNEL || length > size ? size : length;
+		 bytes = how == LS_SHARE_KERNEL_WRITE ? 0 : is_kernel(how) || length > size ? size : length;
 	struct share_range *range;
 
 	if (__atomic_add_fetch(&b->pinned, bytes, __ATOMIC_RELAXED) >
@@ -36,8 +46,8 @@ static int range_pin(struct cinode *c, enum ls_share_how how, uint64_t offset, u
 		return -EAGAIN;
 	}
 	range->how = how;
-	range->first = how == LS_SHARE_KERNEL ? 0 : page_index(offset);
-	range->last = how == LS_SHARE_KERNEL ? UINT64_MAX / CACHE_PAGE : page_index(offset + length - 1);
+	range->first = is_kernel(how) ? 0 : page_index(offset);
+	range->last = is_kernel(how) ? UINT64_MAX / CACHE_PAGE : page_index(offset + length - 1);
 	range->pinned = bytes;
 	*ret = range;
 	return 0;
@@ -54,11 +64,13 @@ static void range_unpin(struct cinode *c, struct share_range *range)
 /*
  * May the data file be handed out like this, or does it have to be another? Who had it to write may have
  * kept it, and may do to it what he likes: that must hurt nobody but himself. Who had it to copy from may
- * be at it now, and must not find it cut.
+ * be at it now, and must not find it cut. What the kernel has it keeps.
  */
 static bool data_is_spoilt(const struct cinode *c, const struct ls_call *call, enum ls_share_how how)
 {
-	if (c->data_uid != UINT32_MAX && (how == LS_SHARE_KERNEL || c->data_uid != call->cred->uid))
+	if (is_kernel(how) && c->share->count[LS_SHARE_KERNEL])
+		return false;
+	if (c->data_uid != UINT32_MAX && (is_kernel(how) || c->data_uid != call->cred->uid))
 		return true;
 	return is_mapping(how) && !cshare_is_exact(c->share) && c->data_copied;
 }
@@ -75,6 +87,8 @@ static int share_add(struct cinode *c, const struct ls_call *call, enum ls_share
 		r = was_exact ? -EAGAIN : cshare_renew(c, false); /* mappings cannot move */
 	if (r < 0)
 		return r;
+	if (how == LS_SHARE_KERNEL && was_exact && !cshare_kernel_fits(c))
+		return -EAGAIN;
 	s->count[how]++;
 	if (range) {
 		LIST_INSERT_HEAD(&s->ranges, range, link);
@@ -86,6 +100,8 @@ static int share_add(struct cinode *c, const struct ls_call *call, enum ls_share
 	}
 	if (how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE)
 		c->data_uid = call->cred->uid;
+	if (how == LS_SHARE_KERNEL_WRITE && s->count[how] == 1)
+		cshare_kernel_begin(c);
 	c->data_copied |= !cshare_is_exact(s);
 	cshare_writable(c);
 	return 0;
@@ -101,7 +117,7 @@ static struct share_range *range_take(struct share *s, enum ls_share_how how, ui
 	struct share_range *range;
 
 	LIST_FOREACH(range, &s->ranges, link)
-	if (range->how == how && (how == LS_SHARE_KERNEL || (range->first == first && range->last == last)))
+	if (range->how == how && (is_kernel(how) || (range->first == first && range->last == last)))
 		break;
 	if (range)
 		LIST_REMOVE(range, link);
@@ -116,6 +132,7 @@ static struct share_range *share_drop(struct cinode *c, enum ls_share_how how, u
 	struct share_range *range = is_mapping(how) ? range_take(s, how, first, last) : NULL;
 
 	s->count[how]--;
+	s->whole = s->whole && s->count[LS_SHARE_KERNEL];
 	if (is_mapping(how) && !cshare_is_exact(s)) {
 		__atomic_store_n(&s->state->exact, 0, __ATOMIC_SEQ_CST);
 		cshare_epoch(s);
@@ -148,6 +165,7 @@ static int range_fill(struct cinode *c, const struct ls_call *call, uint64_t fir
 	return r;
 }
 
+/* For the kernel, those that are not there are holes, and right. */
 int cshare_grown(struct cinode *c, const struct ls_call *call)
 {
 	uint64_t first = UINT64_MAX, last = 0;
@@ -157,11 +175,39 @@ int cshare_grown(struct cinode *c, const struct ls_call *call)
 	if (c->share)
 		LIST_FOREACH(range, &c->share->ranges, link)
 		{
+			if (is_kernel(range->how))
+				continue;
 			first = range->first < first ? range->first : first;
 			last = range->last > last ? range->last : last;
 		}
 	pthread_rwlock_unlock(&c->lock);
 	return first == UINT64_MAX ? 0 : range_fill(c, call, first, last);
+}
+
+/* An open must not wait for a large file to be read. */
+static bool is_mostly_absent(const struct cinode *c)
+{
+	uint64_t end = pages_of(c->size), absent = 0;
+
+	for (uint64_t i = 0; i * CHUNK_PAGES < end && absent <= KERNEL_FILL_PAGES; i++) {
+		const struct chunk *chunk = chunk_find(c, i);
+		absent += CHUNK_PAGES - (chunk ? __builtin_popcount(chunk->present) : 0);
+	}
+	return absent > KERNEL_FILL_PAGES;
+}
+
+/* From here on what is absent is a hole. */
+static int kernel_fill(struct cinode *c, const struct ls_call *call)
+{
+	int r, tries = 3;
+
+	do {
+		r = range_fill(c, call, 0, UINT64_MAX / CACHE_PAGE);
+		pthread_rwlock_wrlock(&c->lock);
+		c->share->whole = r == 0 && (!c->size || body_present(c, 0, pages_of(c->size) - 1));
+		pthread_rwlock_unlock(&c->lock);
+	} while (r == 0 && !c->share->whole && --tries);
+	return r == 0 && !tries ? -EAGAIN : r;
 }
 
 static int share_do(struct cinode *c, const struct ls_call *call, enum ls_share_how how,
@@ -173,6 +219,10 @@ static int share_do(struct cinode *c, const struct ls_call *call, enum ls_share_
 	pthread_rwlock_wrlock(&c->lock);
 	if (pages_of(c->size) > CACHE_SHARED_PAGES)
 		r = -EOPNOTSUPP;
+	else if (how == LS_SHARE_KERNEL && is_mostly_absent(c))
+		r = -EAGAIN;
+	else if (how == LS_SHARE_KERNEL_WRITE && (!c->share || !c->share->count[LS_SHARE_KERNEL]))
+		r = -EINVAL;
 	/* What sharers write must have room below. */
 	if (r == 0 && is_to_write(how) && c->size && cinode_reserve(c, call, 0, c->size) < 0)
 		r = -EAGAIN;
@@ -201,7 +251,7 @@ int cache_share(struct ls *ls, const struct ls_call *call, struct ls_inode *inod
 	if (!c)
 		return -EOPNOTSUPP;
 	if (how < LS_SHARE_READ || how >= LS_SHARE_MAX || offset < 0 ||
-	    (is_mapping(how) && how != LS_SHARE_KERNEL && length <= 0))
+	    (is_mapping(how) && !is_kernel(how) && length <= 0))
 		return -EINVAL;
 	if (is_to_write(how))
 		r = below_writer(c, call);
@@ -214,7 +264,9 @@ int cache_share(struct ls *ls, const struct ls_call *call, struct ls_inode *inod
 		range_unpin(c, range);
 		return r;
 	}
-	if (range)
+	if (how == LS_SHARE_KERNEL)
+		r = kernel_fill(c, call);
+	else if (range && !is_kernel(how))
 		r = range_fill(c, call, range->first, range->last);
 	if (r == 0 && range && is_to_write(how))
 		r = cshare_hash(c, range);

@@ -90,14 +90,16 @@ void cshare_went(struct cinode *c, uint64_t first, uint64_t last)
 
 bool cshare_is_exact(const struct share *s)
 {
-	return s->count[LS_SHARE_MAP] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL] > 0;
+	return s->count[LS_SHARE_MAP] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL] +
+		       s->count[LS_SHARE_KERNEL_WRITE] >
+	       0;
 }
 
 bool cshare_writes(const struct cinode *c)
 {
 	const struct share *s = c->share;
 
-	return s && s->count[LS_SHARE_WRITE] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL] > 0;
+	return s && s->count[LS_SHARE_WRITE] + s->count[LS_SHARE_MAP_WRITE] + s->count[LS_SHARE_KERNEL_WRITE] > 0;
 }
 
 bool cshare_keeps(const struct chunk *chunk)
@@ -142,7 +144,8 @@ void cshare_epoch(struct share *s)
 static void share_charge(struct cinode *c)
 {
 	struct share *s = c->share;
-	uint64_t bytes = 4 * CACHE_PAGE + pages_of(c->size) * (sizeof(uint32_t) + 1);
+	uint64_t pages = pages_of(c->size) < s->pages ? pages_of(c->size) : s->pages,
+		 bytes = 4 * CACHE_PAGE + pages * (sizeof(uint32_t) + 1);
 
 	budget_charge(c->cache->budget, NULL, (int64_t)bytes - (int64_t)s->charged);
 	s->charged = bytes;
@@ -157,7 +160,7 @@ void cshare_length(struct cinode *c, bool may_cut)
 
 	if (length == s->length || (length < s->length && !may_cut))
 		return;
-	if (ftruncate(c->data, length) == 0)
+	if (cshare_kernel_writes(c) ? cshare_kernel_length(c, length) : ftruncate(c->data, length) == 0)
 		s->length = length;
 }
 

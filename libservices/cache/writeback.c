@@ -201,28 +201,10 @@ static int writing_begin(struct cinode *c)
 	cshare_look(c);
 	if (c->share)
 		cshare_scan(c);
-	some = c->dirty_pages || c->times_dirty || c->size != c->below_size || c->cut_to != UINT64_MAX;
+	some = c->dirty_pages || c->times_dirty || c->size != c->below_size;
 	c->writing_back += some;
 	pthread_rwlock_unlock(&c->lock);
 	return some;
-}
-
-/* What has been cut and written again must not show what was there before. */
-static int cut_below(struct cinode *c, const struct ls_call *call)
-{
-	struct ls_attr in = {.size = c->cut_to}, after;
-	int r = c->cut_to == UINT64_MAX
-		    ? 0
-		    : ls_setattr(c->cache->below, call, c->below, c->writer, &in, LS_SET_SIZE, &after);
-
-	if (r < 0)
-		return r;
-	pthread_rwlock_wrlock(&c->lock);
-	if (c->cut_to == in.size)
-		c->cut_to = UINT64_MAX;
-	c->below_version++;
-	pthread_rwlock_unlock(&c->lock);
-	return 0;
 }
 
 static void writing_end(struct cinode *c, const struct ls_attr *after, const struct ls_attr *told)
@@ -247,8 +229,6 @@ int writeback_pages(struct cinode *c, const struct ls_call *call, uint64_t first
 	if (!writing_begin(c))
 		return 0;
 	n = below_writer(c, call);
-	if (n == 0)
-		n = cut_below(c, call);
 	if (n == 0)
 		n = pages_write(c, call, first, last, flags);
 	if (n < 0)
@@ -293,8 +273,6 @@ int writeback_all(struct cinode *c, const struct ls_call *call, unsigned flags)
 	if (!writing_begin(c))
 		return 0;
 	n = below_writer(c, call);
-	if (n == 0)
-		n = cut_below(c, call);
 	if (n == 0)
 		n = pages_write(c, call, 0, UINT64_MAX / CACHE_PAGE, flags);
 	r = n < 0 ? n : attr_write(c, call, &told, &after);

@@ -10,12 +10,16 @@ pools:
     cache: {size: 3M}
     mounts:
       /data: {mem: {}}
+  passes:
+    fuse: {passthrough: always}
+    mounts:
+      /data: {mem: {}}
   large:
     mounts:
       /data: {host: $work/dir}
 YAML
 "$polytropon" up pools.yaml
-for pool in small large; do
+for pool in small passes large; do
   for n in 1 2; do
     "$polytropon" run $pool -- "$build/tests/integration/coherence/coherence-fuzz" /data $((seed + n)) "$seconds" ||
       fail "pool $pool, seed $((seed + n))"

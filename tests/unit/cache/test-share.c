@@ -2,8 +2,11 @@
 /*
  * Shared memory with a file's bytes: here the test is the client, and keeps to ipc/wire-share.h.
  */
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "ipc/wire-share.h"
@@ -27,7 +30,7 @@ static int client_begin(struct client *k, struct fs *fs, struct ls_inode *inode,
 			off_t length)
 {
 	struct ls_share got;
-	bool writes = how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE || how == LS_SHARE_KERNEL;
+	bool writes = how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE || how == LS_SHARE_KERNEL_WRITE;
 	int r = ls_share(fs->ls, &fs->call, inode, how, 0, length, &got);
 
 	if (r < 0)
@@ -423,6 +426,32 @@ static void another_user_gets_other_data(void **state)
 	fs_close(fs);
 }
 
+static int shares(struct fs *fs, struct ls_inode *inode, enum ls_share_how how, struct ls_share *ret)
+{
+	return ls_share(fs->ls, &fs->call, inode, how, 0, 0, ret);
+}
+
+static void unshares(struct fs *fs, struct ls_inode *inode, enum ls_share_how how)
+{
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, how, 0, 0));
+}
+
+static off_t length(const struct ls_share *got)
+{
+	struct stat st;
+
+	assert_ok(fstat(got->data, &st));
+	return st.st_size;
+}
+
+static void page_is_zero(struct fs *fs, struct ls_file *f, unsigned page)
+{
+	char buf[SHARE_PAGE], zero[SHARE_PAGE] = "";
+
+	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, page * SHARE_PAGE), SHARE_PAGE);
+	assert_memory_equal(buf, zero, SHARE_PAGE);
+}
+
 static void the_kernel_writes_by_itself(void **state)
 {
 	struct fs *fs = fs_open(OVER_MEM);
@@ -431,25 +460,128 @@ static void the_kernel_writes_by_itself(void **state)
 	struct ls_share got;
 	unsigned stamp = 99;
 
-	assert_ok(ls_share(fs->ls, &fs->call, inode, LS_SHARE_KERNEL, 0, 0, &got));
+	assert_int_equal(shares(fs, inode, LS_SHARE_KERNEL_WRITE, &got), -EINVAL);
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL, &got));
+	assert_int_equal(pwrite(got.data, &stamp, 4, 0), -1);
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL_WRITE, &got));
+	assert_int_equal(length(&got), 10 * SHARE_PAGE);
 	assert_int_equal(pwrite(got.data, &stamp, 4, 12 * SHARE_PAGE), 4);
 	assert_int_equal(fs_attr(fs, inode).size, 12 * SHARE_PAGE + 4);
 	fs_is(fs, f, 12 * SHARE_PAGE, "c");
+	page_is_zero(fs, f, 10);
+	/* into the hole, whose page has been read by now, and over what was there */
+	assert_int_equal(pwrite(got.data, &stamp, 4, 10 * SHARE_PAGE), 4);
+	assert_int_equal(pwrite(got.data, &stamp, 4, 11 * SHARE_PAGE), 4);
+	fs_is(fs, f, 11 * SHARE_PAGE, "c");
 	assert_int_equal(pwrite(got.data, &stamp, 4, 2 * SHARE_PAGE), 4);
 	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
-	below_is(fs, 12, 99);
+	for (unsigned page = 10; page < 13; page++)
+		below_is(fs, page, 99);
 	below_is(fs, 2, 99);
-	assert_ok(ftruncate(got.data, SHARE_PAGE));
-	assert_int_equal(fs_attr(fs, inode).size, SHARE_PAGE);
-	assert_ok(fs_truncate(fs, inode, 11 * SHARE_PAGE));
-	char buf[SHARE_PAGE], zero[SHARE_PAGE] = "";
-	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, 2 * SHARE_PAGE), SHARE_PAGE);
-	assert_memory_equal(buf, zero, SHARE_PAGE);
-	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_KERNEL, 0, 0));
-	drop(fs, f);
-	assert_int_equal(fs_read(fs, f, buf, SHARE_PAGE, 2 * SHARE_PAGE), SHARE_PAGE);
-	assert_memory_equal(buf, zero, SHARE_PAGE);
+	/* once more, where below has it: the same page, and what it was before */
+	stamp = 3;
+	assert_int_equal(pwrite(got.data, &stamp, 4, 2 * SHARE_PAGE), 4);
+	unshares(fs, inode, LS_SHARE_KERNEL_WRITE);
+	unshares(fs, inode, LS_SHARE_KERNEL);
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	below_is(fs, 2, 3);
 	below_is(fs, 0, 1);
+	drop(fs, f);
+	fs_is(fs, f, 12 * SHARE_PAGE, "c");
+	fs_close(fs);
+}
+
+static void the_kernel_has_what_others_change(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 10);
+	struct ls_share got;
+	struct timespec before, after;
+	unsigned stamp = 99;
+	char byte;
+
+	drop(fs, f);
+	assert_ok(fs_truncate(fs, inode, 9 * SHARE_PAGE + 100));
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL, &got));
+	assert_int_equal(length(&got), 9 * SHARE_PAGE + 100);
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL_WRITE, &got));
+	/* shorter, longer, and written behind the end: all of it is seen in the file, and no more */
+	assert_ok(fs_truncate(fs, inode, 5 * SHARE_PAGE + 10));
+	assert_int_equal(length(&got), 5 * SHARE_PAGE + 10);
+	assert_ok(fs_truncate(fs, inode, 8 * SHARE_PAGE));
+	assert_int_equal(length(&got), 8 * SHARE_PAGE);
+	assert_int_equal(fs_write(fs, f, "x", 1, 9 * SHARE_PAGE), 1);
+	assert_int_equal(length(&got), 9 * SHARE_PAGE + 1);
+	page_is_zero(fs, f, 6);
+	assert_int_equal(pread(got.data, &byte, 1, 9 * SHARE_PAGE), 1);
+	assert_int_equal(byte, 'x');
+	/* a hole; and what is stored into it */
+	assert_ok(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SHARE_PAGE, 3 * SHARE_PAGE));
+	page_is_zero(fs, f, 2);
+	assert_int_equal(pread(got.data, &byte, 1, 2 * SHARE_PAGE), 1);
+	assert_int_equal(byte, 0);
+	fs_is(fs, f, 4 * SHARE_PAGE, "\5");
+	assert_int_equal(pwrite(got.data, &stamp, 4, 2 * SHARE_PAGE), 4);
+	assert_int_equal(ls_fallocate(fs->ls, &fs->call, f, FALLOC_FL_COLLAPSE_RANGE, SHARE_PAGE, SHARE_PAGE), -EOPNOTSUPP);
+	/* its times are those of the last store */
+	before = fs_attr(fs, inode).mtime;
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	assert_int_equal(pwrite(got.data, &stamp, 4, SHARE_PAGE), 4);
+	assert_true(fs_attr(fs, inode).mtime.tv_sec > before.tv_sec || fs_attr(fs, inode).mtime.tv_nsec > before.tv_nsec);
+	before = fs_attr(fs, inode).mtime;
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	unshares(fs, inode, LS_SHARE_KERNEL_WRITE);
+	unshares(fs, inode, LS_SHARE_KERNEL);
+	after = fs_attr(fs, inode).mtime;
+	assert_memory_equal(&before, &after, sizeof(before));
+	below_is(fs, 2, 99);
+	below_is(fs, 4, 5);
+	fs_close(fs);
+}
+
+/* Sparse to any size: what is not there costs nothing. */
+static void the_kernel_leaves_holes(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 1);
+	struct ls_share got;
+	unsigned stamp = 99;
+
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL, &got));
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL_WRITE, &got));
+	assert_int_equal(pwrite(got.data, &stamp, 4, 1ll << 40), 4);
+	assert_int_equal(fs_attr(fs, inode).size, (1ll << 40) + 4);
+	fs_is(fs, f, 1ll << 40, "c");
+	page_is_zero(fs, f, 1000);
+	unshares(fs, inode, LS_SHARE_KERNEL_WRITE);
+	unshares(fs, inode, LS_SHARE_KERNEL);
+	fs_is(fs, f, 1ll << 40, "c");
+	assert_ok(fs_truncate(fs, inode, SHARE_PAGE));
+	fs_close(fs);
+}
+
+/* What a client has had to write is not given to the kernel, which would show it to everybody. */
+static void the_kernel_gets_nothing_spoilt(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_share mine, got;
+	unsigned stamp = 99;
+
+	file_of(fs, &inode, 4);
+	assert_ok(shares(fs, inode, LS_SHARE_WRITE, &mine));
+	mine.data = dup(mine.data);
+	unshares(fs, inode, LS_SHARE_WRITE);
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL, &got));
+	assert_int_equal(pwrite(mine.data, &stamp, 4, 0), 4);
+	assert_ok(ftruncate(mine.data, 0));
+	assert_int_equal(length(&got), 4 * SHARE_PAGE);
+	assert_int_equal(pread(got.data, &stamp, 4, 0), 4);
+	assert_int_equal(stamp, 1);
+	unshares(fs, inode, LS_SHARE_KERNEL);
+	close(mine.data);
 	fs_close(fs);
 }
 
@@ -574,6 +706,9 @@ int main(void)
 	    cmocka_unit_test(a_cut_waits_for_those_who_copy),
 	    cmocka_unit_test(another_user_gets_other_data),
 	    cmocka_unit_test(the_kernel_writes_by_itself),
+	    cmocka_unit_test(the_kernel_has_what_others_change),
+	    cmocka_unit_test(the_kernel_leaves_holes),
+	    cmocka_unit_test(the_kernel_gets_nothing_spoilt),
 	    cmocka_unit_test(stores_survive_eviction),
 	    cmocka_unit_test(what_others_may_change_is_not_shared),
 	    cmocka_unit_test(a_share_gives_its_memory_back),

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * FUSE passthrough, the kernel's side of it: files are made known to it, and it answers with numbers for them. Which
+ * files pass, and when, is decided in service/share-kernel.c.
+ *
+ * It takes CAP_SYS_ADMIN in the initial user namespace. A service that has not got it, or a kernel that does not want
+ * these files, is told once, and the door goes on without.
+ */
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#include "fuse/door-internal.h"
+
+/* linux/fuse.h of Debian 12 is older. */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+
+#define IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+int door_backing(void *arg, int data)
+{
+	struct fuse_door *door = arg;
+	struct backing_map map = {.fd = data};
+	int id = -EOPNOTSUPP;
+
+	if (!__atomic_load_n(&door->passes, __ATOMIC_RELAXED))
+		return id;
+	id = ioctl(door->fd, IOC_BACKING_OPEN, &map);
+	if (id > 0)
+		return id;
+	id = id < 0 ? -errno : -EINVAL;
+	if (id != -ENOMEM && id != -ENFILE)
+		__atomic_store_n(&door->passes, false, __ATOMIC_RELAXED);
+	return id;
+}
+
+void door_backing_end(void *arg, int number)
+{
+	struct fuse_door *door = arg;
+	uint32_t id = number;
+
+	ioctl(door->fd, IOC_BACKING_CLOSE, &id);
+}
