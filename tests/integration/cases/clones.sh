@@ -67,6 +67,16 @@ in_root one,three sh -c "test \$(cat $R/one/etc/own)\$(cat $R/three/etc/own) = 1
   test \$(tail -n 1 $R/three/big) = tail && echo more >>$R/three/big && test \$(busybox tail -n 1 $R/one/big) = tail &&
   test \$(busybox tail -n 1 $R/three/big) = more && test \$(cat $R/one/etc/own) = 1"
 
+# Of what clones have in common there is one copy in memory.
+used() { "$polytropon" stats c --json | python3 -c 'import json,sys; d=json.load(sys.stdin); d=d.get("stats",d); print(d["cache"]["/run/polytropon-roots"]["pool_used"])'; }
+clone c base $(seq -f 's%g' 20)
+"$polytropon" run c -- sh -c 'head -c 8M /dev/zero >/run/polytropon-roots/layers/aa/common && sync -f /run/polytropon-roots'
+before=$(used)
+in_root "$(seq -s, -f 's%g' 20)" sh -c "for i in \$(seq 20); do cat $R/s\$i/common; done | wc -c" >read.txt
+same $((20 * 8 << 20)) cat read.txt
+[ $(($(used) - before)) -lt $((10 << 20)) ] || fail "20 readers took the cache from $before to $(used) bytes"
+clone --rm c $(seq -f 's%g' 20)
+
 # While it runs it is neither cloned nor removed.
 mkfifo hold
 (in_root one sh -c 'echo up; read x' <hold >up.txt || true) &
