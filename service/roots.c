@@ -36,6 +36,7 @@ struct roots {
 	bool tidying, stopping, again; /* again, tidier_done: under lock */
 	bool tidier_done;
 	unsigned closers; /* atomic */
+	unsigned views;
 };
 
 struct ls *roots_store(const struct service *s)
@@ -227,6 +228,7 @@ static int root_mount(struct service *s, const struct root_wish *wish, struct co
 	fs->ended = root_ended;
 	fs->ended_arg = c;
 	fs->root_fd = wish->root;
+	fs->view = ++s->roots->views;
 	s->root_held[slot] = true;
 	if (!wish->live)
 		memset(s->table->mount[slot].fuse_init, 0, sizeof(s->table->mount[slot].fuse_init));

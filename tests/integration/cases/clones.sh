@@ -146,3 +146,8 @@ own' cat kernel.txt
 rm -rf store/containers/two/work/work
 "$polytropon" up again.yaml >/dev/null
 same 'kernel' in_root two sh -c "ls $R/two/etc"
+
+# A process in a mount namespace of its own reaches by the fast door what is mounted there, and nothing else.
+"$polytropon" run c -- sh -c 'ls -A /run/polytropon-roots | wc -l' >seen.txt
+[ "$(cat seen.txt)" -ge 5 ] || fail "the pool does not see its store: $(cat seen.txt)"
+same 0 "$polytropon" run c -- unshare -m sh -c 'umount /run/polytropon-roots; ls -A /run/polytropon-roots | wc -l'
