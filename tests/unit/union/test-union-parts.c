@@ -248,6 +248,22 @@ static void the_kernels_files_without_data(void **state)
 	scratch_end(scratch);
 }
 
+/* It has no way to know which blocks are there: an error is better than the wrong bytes. */
+static void the_kernel_refuses_it(void **state)
+{
+	struct fs *fs;
+
+	begin();
+	which = 0;
+	fs = open_union("");
+	assert_int_equal(fs_write(fs, fs_open_file(fs, file_of(fs), O_RDWR), "X", 1, 5000), 1);
+	fs_close(fs);
+	must_run("cd %s && mkdir w m && unshare -m sh -c 'mount -t overlay o -o "
+		 "metacopy=off,lowerdir=l,upperdir=up,workdir=w m && ls m/dir && ! cat m/dir/file' >out 2>&1 && ! grep -q aaaa out",
+		 scratch);
+	scratch_end(scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +272,7 @@ int main(void)
 		cmocka_unit_test(names_do_not_matter),
 		cmocka_unit_test(chains),
 		cmocka_unit_test(the_kernels_files_without_data),
+		cmocka_unit_test(the_kernel_refuses_it),
 	};
 
 	if (geteuid() != 0)
