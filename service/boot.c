@@ -216,6 +216,7 @@ int boot_roots(struct boot *b, struct service *s)
 	struct json_object *roots = get(b->message, "roots");
 	int r = 0;
 
+	roots_begin(s);
 	for (size_t i = 0; roots && i < json_object_array_length(roots) && r == 0; i++) {
 		struct json_object *o = json_object_array_get_idx(roots, i);
 		struct root_wish wish = {

@@ -333,7 +333,7 @@ static void *tidier_run(void *arg)
 	return NULL;
 }
 
-/* In the socket thread, or before there is one. */
+/* In the socket thread, or before it takes messages. */
 static void tidy(struct roots *roots)
 {
 	bool runs;
@@ -370,9 +370,13 @@ int roots_new(struct service *s, struct ls *store, struct ls **ret_mount, char *
 		r = ls_part_open(store, store->root, &store->root_attr, LS_PART_PRIVATE | LS_PART_SHARED, ret_mount);
 	if (r < 0)
 		roots_fini(s);
-	else
-		tidy(roots);
 	return r;
+}
+
+void roots_begin(struct service *s)
+{
+	if (s->roots)
+		tidy(s->roots);
 }
 
 void roots_fini(struct service *s)
