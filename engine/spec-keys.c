@@ -50,6 +50,7 @@ const struct spec_key spec_pool_keys[] = {
 	{"flush", SPEC_SECTION, .section = flush_keys, .help = "when changes are written back"},
 	{"fuse", SPEC_SECTION, .section = fuse_keys, .help = "the door of static programs"},
 	{"mounts", SPEC_MOUNTS, .help = "paths and the stacks of layers behind them"},
+	{"roots", SPEC_STACK, .help = "the stack of layers in which the pool's containers are"},
 	{},
 };
 
@@ -82,6 +83,7 @@ const char *spec_kind_name(enum spec_kind kind)
 		[SPEC_WORD] = "a word",
 		[SPEC_SECTION] = "a mapping of settings",
 		[SPEC_MOUNTS] = "a mapping of paths to stacks",
+		[SPEC_STACK] = "a layer such as {host: /srv/data}",
 	};
 	return names[kind];
 }

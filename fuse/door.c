@@ -97,8 +97,10 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	struct fuse_door *door = calloc(1, sizeof(*door));
 	int r;
 
-	if (!door)
+	if (!door) {
+		close(fd);
 		return -ENOMEM;
+	}
 	*door = (struct fuse_door){.service = s, .fs = fs, .fd = fd, .replay = live,
 				   .init = s->table->mount[fs->index].fuse_init,
 				   .incarnation = s->table->generation + 1};
@@ -132,11 +134,8 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	return 0;
 }
 
-struct fuse_door *fuse_door_close(struct fuse_door *door)
+void fuse_door_stop(struct fuse_door *door)
 {
-	if (!door)
-		return NULL;
-	door->fs->hooks = NULL;
 	pthread_mutex_lock(&door->turn_lock);
 	__atomic_store_n(&door->stopping, true, __ATOMIC_RELEASE);
 	pthread_cond_broadcast(&door->turn);
@@ -150,11 +149,23 @@ struct fuse_door *fuse_door_close(struct fuse_door *door)
 		}
 		door->threads--;
 	}
-	if (door->session)
-		fuse_session_destroy(door->session);
 	for (unsigned i = 0; i < door->file_room; i++)
 		ofd_unref(door->files[i].ofd);
 	free(door->files);
+	door->files = NULL;
+	door->file_room = 0;
+}
+
+struct fuse_door *fuse_door_close(struct fuse_door *door)
+{
+	if (!door)
+		return NULL;
+	door->fs->hooks = NULL;
+	fuse_door_stop(door);
+	if (door->session)
+		fuse_session_destroy(door->session); /* closes the descriptor */
+	else
+		close(door->fd);
 	pthread_mutex_destroy(&door->files_lock);
 	pthread_mutex_destroy(&door->turn_lock);
 	pthread_cond_destroy(&door->turn);
