@@ -57,6 +57,7 @@ int cmd_down(const struct command *command, char **argv);
 int cmd_mkfs(const struct command *command, char **argv);
 int cmd_fsck(const struct command *command, char **argv);
 int cmd_df(const struct command *command, char **argv);
+int cmd_oci(const struct command *command, char **argv);
 /* `dump --image`: argv are the words after it. */
 int dump_image(const struct command *command, char *image, char **argv, bool as_json);
 

@@ -48,6 +48,7 @@ const struct command commands[] = {
 	{"fsck", "IMAGE", "check a volume, and repair it", cmd_fsck, fsck_options,
 	 "The exit status is 0 if it is clean, 1 if it was repaired, 4 if errors are left, 8 if it cannot be\n"
 	 "checked, 16 for a wrong command line. Without -n or -y it asks, on a terminal."},
+	{"oci", "COMMAND ...", "be an OCI runtime", cmd_oci, NULL, NULL},
 	{"version", "", "print the version", cmd_version, NULL, NULL},
 	{"help", "[COMMAND]", "say more about a command", cmd_help, NULL, NULL},
 	{},
