@@ -40,7 +40,7 @@ struct build {
 	const char *pool;
 	struct json_object *spec;
 	const struct group *group;
-	struct build_mount mount[WIRE_MOUNTS_MAX];
+	struct build_mount mount[WIRE_MOUNTS_FIXED];
 	size_t mount_count;
 	int host[BUILD_HOSTS_MAX];
 	size_t host_count;
@@ -351,7 +351,7 @@ static struct json_object *mounts_json(struct build *b)
 static int answer(struct build *b)
 {
 	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
-	int fds[BUILD_FDS + BUILD_HOSTS_MAX + 2 * WIRE_MOUNTS_MAX] = {
+	int fds[BUILD_FDS + BUILD_HOSTS_MAX + 2 * WIRE_MOUNTS_FIXED] = {
 		[BUILD_INIT] = b->init_fd,    [BUILD_HOLD] = b->hold,         [BUILD_DIR] = b->dir.dir,
 		[BUILD_TABLE] = b->dir.table, [BUILD_LISTEN] = b->dir.listen,
 	};

@@ -38,17 +38,43 @@ static bool is_wanted(struct json_object *spec, struct json_object *stack)
 	       !stack_walk(stack, is_cache, NULL);
 }
 
+static struct json_object *cache_over(struct json_object *stack)
+{
+	struct json_object *config = json_object_new_object(), *layer = json_object_new_object();
+
+	json_object_object_add(config, "below", stack);
+	json_object_object_add(layer, "cache", config);
+	return layer;
+}
+
+static int is_union(const char *type, struct json_object *config, void *arg)
+{
+	struct json_object **ret = arg;
+
+	if (strcmp(type, "union"))
+		return 0;
+	*ret = json_child(config, "below", json_type_array);
+	return 1;
+}
+
+/* Below a union, so that what several have in common is there once: each branch has one. */
+static struct json_object *cache_put_in(struct json_object *stack)
+{
+	struct json_object *branches = NULL;
+
+	if (stack_walk(stack, is_union, &branches) != 1 || !branches)
+		return cache_over(stack);
+	for (size_t i = 0; i < json_object_array_length(branches); i++) {
+		struct json_object *branch = json_object_get(json_object_array_get_idx(branches, i));
+		json_object_array_put_idx(branches, i, cache_put_in(branch));
+	}
+	return stack;
+}
+
 struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir)
 {
-	struct json_object *config, *layer;
-
-	if (is_wanted(spec, stack)) {
-		config = json_object_new_object();
-		json_object_object_add(config, "below", stack);
-		layer = json_object_new_object();
-		json_object_object_add(layer, "cache", config);
-		stack = layer;
-	}
+	if (is_wanted(spec, stack))
+		stack = cache_put_in(stack);
 	stack_walk(stack, put_dir, &dir);
 	return stack;
 }

@@ -160,7 +160,7 @@ static int resolve_key(const struct spec_key *keys, const char *section, const c
 	const char *rest;
 	struct error why;
 
-	if (!entry || entry->kind == SPEC_SECTION || entry->kind == SPEC_MOUNTS)
+	if (!entry || entry->kind == SPEC_SECTION || entry->kind == SPEC_MOUNTS || entry->kind == SPEC_STACK)
 		return 1;
 	if (!entry->live)
 		return error_set(error, -EINVAL, "'%s' cannot be changed while the pool runs", name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/client.h"
+#include "engine/roots.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@ struct client *client_free(struct client *client)
 			if (c->client == client)
 				container_free(pool, c);
 		}
+		roots_release(pool, client);
 	}
 	control_forget(client);
 	free(client->in);

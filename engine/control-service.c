@@ -5,8 +5,7 @@
 #include "engine/control.h"
 #include "engine/volume.h"
 
-/* False: its service cannot be asked, and the client has its answer. */
-static bool service_is_there(struct client *client, const struct pool *pool)
+bool control_service_is_there(struct client *client, const struct pool *pool)
 {
 	if (pool->state == POOL_UP && pool->service.answered)
 		return true;
@@ -39,8 +38,7 @@ static void stats_done(struct service_call *call, struct json_object *reply)
 	free(call);
 }
 
-static struct service_call *call_new(struct client *client,
-				     void (*done)(struct service_call *, struct json_object *))
+struct service_call *control_call_new(struct client *client, void (*done)(struct service_call *, struct json_object *))
 {
 	struct service_call *call = calloc(1, sizeof(*call));
 
@@ -59,7 +57,7 @@ void control_stats(struct client *client, struct json_object *parameters)
 	struct pool *pool = control_pool(client, json_string(parameters, "pool"));
 	struct service_call *call;
 
-	if (!pool || !service_is_there(client, pool) || !(call = call_new(client, stats_done)))
+	if (!pool || !control_service_is_there(client, pool) || !(call = control_call_new(client, stats_done)))
 		return;
 	json_set(question, "method", "stats");
 	service_ask(pool, call, question);
@@ -95,13 +93,13 @@ static void set_by_service(struct client *client, struct pool *pool, const struc
 	struct service_call *call;
 	struct error error;
 
-	if (!service_is_there(client, pool))
+	if (!control_service_is_there(client, pool))
 		return;
 	if (volume_grow_live(pool, change, &error) < 0) {
 		client_fail(client, "Failed", "%s", error.text);
 		return;
 	}
-	if (!(call = call_new(client, set_done)))
+	if (!(call = control_call_new(client, set_done)))
 		return;
 	call->change = *change;
 	json_set(question, "method", "set");

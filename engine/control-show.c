@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/control.h"
+#include "engine/roots.h"
 #include "engine/table.h"
 #include "engine/volume.h"
 
@@ -94,6 +95,7 @@ static struct json_object *spec_words(struct json_object *spec)
 		(void)path;
 		volume_words_raise(stack);
 	}
+	roots_raise(copy);
 	return copy;
 }
 

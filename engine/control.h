@@ -18,3 +18,12 @@ void control_stats(struct client *client, struct json_object *parameters);
 void control_set(struct client *client, struct json_object *parameters);
 void control_enter(struct client *client, struct json_object *parameters);
 void control_join(struct client *client, struct json_object *parameters);
+void control_root(struct client *client, struct json_object *parameters);
+void control_clone(struct client *client, struct json_object *parameters);
+void control_remove_container(struct client *client, struct json_object *parameters);
+void control_containers(struct client *client, struct json_object *parameters);
+
+/* control-service.c. False: the pool's service cannot be asked, and the client has its answer. */
+bool control_service_is_there(struct client *client, const struct pool *pool);
+/* NULL: no memory, and the client has its answer. */
+struct service_call *control_call_new(struct client *client, void (*done)(struct service_call *, struct json_object *));

@@ -37,6 +37,11 @@ const struct command commands[] = {
 	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
 	{"stats", "POOL", "show what the pool's service counted", cmd_stats, json_options, NULL},
 	{"df", "[POOL]", "show how full the pools' mounts are", cmd_df, json_options, NULL},
+	{"clone", "POOL SRC DST...", "make containers of an image or of another container", cmd_clone, clone_options,
+	 "SRC is an image or a container that does not run, in the store that is `roots` in the pool's file.\n"
+	 "What a container has changed stays its own; everything else all clones have in common.\n"
+	 "  polytropon clone --rm POOL NAME...\n"
+	 "  polytropon clone --list [--json] POOL"},
 	{"dump", "[POOL...]", "print the pool file that recreates the running pools", cmd_dump, dump_options,
 	 "Or with --image the structures of a volume that no pool uses: super (if none is named), journal, groups;\n"
 	 "inode, directory, extents or attributes, and an inode's number or a path:\n"

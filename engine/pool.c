@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/reaper.h"
+#include "engine/roots.h"
 #include "engine/table.h"
 
 const char *pool_state_name(enum pool_state state)
@@ -152,10 +153,12 @@ struct pool *pool_start(struct engine *engine, const char *name, struct json_obj
 		return NULL;
 	pool->engine = engine;
 	pool->spec = json_object_get(spec);
+	roots_lower(pool->spec);
 	pool->warnings = json_object_new_array();
 	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = pool->cache = -1;
 	TAILQ_INIT(&pool->service.calls);
 	TAILQ_INIT(&pool->containers);
+	TAILQ_INIT(&pool->roots);
 	snprintf(pool->name, sizeof(pool->name), "%s", name);
 	TAILQ_INSERT_TAIL(&engine->pools, pool, link);
 	pool_deadline(pool, POOL_START_MS);
@@ -176,6 +179,7 @@ static void give_up(struct pool *pool)
 	pool->deadline = 0;
 	for (size_t i = BUILD_LISTEN; i < pool->place.fd_count; i++)
 		close_p(&pool->place.fds[i]);
+	roots_fini(pool);
 	table_state(pool->table, WIRE_SERVICE_GONE, 0);
 	error_set(&pool->error, 0, "its service died %d times within %d s, the last time so: %s",
 		  POOL_DEATHS_MAX, POOL_DEATHS_MS / 1000, strdupa(pool->error.text));

@@ -91,6 +91,7 @@ struct pool {
 	bool fuse_live; /* a service answered on the FUSE devices */
 	struct service service;
 	TAILQ_HEAD(, container) containers;
+	TAILQ_HEAD(, root) roots; /* engine/roots.h */
 };
 
 /* Takes a reference to a checked spec. NULL only without memory. Starts at once; see pool->state. */
@@ -121,6 +122,9 @@ int service_start(struct pool *pool);
 void service_ended(struct pool *pool, int status);
 /* Asks; `call` belongs to the service afterwards. On failure done has run. */
 void service_ask(struct pool *pool, struct service_call *call, struct json_object *question);
+/* With descriptors, which stay the caller's. */
+void service_ask_with(struct pool *pool, struct service_call *call, struct json_object *question, const int *fds,
+		      size_t count);
 /* Sends without wanting to know the answer: "stop". */
 void service_tell(struct pool *pool, const char *method);
 void service_kill(struct pool *pool);

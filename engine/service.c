@@ -26,6 +26,7 @@
 #include "engine/mounts.h"
 #include "engine/programs.h"
 #include "engine/reaper.h"
+#include "engine/roots.h"
 #include "engine/table.h"
 #include "engine/volume.h"
 #include "service/boot.h"
@@ -115,8 +116,8 @@ static struct json_object *boot_cpus(const struct pool *pool)
 static int boot_send(struct pool *pool)
 {
 	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
-	size_t place = pool->place.fd_count - BUILD_FDS;
-	int *fds = calloc(BOOT_PLACE + place, sizeof(int));
+	size_t place = pool->place.fd_count - BUILD_FDS, roots;
+	int *fds = calloc(BOOT_PLACE + place + 2 * roots_count(pool), sizeof(int));
 	int r;
 
 	if (!fds)
@@ -135,7 +136,8 @@ static int boot_send(struct pool *pool)
 	json_object_object_add(json, "cpus", boot_cpus(pool));
 	json_object_object_add(json, "settings", spec_settings(pool->spec));
 	json_object_object_add(json, "mounts", boot_mounts(pool));
-	r = parcel_send(pool->service.socket.fd, json, fds, BOOT_PLACE + place);
+	json_object_object_add(json, "roots", roots_boot(pool, fds + BOOT_PLACE + place, BOOT_PLACE + place, &roots));
+	r = parcel_send(pool->service.socket.fd, json, fds, BOOT_PLACE + place + roots);
 	free(fds);
 	/* One that has ended already is noticed as a child, and knows better why. */
 	if (r == -EPIPE || r == -ECONNRESET)
@@ -292,8 +294,14 @@ void service_calls_fail(struct pool *pool)
 
 void service_ask(struct pool *pool, struct service_call *call, struct json_object *question)
 {
+	service_ask_with(pool, call, question, NULL, 0);
+}
+
+void service_ask_with(struct pool *pool, struct service_call *call, struct json_object *question, const int *fds,
+		      size_t count)
+{
 	call->pool = pool;
-	if (!pool->service.answered || parcel_send(pool->service.socket.fd, question, NULL, 0) < 0) {
+	if (!pool->service.answered || parcel_send(pool->service.socket.fd, question, fds, count) < 0) {
 		call->done(call, NULL);
 		return;
 	}

@@ -44,6 +44,7 @@ const struct spec_key spec_pool_keys[] = {
 	{"cache", SPEC_SECTION, .section = cache_keys, .help = "the page cache"},
 	{"flush", SPEC_SECTION, .section = flush_keys, .help = "when changes are written back"},
 	{"mounts", SPEC_MOUNTS, .help = "paths and the stacks of layers behind them"},
+	{"roots", SPEC_STACK, .help = "the stack of layers in which the pool's containers are"},
 	{},
 };
 
@@ -76,6 +77,7 @@ const char *spec_kind_name(enum spec_kind kind)
 		[SPEC_WORD] = "a word",
 		[SPEC_SECTION] = "a mapping of settings",
 		[SPEC_MOUNTS] = "a mapping of paths to stacks",
+		[SPEC_STACK] = "a layer such as {host: /srv/data}",
 	};
 	return names[kind];
 }

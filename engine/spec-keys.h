@@ -18,6 +18,7 @@ enum spec_kind {
 	SPEC_WORD,    /* lower-case letters, as the service knows them */
 	SPEC_SECTION,
 	SPEC_MOUNTS,
+	SPEC_STACK,
 };
 
 struct spec_key {

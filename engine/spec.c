@@ -152,7 +152,7 @@ static int check_path(const struct check *c, struct json_object *at, const char 
 	}
 	if (len == 0)
 		return fail(c, at, "pool '%s' cannot mount at '/'; choose a directory below it", c->pool);
-	if (is_below(WIRE_POOL_DIR, ret) || is_below(ret, WIRE_POOL_DIR) || is_below(ret, "/proc") ||
+	if (is_below(WIRE_POOL_DIR, ret) || is_below(ret, WIRE_POOL_DIR) || is_below(ret, WIRE_ROOTS) || is_below(ret, "/proc") ||
 	    is_below("/dev/shm", ret))
 		return fail(c, at, "pool '%s' cannot mount at '%s', which the pool itself needs", c->pool,
 			    ret);
@@ -243,8 +243,7 @@ static int check_volume(const char *type, struct json_object *config, void *arg)
 	return fail(h->check, at ? at : h->stack, "%s", why.text);
 }
 
-static int check_stack(const struct check *c, struct json_object *mounts, const char *path,
-		       struct json_object *stack)
+static int check_stack(const struct check *c, const char *path, struct json_object *stack)
 {
 	struct host_check host = {c, stack};
 	struct error why;
@@ -298,12 +297,17 @@ static int check_mounts(const struct check *c, struct json_object *spec)
 	_cleanup_(json_put_p) struct json_object *clean = json_object_new_object();
 	struct json_object *mounts;
 
+	if (json_object_object_get_ex(spec, "roots", &mounts)) {
+		int e = check_stack(c, "roots", mounts);
+		if (e < 0 || !json_object_object_get_ex(spec, "mounts", NULL))
+			return e;
+	}
 	if (!json_object_object_get_ex(spec, "mounts", &mounts))
 		return fail(c, spec, "pool '%s' has no 'mounts'", c->pool);
 	if (!json_object_is_type(mounts, json_type_object) || !json_object_object_length(mounts))
 		return fail(c, mounts, "'mounts' in pool '%s' must map paths to stacks", c->pool);
-	if (json_object_object_length(mounts) > WIRE_MOUNTS_MAX)
-		return fail(c, mounts, "pool '%s' has more than %d mounts", c->pool, WIRE_MOUNTS_MAX);
+	if (json_object_object_length(mounts) > WIRE_MOUNTS_FIXED - 1)
+		return fail(c, mounts, "pool '%s' has more than %d mounts", c->pool, WIRE_MOUNTS_FIXED - 1);
 	json_object_object_foreach(mounts, key, stack) {
 		char path[WIRE_MOUNT_PATH_MAX] = "";
 		int e = check_path(c, stack, key, path);
@@ -311,7 +315,7 @@ static int check_mounts(const struct check *c, struct json_object *spec)
 			e = fail(c, stack, "mount point '%s' in pool '%s' is in use already", path,
 				 c->pool);
 		if (e == 0)
-			e = check_stack(c, mounts, path, stack);
+			e = check_stack(c, path, stack);
 		if (e < 0)
 			return e;
 		json_object_object_add(clean, path, json_object_get(stack));
@@ -362,7 +366,8 @@ int spec_check(const char *name, struct json_object *spec, const struct origin *
 	json_object_object_foreach(spec, key, value) {
 		const struct spec_key *entry;
 		e = check_key(&c, spec_pool_keys, key, value, &entry);
-		if (e == 0 && entry->kind != SPEC_SECTION && entry->kind != SPEC_MOUNTS)
+		if (e == 0 && entry->kind != SPEC_SECTION && entry->kind != SPEC_MOUNTS &&
+		    entry->kind != SPEC_STACK)
 			e = check_value(&c, spec, key, entry, value);
 		if (e < 0)
 			return e;

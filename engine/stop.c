@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/reaper.h"
+#include "engine/roots.h"
 #include "engine/table.h"
 
 enum stop_step {
@@ -58,6 +59,7 @@ static void stop_service(struct pool *pool)
 
 static void release_place(struct pool *pool)
 {
+	roots_fini(pool);
 	table_state(pool->table, WIRE_SERVICE_GONE, 0);
 	pool->table = table_unmap(pool->table);
 	for (size_t i = 0; i < pool->place.fd_count; i++)
@@ -119,6 +121,7 @@ static void pool_free(struct pool *pool)
 	while ((c = TAILQ_FIRST(&pool->containers)))
 		container_free(pool, c);
 	service_fini(pool);
+	roots_fini(pool);
 	parcel_fini(&pool->place);
 	close_p(&pool->cache);
 	reaper_forget(engine->reaper, pool->name);

@@ -168,10 +168,15 @@ int volume_check_apart(struct json_object *pools, const char **ret_path, struct 
 	json_object_object_foreach(pools, name, spec)
 	{
 		struct json_object *mounts = json_child(spec, "mounts", json_type_object);
-		if (!mounts || r < 0)
+		struct json_object *roots = json_child(spec, "roots", json_type_object);
+		if (r < 0)
 			continue;
 		c.pool = name;
 		*ret_spec = spec;
+		if (roots)
+			r = stack_walk(roots, count_layer, &c);
+		if (!mounts)
+			continue;
 		json_object_object_foreach(mounts, path, stack)
 		{
 			(void)path;

@@ -70,8 +70,10 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	struct fuse_door *door = calloc(1, sizeof(*door));
 	int r;
 
-	if (!door)
+	if (!door) {
+		close(fd);
 		return -ENOMEM;
+	}
 	*door = (struct fuse_door){.service = s, .fs = fs, .fd = fd, .replay = live,
 				   .init = s->table->mount[fs->index].fuse_init,
 				   .incarnation = s->table->generation + 1};
@@ -103,11 +105,8 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	return 0;
 }
 
-struct fuse_door *fuse_door_close(struct fuse_door *door)
+void fuse_door_stop(struct fuse_door *door)
 {
-	if (!door)
-		return NULL;
-	door->fs->hooks = NULL;
 	__atomic_store_n(&door->stopping, true, __ATOMIC_RELEASE);
 	while (door->threads > 0) {
 		pthread_t thread = door->thread[door->threads - 1];
@@ -118,11 +117,23 @@ struct fuse_door *fuse_door_close(struct fuse_door *door)
 		}
 		door->threads--;
 	}
-	if (door->session)
-		fuse_session_destroy(door->session);
 	for (unsigned i = 0; i < door->file_room; i++)
 		ofd_unref(door->files[i]);
 	free(door->files);
+	door->files = NULL;
+	door->file_room = 0;
+}
+
+struct fuse_door *fuse_door_close(struct fuse_door *door)
+{
+	if (!door)
+		return NULL;
+	door->fs->hooks = NULL;
+	fuse_door_stop(door);
+	if (door->session)
+		fuse_session_destroy(door->session); /* closes the descriptor */
+	else
+		close(door->fd);
 	pthread_mutex_destroy(&door->files_lock);
 	free(door);
 	return NULL;

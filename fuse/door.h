@@ -19,8 +19,10 @@
 
 /*
  * Takes requests from `fd`, a mounted /dev/fuse, in threads of its own. live: an earlier service has answered
- * INIT on it. 0 or -errno.
+ * INIT on it. 0 or -errno. The descriptor is the door's, also on failure.
  */
 int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, struct fuse_door **ret);
+/* Ends the threads, and the files that the kernel had open; what there is to tell the kernel goes on to be told. */
+void fuse_door_stop(struct fuse_door *door);
 /* Ends the threads; the mount stays, and requests wait. Takes NULL, returns NULL. */
 struct fuse_door *fuse_door_close(struct fuse_door *door);

@@ -34,6 +34,9 @@ enum {
 /* A regular file of mode 0. An O_PATH descriptor on it stands in the process's descriptor table for
  * a file that only the service has open; any system call that reaches the kernel with it fails. */
 #define WIRE_PLACEHOLDER WIRE_POOL_DIR "/placeholder"
+/* The store of the pool's containers, and the directory of their roots' mount points; see service/roots.h. */
+#define WIRE_ROOTS "/run/polytropon-roots"
+#define WIRE_ROOT_DIR WIRE_POOL_DIR "/root"
 #define WIRE_PRELOAD WIRE_POOL_DIR "/preload.so"
 /* Pre-patched text of C libraries: WIRE_PATCH_DIR "/" <build-id in hex>; see preload/overlay.h. */
 #define WIRE_PATCH_DIR WIRE_POOL_DIR "/patch"
@@ -41,7 +44,8 @@ enum {
 /* ---- table ----------------------------------------------------------------------------------- */
 
 enum {
-	WIRE_MOUNTS_MAX = 24,
+	WIRE_MOUNTS_FIXED = 24, /* those of the pool file */
+	WIRE_MOUNTS_MAX = 512,  /* and roots of containers */
 	WIRE_MOUNT_PATH_MAX = 464, /* with its NUL */
 	WIRE_QUEUES_MAX = 16,
 };
@@ -76,6 +80,8 @@ enum wire_mount_flags {
 	WIRE_MOUNT_RDONLY = 1 << 1,
 	/* Not ours: a mount of the kernel's stands here, below one of ours. Paths into it are the kernel's. */
 	WIRE_MOUNT_KERNEL = 1 << 2,
+	/* The root of a container, of those from mount_count on. */
+	WIRE_MOUNT_ROOT = 1 << 3,
 };
 
 struct wire_mount {
@@ -104,7 +110,11 @@ struct wire_table {
 	uint32_t placeholder_dev_lo, placeholder_dev_hi;
 	uint32_t service_pid;   /* in the host's PID namespace; for people, not for programs */
 	char pool[64];
-	uint32_t pad[4];
+	/* From mount_count up to here are roots of containers, as they are opened and closed: a process whose / has the
+	 * `dev` of one of them has that one there, wherever `path` says that the pool sees it. dev 0: none. A place is
+	 * not used anew while a session has anything of it in hand. */
+	uint32_t mount_top;
+	uint32_t pad[3];
 	struct wire_worker worker[WIRE_QUEUES_MAX];
 	struct wire_mount mount[WIRE_MOUNTS_MAX];
 };

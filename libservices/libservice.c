@@ -69,6 +69,18 @@ static struct ls *layer_free(struct ls *ls)
 	return NULL;
 }
 
+static struct ls *layer_new(const struct ls_type *type, const char *tenant)
+{
+	struct ls *ls = calloc(1, sizeof(*ls));
+
+	if (!ls || !(ls->tenant = strdup(tenant))) {
+		free(ls);
+		return NULL;
+	}
+	ls->type = type;
+	return ls;
+}
+
 static int layer_open(struct json_object *stack, const char *tenant, struct ls **ret, char *error,
 		      size_t error_size);
 
@@ -86,34 +98,66 @@ static int layer_open_below(struct ls *ls, struct json_object *below, char *erro
 	return r;
 }
 
+/* One layer whose layers below are open, which are put into it already. */
+static int layer_begin(struct ls *ls, struct json_object *body, char *error, size_t error_size)
+{
+	struct json_object *config;
+	int r;
+
+	layer_inherit(ls);
+	config = ls_config(ls->type->options, body);
+	snprintf(error, error_size, "%s: cannot be opened: out of memory", ls->type->name);
+	r = ls->type->open(ls, config, error, error_size); /* any other reason, it says itself */
+	json_object_put(config);
+	if (r == 0)
+		layer_bind(ls);
+	return r;
+}
+
 /* `stack` has been checked: an object with one key, whose value is an object. */
 static int layer_open(struct json_object *stack, const char *tenant, struct ls **ret, char *error,
 		      size_t error_size)
 {
 	struct json_object_iterator it = json_object_iter_begin(stack);
-	struct json_object *body = json_object_iter_peek_value(&it), *config;
-	struct ls *ls = calloc(1, sizeof(*ls));
+	struct json_object *body = json_object_iter_peek_value(&it);
+	struct ls *ls = layer_new(ls_type_find(json_object_iter_peek_name(&it)), tenant);
 	int r;
 
-	if (!ls || !(ls->tenant = strdup(tenant))) {
-		free(ls);
+	if (!ls) {
 		snprintf(error, error_size, "%s: %s", json_object_iter_peek_name(&it), strerror(ENOMEM));
 		return -ENOMEM;
 	}
-	ls->type = ls_type_find(json_object_iter_peek_name(&it));
 	r = layer_open_below(ls, json_object_object_get(body, "below"), error, error_size);
-	if (r == 0) {
-		layer_inherit(ls);
-		config = ls_config(ls->type->options, body);
-		snprintf(error, error_size, "%s: cannot be opened: out of memory", ls->type->name);
-		r = ls->type->open(ls, config, error, error_size); /* any other reason, it says itself */
-		json_object_put(config);
-	}
+	if (r == 0)
+		r = layer_begin(ls, body, error, error_size);
 	if (r < 0) {
 		layer_free(ls);
 		return r;
 	}
-	layer_bind(ls);
+	*ret = ls;
+	return 0;
+}
+
+int ls_open_on(const char *type, struct json_object *options, const char *tenant, struct ls *const *below,
+	       unsigned count, struct ls **ret, char *error, size_t error_size)
+{
+	struct ls *ls = layer_new(ls_type_find(type), tenant);
+	int r;
+
+	assert(!ls || (count >= ls->type->below_min && count <= ls->type->below_max));
+	if (!ls) {
+		snprintf(error, error_size, "%s: %s", type, strerror(ENOMEM));
+		for (unsigned i = 0; i < count; i++)
+			ls_stack_close(below[i]);
+		return -ENOMEM;
+	}
+	memcpy(ls->below, below, count * sizeof(*below));
+	ls->below_count = count;
+	r = layer_begin(ls, options, error, error_size);
+	if (r < 0) {
+		layer_free(ls);
+		return r;
+	}
 	*ret = ls;
 	return 0;
 }
@@ -133,6 +177,50 @@ struct ls *ls_stack_close(struct ls *top)
 	if (top->type->close)
 		top->type->close(top);
 	return layer_free(top);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------- */
+
+static void part_close(struct ls *ls)
+{
+	static const struct ls_cred nobody;
+	const struct ls_call call = {.tenant = ls->tenant, .cred = &nobody};
+	struct ls *stack = ls->state;
+
+	if (ls->root != stack->root)
+		ls_forget(stack, &call, ls->root, 1);
+}
+
+static const struct ls_type part_type = {
+	.name = "part", .help = "a directory of a stack", .unset = LS_REFUSE, .close = part_close,
+};
+
+int ls_part_open(struct ls *stack, struct ls_inode *dir, const struct ls_attr *attr, unsigned flags, struct ls **ret)
+{
+	static const struct ls_cred nobody;
+	const struct ls_call call = {.tenant = stack->tenant, .cred = &nobody};
+	struct ls *ls = layer_new(&part_type, stack->tenant);
+	typeof(ls->op) refusals;
+
+	if (!ls) {
+		if (dir != stack->root)
+			ls_forget(stack, &call, dir, 1);
+		return -ENOMEM;
+	}
+	layer_bind(ls); /* to refusals, of which these stay: */
+	refusals = ls->op;
+	ls->op = stack->op;
+	ls->op.resolve = refusals.resolve;
+	if (dir != stack->root)
+		ls->op.parent = refusals.parent;
+	if (flags & LS_PART_PRIVATE)
+		ls->op.share = refusals.share;
+	ls->state = stack;
+	ls->root = dir;
+	ls->root_attr = *attr;
+	ls->traits = stack->traits | (flags & LS_PART_SHARED ? LS_SHARED : 0);
+	*ret = ls;
+	return 0;
 }
 
 /* The first layer of that type exactly `depth` below top; *more tells whether there is anything deeper. */

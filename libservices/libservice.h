@@ -310,6 +310,22 @@ int ls_stack_open(struct json_object *stack, const char *tenant, struct ls **ret
 		  size_t error_size);
 /* Closes top-down. Takes NULL. Returns NULL. */
 struct ls *ls_stack_close(struct ls *top);
+/* One layer, {options}, on open ones, which it takes over, also on failure. */
+int ls_open_on(const char *type, struct json_object *options, const char *tenant, struct ls *const *below,
+	       unsigned count, struct ls **ret, char *error, size_t error_size);
+
+enum ls_part_flags {
+	LS_PART_PRIVATE = 1 << 0, /* its data is not shared */
+	LS_PART_SHARED = 1 << 1,  /* LS_SHARED: somebody else changes the stack's files, too */
+};
+
+/*
+ * A directory of an open stack as a stack of its own: several filesystems, and layers on them, stand on one. Its
+ * operations are the stack's, at no cost. Takes over the reference to the directory, also on failure. It ends before
+ * the stack does. `resolve`, which knows the whole stack, is refused, and
+ * so is `parent`, but of the stack's root.
+ */
+int ls_part_open(struct ls *stack, struct ls_inode *dir, const struct ls_attr *attr, unsigned flags, struct ls **ret);
 /* Finds the layer of that type nearest to the top, for `set`. NULL if there is none. */
 struct ls *ls_stack_find(struct ls *top, const char *type);
 /* Sets a live option of one layer, checked against its table. 0, or -errno and a sentence. */

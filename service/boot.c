@@ -12,6 +12,7 @@
 
 #include "service/boot.h"
 #include "service/booting.h"
+#include "service/roots.h"
 #include "service/share.h"
 #include "service/token.h"
 
@@ -94,10 +95,14 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 	unsigned m = s->mount_count;
 	int r;
 
-	if (!path || !stack || m >= SERVICE_MOUNTS_MAX)
-		return fail(b, "a mount needs path and stack, and there may be %d", SERVICE_MOUNTS_MAX);
+	if (!path || !stack || m >= WIRE_MOUNTS_FIXED)
+		return fail(b, "a mount needs path and stack, and there may be %d", WIRE_MOUNTS_FIXED);
 	stack_fds(b, stack);
 	r = ls_stack_open(stack, s->pool, &ls, error, sizeof(error));
+	if (r == 0)
+		share_watch(s, ls);
+	if (r == 0 && !strcmp(path, WIRE_ROOTS))
+		r = roots_new(s, ls, &ls, error, sizeof(error));
 	if (r < 0)
 		return fail(b, "mount '%s': %s", path, *error ? error : strerror(-r));
 	r = instance_new(ls, s->pool, path, m, &s->mount[m]);
@@ -109,7 +114,6 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 	s->table->mount[m].root_ino = s->mount[m]->root->ino;
 	s->mount[m]->became_dirty = flusher_wake;
 	s->mount[m]->flush_interval = &s->settings.flush_interval;
-	share_watch(s, ls);
 	b->fuse_fd[m] = fd_of(b, mount, "fuse");
 	s->mount[m]->root_fd = fd_of(b, mount, "root");
 	b->fuse_live[m] = get(mount, "fuse_live") && json_object_get_boolean(get(mount, "fuse_live"));
@@ -196,5 +200,31 @@ int boot_apply(struct boot *b, struct service *s)
 		r = mount_boot(b, s, json_object_array_get_idx(mounts, i));
 	if (r == 0 && settings)
 		r = settings_boot(b, s, settings);
+	return r;
+}
+
+static int64_t number(struct json_object *o, const char *key)
+{
+	struct json_object *value = get(o, key);
+
+	return value ? json_object_get_int64(value) : -1;
+}
+
+int boot_roots(struct boot *b, struct service *s)
+{
+	struct json_object *roots = get(b->message, "roots");
+	int r = 0;
+
+	for (size_t i = 0; roots && i < json_object_array_length(roots) && r == 0; i++) {
+		struct json_object *o = json_object_array_get_idx(roots, i);
+		struct root_wish wish = {
+			.name = json_object_get_string(get(o, "name")), .path = json_object_get_string(get(o, "path")),
+			.dev = number(o, "dev"), .slot = number(o, "slot"), .live = true,
+			.fuse = fd_of(b, o, "fuse"), .root = fd_of(b, o, "root")};
+		unsigned slot;
+		if (!wish.name || !wish.path)
+			return fail(b, "a root needs name and path");
+		r = root_open(s, &wish, &slot, b->error, sizeof(b->error));
+	}
 	return r;
 }

@@ -23,6 +23,10 @@
  *     ]                              "fuse": a /dev/fuse descriptor, mounted; absent: no FUSE door.
  *                                    "root": a descriptor of that mount's root
  *                                    "fuse_live": INIT was answered by an earlier service
+ *                                  A mount at WIRE_ROOTS is the store of the pool's containers
+ *     "roots": [                     of containers, that were open in the service before this
+ *       {"name": "web1", "path": "/run/polytropon/root/web1", "slot": 3, "dev": 57, "fuse": 9, "root": 10}
+ *     ]
  *   }
  *
  * The service answers {"ok": true} when every instance is mounted and its doors are open, or
@@ -30,6 +34,11 @@
  *
  *   {"method": "stats"}              -> {"ok": true, "stats": {...}}  (see service/stats.c)
  *   {"method": "set", "key": "flush.interval", "value": "1s"}  -> {"ok": true} or {"ok": false, "error"}
+ *   {"method": "root-open", "name": "web1", "path": "/run/polytropon/root/web1", "dev": 57}, with two descriptors, the
+ *       FUSE device and the mount's root -> {"ok": true, "slot": 3}: its place in the mount table
+ *   {"method": "root-close", "slot": 3}        when it is not mounted any more
+ *   {"method": "clone", "source": "debian", "name": "web1"}, {"method": "clone-remove", "name": "web1"},
+ *   {"method": "clone-list"}         -> {"ok": true, "containers": [{"name", "layers", "changed"}]}
  *   {"method": "stop"}               -> {"ok": true} after everything is written back; then it exits 0
  *
  * End of file on BOOT_FD means that the engine died: the service writes back and exits.

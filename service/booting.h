@@ -6,14 +6,16 @@
 
 struct boot {
 	struct json_object *message;
-	int fds[1024];
+	int fds[4096];
 	unsigned fd_count;
 	unsigned generation;
-	int fuse_fd[SERVICE_MOUNTS_MAX]; /* -1: no FUSE door */
-	bool fuse_live[SERVICE_MOUNTS_MAX];
+	int fuse_fd[WIRE_MOUNTS_FIXED]; /* -1: no FUSE door */
+	bool fuse_live[WIRE_MOUNTS_FIXED];
 	char error[1024];
 };
 
 /* Both: 0, or negative with a sentence in error. */
 int boot_receive(struct boot *b);
 int boot_apply(struct boot *b, struct service *s);
+/* The roots of containers that were open in the service before this. When the doors can be opened. */
+int boot_roots(struct boot *b, struct service *s);

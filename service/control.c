@@ -10,6 +10,7 @@
 
 #include "service/boot.h"
 #include "service/control.h"
+#include "service/roots.h"
 #include "service/service.h"
 #include "service/stats.h"
 
@@ -91,7 +92,7 @@ static struct json_object *cache_json(struct service *s)
 	struct json_object *o = json_object_new_object();
 
 	for (unsigned m = 0; m < s->mount_count; m++) {
-		struct ls *cache = ls_stack_find(s->mount[m]->stack, "cache");
+		struct ls *cache = ls_stack_find(service_stack(s, m), "cache");
 		if (cache)
 			json_object_object_add(o, s->mount[m]->path, stat_layer_json(cache));
 	}
@@ -108,7 +109,7 @@ static struct json_object *stats_json(struct service *s)
 	pthread_mutex_unlock(&s->sessions_lock);
 	for (unsigned m = 0; m < s->mount_count; m++) {
 		struct json_object *mount = json_object_new_object();
-		json_object_object_add(mount, "layer", json_object_new_string(s->mount[m]->stack->type->name));
+		json_object_object_add(mount, "layer", json_object_new_string(service_stack(s, m)->type->name));
 		json_object_object_add(mount, "inodes_in_hand", json_object_new_int64(s->mount[m]->inode_count));
 		room_add(s, m, mount);
 		json_object_object_add(mounts, s->mount[m]->path, mount);
@@ -141,13 +142,59 @@ static struct json_object *set(struct service *s, struct json_object *message)
 	return control_ok();
 }
 
+/* A message, with at most two descriptors. */
+static ssize_t receive(int socket, char *text, size_t size, int fds[static 2])
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {text, size};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	fds[0] = fds[1] = -1;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+	return n;
+}
+
+static struct json_object *open_root(struct service *s, struct json_object *message, int fds[static 2])
+{
+	struct root_wish wish = {.name = member(message, "name"), .path = member(message, "path"), .slot = -1,
+				 .fuse = fds[0], .root = fds[1]};
+	struct json_object *dev, *answer;
+	char error[512] = "";
+	unsigned slot;
+
+	if (json_object_object_get_ex(message, "dev", &dev))
+		wish.dev = json_object_get_int64(dev);
+	fds[0] = fds[1] = -1;
+	if (root_open(s, &wish, &slot, error, sizeof(error)) < 0)
+		return control_error(error);
+	answer = control_ok();
+	json_object_object_add(answer, "slot", json_object_new_int(slot));
+	return answer;
+}
+
+static struct json_object *close_root(struct service *s, struct json_object *message)
+{
+	struct json_object *slot;
+
+	if (json_object_object_get_ex(message, "slot", &slot) && root_close(s, json_object_get_int(slot)) == 0)
+		return control_ok();
+	return control_error("there is no such root");
+}
+
 bool control_message(struct service *s)
 {
 	static char text[BOOT_MESSAGE_MAX];
 	struct json_object *message, *answer;
 	const char *method;
 	bool stop = false;
-	ssize_t n = recv(s->engine_fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	int fds[2];
+	ssize_t n = receive(s->engine_fd, text, sizeof(text) - 1, fds);
 
 	if (n < 0)
 		return errno != EAGAIN && errno != EINTR;
@@ -164,9 +211,18 @@ bool control_message(struct service *s)
 	} else if (!strcmp(method, "stop")) {
 		stop = s->stop_asked = true; /* answered when everything is written back */
 		answer = NULL;
+	} else if (!strcmp(method, "root-open")) {
+		answer = open_root(s, message, fds);
+	} else if (!strcmp(method, "root-close")) {
+		answer = close_root(s, message);
 	} else {
-		answer = control_error("unknown method");
+		answer = roots_control(s, method, message);
+		if (!answer)
+			answer = control_error("unknown method");
 	}
+	for (unsigned i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 	json_object_put(message);
 	if (answer)
 		control_answer(s->engine_fd, answer);

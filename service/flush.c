@@ -30,29 +30,43 @@ static void inode_write_back(const struct ls_call *call, struct inode *inode)
 	ls_release(stack, call, file);
 }
 
-void service_write_back(struct service *s)
+void instance_write_back(struct service *s, struct instance *fs)
 {
+	struct inode *inode = instance_take_dirty(fs), *next;
 	struct caller self;
 
 	caller_init(&self, DOOR_SELF, s->pool, 0, 0, 0);
-	for (unsigned m = 0; m < s->mount_count; m++) {
-		struct inode *inode = instance_take_dirty(s->mount[m]), *next;
-		for (; inode; inode = next) {
-			next = inode->dirty_next;
-			__atomic_store_n(&inode->dirty, false, __ATOMIC_SEQ_CST);
-			inode_write_back(&self.call, inode);
-			inode_unref(inode);
-		}
+	for (; inode; inode = next) {
+		next = inode->dirty_next;
+		__atomic_store_n(&inode->dirty, false, __ATOMIC_SEQ_CST);
+		inode_write_back(&self.call, inode);
+		inode_unref(inode);
 	}
 	caller_fini(&self);
 }
 
+void service_write_back(struct service *s)
+{
+	struct instance *fs;
+
+	for (unsigned m = 0; m < service_mount_top(s); m++)
+		if ((fs = service_mount_get(s, m))) {
+			instance_write_back(s, fs);
+			service_mount_put(fs);
+		}
+}
+
 static bool anything_dirty(struct service *s)
 {
-	for (unsigned m = 0; m < s->mount_count; m++)
-		if (__atomic_load_n(&s->mount[m]->dirty, __ATOMIC_ACQUIRE))
-			return true;
-	return false;
+	struct instance *fs;
+	bool any = false;
+
+	for (unsigned m = 0; m < service_mount_top(s) && !any; m++)
+		if ((fs = service_mount_get(s, m))) {
+			any = __atomic_load_n(&fs->dirty, __ATOMIC_ACQUIRE);
+			service_mount_put(fs);
+		}
+	return any;
 }
 
 /* Sleeps until something is dirty, then for the interval. An idle pool wakes nobody. */

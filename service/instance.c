@@ -72,6 +72,18 @@ struct inode *inode_ref(struct inode *inode)
 	return inode;
 }
 
+/* One inode less. The last of an instance that is closed takes it along. */
+static void instance_leave(struct instance *fs)
+{
+	bool last;
+
+	pthread_mutex_lock(&fs->lock);
+	last = --fs->inode_count == 0 && fs->closed;
+	pthread_mutex_unlock(&fs->lock);
+	if (last)
+		instance_free(fs);
+}
+
 /* With the table's lock held, which it releases. */
 static void inode_drop_if_unused(struct inode *inode)
 {
@@ -85,11 +97,11 @@ static void inode_drop_if_unused(struct inode *inode)
 	for (p = bucket_of(fs, inode->ino); *p != inode; p = &(*p)->hash_next)
 		;
 	*p = inode->hash_next;
-	fs->inode_count--;
 	pthread_mutex_unlock(&fs->lock);
 	if (inode->ls != fs->stack->root)
 		ls_forget(fs->stack, &self_call, inode->ls, 1);
 	inode_free(inode);
+	instance_leave(fs);
 }
 
 void inode_unref(struct inode *inode)
@@ -186,6 +198,10 @@ struct inode *instance_take_dirty(struct instance *fs)
 	return list;
 }
 
+static void stack_stays(struct instance *fs)
+{
+}
+
 int instance_new(struct ls *stack, const char *tenant, const char *path, unsigned index, struct instance **ret)
 {
 	struct instance *fs = calloc(1, sizeof(*fs));
@@ -201,6 +217,7 @@ int instance_new(struct ls *stack, const char *tenant, const char *path, unsigne
 	pthread_mutex_init(&fs->dirty_lock, NULL);
 	r = inode_enter(fs, stack->root, &stack->root_attr, &fs->root);
 	if (r < 0 || !fs->path) {
+		fs->ended = stack_stays;
 		instance_free(fs);
 		return r < 0 ? r : -ENOMEM;
 	}
@@ -212,6 +229,8 @@ struct instance *instance_free(struct instance *fs)
 {
 	if (!fs)
 		return NULL;
+	if (fs->door_end)
+		fs->door_end(fs);
 	for (size_t i = 0; i < INODE_BUCKETS; i++)
 		while (fs->bucket[i]) {
 			struct inode *inode = fs->bucket[i];
@@ -220,10 +239,43 @@ struct instance *instance_free(struct instance *fs)
 				ls_forget(fs->stack, &self_call, inode->ls, 1);
 			inode_free(inode);
 		}
-	ls_stack_close(fs->stack);
+	if (fs->ended)
+		fs->ended(fs);
+	else
+		ls_stack_close(fs->stack);
 	pthread_mutex_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->dirty_lock);
 	free((char *)fs->path);
 	free(fs);
 	return NULL;
+}
+
+/* One that the kernel knows, which it does no more; referenced. NULL: there is none. */
+static struct inode *kernel_forgets_one(struct instance *fs, size_t *bucket)
+{
+	struct inode *inode = NULL;
+
+	pthread_mutex_lock(&fs->lock);
+	for (; *bucket < INODE_BUCKETS && !inode; *bucket += !inode)
+		for (inode = fs->bucket[*bucket]; inode && !inode->lookups; inode = inode->hash_next)
+			;
+	if (inode) {
+		inode->lookups = 0;
+		inode->refs++;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return inode;
+}
+
+void instance_close(struct instance *fs)
+{
+	struct inode *inode;
+	size_t bucket = 0;
+
+	while ((inode = kernel_forgets_one(fs, &bucket)))
+		inode_unref(inode);
+	pthread_mutex_lock(&fs->lock);
+	fs->closed = true;
+	pthread_mutex_unlock(&fs->lock);
+	inode_unref(fs->root);
 }

@@ -78,10 +78,18 @@ struct instance {
 	int root_fd; /* the FUSE mount's root, as the kernel has it; -1 without */
 	int token_dir; /* for token.c, without FUSE; else -1 */
 	void *door;
+	/* Of one that comes and goes: */
+	bool closed;                          /* under `lock`: the last inode's end is its own */
+	void (*door_end)(struct instance *fs); /* frees the door */
+	void (*ended)(struct instance *fs);    /* in place of closing the stack */
+	void *ended_arg;
 };
 
+/* Takes the stack over if it succeeds. */
 int instance_new(struct ls *stack, const char *tenant, const char *path, unsigned index, struct instance **ret);
 struct instance *instance_free(struct instance *fs);
+/* Nobody comes in any more, and the kernel knows nothing of it: when nobody has anything in hand, it is freed. */
+void instance_close(struct instance *fs);
 
 /* Turns a layer's inode, whose reference it takes over, into ours, referenced. Never fails but for memory. */
 int inode_enter(struct instance *fs, struct ls_inode *ls, const struct ls_attr *attr, struct inode **ret);

@@ -429,3 +429,49 @@ uint64_t lease_learn(struct caller *c, struct inode *inode)
 		return 0;
 	return attr_enter(c, inode, &attr, token);
 }
+
+/* ---- a mount's end ----------------------------------------------------------------------------- */
+
+static void names_forget(struct lease_name *set, unsigned mount)
+{
+	for (unsigned i = 0; i < LEASE_WAYS; i++)
+		if (set[i].dir && set[i].mount == mount) {
+			seq_begin(&set[i].seq);
+			set[i].dir = 0;
+			seq_end(&set[i].seq);
+		}
+}
+
+static void attrs_forget(struct lease_attr *set, unsigned mount)
+{
+	for (unsigned i = 0; i < LEASE_WAYS; i++)
+		if (set[i].attr.ino && set[i].mount == mount) {
+			seq_begin(&set[i].seq);
+			set[i].attr.ino = 0;
+			seq_end(&set[i].seq);
+		}
+}
+
+static void set_forget(struct lease_set *set, bool names, unsigned mount)
+{
+	if (!__atomic_load_n(&set->tables, __ATOMIC_RELAXED))
+		return;
+	lease_set_lock(set);
+	for (unsigned t = 0; t < LEASES_MAX; t++) {
+		if (!(set->tables & 1u << t))
+			continue;
+		if (names)
+			names_forget(names_of(&leases.lease[t], set), mount);
+		else
+			attrs_forget(attrs_of(&leases.lease[t], set), mount);
+	}
+	lease_set_unlock(set);
+}
+
+void leases_forget(unsigned mount)
+{
+	for (unsigned i = 0; i < LEASE_NAME_SETS; i++)
+		set_forget(&leases.name[i], true, mount);
+	for (unsigned i = 0; i < LEASE_ATTR_SETS; i++)
+		set_forget(&leases.attr[i], false, mount);
+}

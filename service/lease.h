@@ -26,6 +26,8 @@ void lease_close(struct lease *lease); /* takes NULL */
 /* To be mapped: nobody can write through it. */
 int lease_fd(const struct lease *lease);
 uint32_t lease_id(const struct lease *lease);
+/* Nothing in the tables is about that mount any more. Nobody enters anything about it meanwhile. */
+void leases_forget(unsigned mount);
 /* What is in the tables will soon be untrue. */
 void leases_end(void);
 

@@ -20,6 +20,7 @@
 #include "service/control.h"
 #include "service/cred.h"
 #include "service/perm.h"
+#include "service/roots.h"
 #include "service/sandbox.h"
 #include "service/service.h"
 #include "service/session.h"
@@ -53,6 +54,8 @@ static int doors_open(struct boot *b, struct service *s)
 	return 0;
 }
 
+static const struct root_door door_of_roots = {fuse_door_open, fuse_door_stop, fuse_door_close};
+
 static int service_start(struct boot *b, struct service *s)
 {
 	struct back_config config = {.table = s->table, .cpus = s->cpus, .queues = s->queues};
@@ -75,7 +78,8 @@ static int service_start(struct boot *b, struct service *s)
 		snprintf(b->error, sizeof(b->error), "start of pool '%s': %s", s->pool, strerror(-r));
 		return r;
 	}
-	return doors_open(b, s);
+	r = doors_open(b, s);
+	return r < 0 ? r : boot_roots(b, s);
 }
 
 /* Clients that wait for a service look at this word. */
@@ -93,8 +97,13 @@ static void service_stop(struct service *s)
 	leases_end();
 	for (unsigned m = 0; m < s->mount_count; m++)
 		s->door[m] = fuse_door_close(s->door[m]);
+	for (unsigned m = s->mount_count; m < s->root_top; m++)
+		if (s->mount[m])
+			fuse_door_stop(s->door[m]);
 	workers_join(s);
 	flusher_stop(s);
+	for (unsigned m = s->mount_count; m < s->root_top; m++)
+		s->mount[m] = instance_free(s->mount[m]);
 	for (unsigned m = 0; m < s->mount_count; m++) {
 		struct caller self;
 		caller_init(&self, DOOR_SELF, s->pool, 0, 0, 0);
@@ -103,6 +112,7 @@ static void service_stop(struct service *s)
 		tokens_close(s->mount[m]);
 		s->mount[m] = instance_free(s->mount[m]);
 	}
+	roots_fini(s);
 }
 
 int main(int argc, char **argv)
@@ -123,6 +133,8 @@ int main(int argc, char **argv)
 	umask(0);
 	limits_raise();
 	pthread_mutex_init(&service.sessions_lock, NULL);
+	pthread_rwlock_init(&service.mounts_lock, NULL);
+	service.root_door = &door_of_roots;
 	r = boot_receive(&boot);
 	if (r == 0)
 		r = boot_apply(&boot, &service);

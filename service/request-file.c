@@ -623,19 +623,14 @@ static int64_t adopt_token(struct request *q, struct instance *fs)
 	return give_handle(q, ofd);
 }
 
-int64_t request_adopt(struct request *q)
+static int64_t adopt_from(struct request *q, struct instance *fs)
 {
-	unsigned n = q->in->base & 0x7fffffffu;
-	struct instance *fs;
 	struct inode *inode;
 	struct statx st;
 	struct ofd *ofd;
 	char link[64], *path;
 	int r;
 
-	if (!(q->in->base & 0x80000000u) || n >= q->service->mount_count)
-		return -EINVAL;
-	fs = q->service->mount[n];
 	if (q->in->arg == UINT64_MAX)
 		snprintf(link, sizeof(link), "%d/cwd", q->session->pid);
 	else
@@ -656,4 +651,16 @@ int64_t request_adopt(struct request *q)
 	r = ofd_new(inode, NULL, O_PATH | O_DIRECTORY, path, &ofd);
 	free(path);
 	return r < 0 ? r : give_handle(q, ofd);
+}
+
+int64_t request_adopt(struct request *q)
+{
+	struct instance *fs = service_mount_get(q->service, q->in->base & 0x7fffffffu);
+	int64_t r;
+
+	if (!fs)
+		return -EINVAL;
+	r = q->in->base & 0x80000000u ? adopt_from(q, fs) : -EINVAL;
+	service_mount_put(fs);
+	return r;
 }

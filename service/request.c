@@ -133,10 +133,10 @@ int request_base(struct request *q, uint32_t base, struct inode **ret, char **re
 
 	*ret_path = NULL;
 	if (base & 0x80000000u) {
-		unsigned n = base & 0x7fffffffu;
-		if (n >= q->service->mount_count)
+		struct instance *fs = service_mount_get(q->service, base & 0x7fffffffu);
+		if (!fs)
 			return -EINVAL;
-		*ret = inode_ref(q->service->mount[n]->root);
+		*ret = fs->root;
 		*ret_path = strdup("");
 		return 0;
 	}

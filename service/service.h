@@ -10,6 +10,9 @@ struct json_object;
 struct session;
 struct fuse_door;
 
+struct roots;
+struct root_door;
+
 enum { SERVICE_MOUNTS_MAX = WIRE_MOUNTS_MAX };
 
 struct settings {
@@ -28,7 +31,12 @@ struct service {
 	int cpus[WIRE_QUEUES_MAX];
 	struct instance *mount[SERVICE_MOUNTS_MAX];
 	struct fuse_door *door[SERVICE_MOUNTS_MAX];
-	unsigned mount_count;
+	unsigned mount_count; /* of the pool file; behind them are roots of containers: roots.h */
+	pthread_rwlock_t mounts_lock; /* of those */
+	unsigned root_top;            /* atomic: one more than the last of them */
+	bool root_held[SERVICE_MOUNTS_MAX]; /* atomic */
+	struct roots *roots;          /* NULL: the pool has none */
+	const struct root_door *root_door;
 	struct settings settings;
 	pthread_mutex_t sessions_lock;
 	struct session *sessions;
@@ -36,6 +44,16 @@ struct service {
 	int epoll_fd;
 	bool stopping, stop_asked;
 };
+
+/*
+ * mounts.c: the filesystem with that number, with a reference to its root; NULL if there is none (now). Any thread. From
+ * the first to service_mount_top().
+ */
+struct instance *service_mount_get(struct service *s, unsigned n);
+void service_mount_put(struct instance *fs);
+unsigned service_mount_top(const struct service *s);
+/* What the pool file has there, of the fixed ones. */
+struct ls *service_stack(const struct service *s, unsigned n);
 
 /* socket.c: accepts clients and watches their lives, in the thread that calls it, until service_stop. */
 int socket_loop(struct service *s);
@@ -56,6 +74,7 @@ int flusher_start(struct service *s);
 void flusher_stop(struct service *s);
 void flusher_wake(void); /* something became dirty, or the interval changed */
 void service_write_back(struct service *s);
+void instance_write_back(struct service *s, struct instance *fs);
 
 /* control.c: one message of the engine; true when the service is to end. */
 bool control_message(struct service *s);

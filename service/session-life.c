@@ -14,6 +14,7 @@
 
 #include "service/lease.h"
 #include "service/pending.h"
+#include "service/roots.h"
 #include "service/service.h"
 #include "service/session.h"
 #include "service/share.h"
@@ -134,14 +135,18 @@ static size_t locked_inodes(struct instance *fs, struct inode ***ret)
 
 static void drop_locks_everywhere(struct service *s, struct session *session)
 {
-	for (unsigned m = 0; m < s->mount_count; m++) {
+	for (unsigned m = 0; m < service_mount_top(s); m++) {
+		struct instance *fs = service_mount_get(s, m);
 		struct inode **inodes;
-		size_t n = locked_inodes(s->mount[m], &inodes);
+		size_t n = fs ? locked_inodes(fs, &inodes) : 0;
+		if (!fs)
+			continue;
 		while (n-- > 0) {
 			lock_drop(&inodes[n]->locks, session_lock_owner(session), false);
 			inode_unref(inodes[n]);
 		}
 		free(inodes);
+		service_mount_put(fs);
 	}
 }
 
@@ -221,6 +226,8 @@ static struct lease *session_lease(const struct service *s, const struct process
 	for (unsigned m = 0; m < s->mount_count; m++)
 		if (!s->mount[m]->shared)
 			return lease_open(process, s->table->generation);
+	if (s->roots && !(roots_store(s)->traits & LS_SHARED))
+		return lease_open(process, s->table->generation);
 	return NULL;
 }
 

@@ -47,6 +47,20 @@ static const struct ls_option *option_find(const struct ls_type *type, const cha
 	return NULL;
 }
 
+/* In every cache of a stack: each branch of a union has one. */
+static int caches_set(struct ls *ls, const char *option, const char *value, bool *found, char *error, size_t size)
+{
+	int r = 0;
+
+	if (!strcmp(ls->type->name, "cache")) {
+		*found = true;
+		r = ls_option_set(ls, option, value, error, size);
+	}
+	for (unsigned i = 0; i < ls->below_count && r == 0; i++)
+		r = caches_set(ls->below[i], option, value, found, error, size);
+	return r;
+}
+
 /*
  * For all caches of the pool. At the start a pool may do without a cache: what its file says of one is no error. Later
  * it would be a word that has no effect.
@@ -64,13 +78,8 @@ static int cache_set(struct service *s, unsigned key, const char *value, char *e
 		r = interval_set(s, value, error, size);
 		found = true;
 	}
-	for (unsigned m = 0; m < s->mount_count && r == 0; m++) {
-		struct ls *cache = ls_stack_find(s->mount[m]->stack, "cache");
-		if (!cache)
-			continue;
-		found = true;
-		r = ls_option_set(cache, cache_keys[key].option, value, error, size);
-	}
+	for (unsigned m = 0; m < s->mount_count && r == 0; m++)
+		r = caches_set(service_stack(s, m), cache_keys[key].option, value, &found, error, size);
 	if (r == 0 && !found && s->back) {
 		snprintf(error, size, "%s: no mount of this pool has a cache", cache_keys[key].key);
 		r = -EINVAL;
@@ -85,7 +94,7 @@ static int layer_set(struct service *s, const char *mount, const char *layer, co
 	bool found = false;
 
 	for (unsigned m = 0; m < s->mount_count; m++) {
-		struct ls *ls = ls_stack_find(s->mount[m]->stack, layer);
+		struct ls *ls = ls_stack_find(service_stack(s, m), layer);
 		const struct ls_option *o = ls ? option_find(ls->type, option) : NULL;
 		if (!o || (mount && strcmp(mount, s->mount[m]->path)))
 			continue;
@@ -113,7 +122,7 @@ static const char *key_nearest(struct service *s, const char *key)
 	for (; n < CACHE_KEYS; n++)
 		candidates[n] = cache_keys[n].key;
 	for (unsigned m = 0; m < s->mount_count; m++)
-		for (struct ls *ls = s->mount[m]->stack; ls; ls = ls->below_count ? ls->below[0] : NULL)
+		for (struct ls *ls = service_stack(s, m); ls; ls = ls->below_count ? ls->below[0] : NULL)
 			for (const struct ls_option *o = ls->type->options; o && o->name && n < 64; o++)
 				if (o->live) {
 					snprintf(names[n], sizeof(names[n]), "%s.%s", ls->type->name, o->name);
