@@ -94,6 +94,7 @@ enum ls_write_flags {
 };
 
 enum ls_share_how {
+	LS_SHARE_NONE = 0,
 	LS_SHARE_READ = 1,  /* to copy from */
 	LS_SHARE_WRITE = 2, /* and to copy to */
 	LS_SHARE_MAP = 3,   /* programs map the range themselves: all of it is there and stays */
@@ -132,6 +133,7 @@ struct ls_share {
  *              -EOPNOTSUPP where that cannot be promised
  *  share       one more user of the file's data in shared memory (offset, length: of MAP). -EOPNOTSUPP, -EAGAIN:
  *              not now (no room in the cache, ...). Until as many calls of unshare.
+ *  unshare     ends a share. LS_SHARE_NONE: ends none, and begins a new epoch, so that all who copy ask again
  *              - Overwriting is allowed (share_state.writable) only while there are WRITE shares.
  *              - When the last of the READ and WRITE shares ends, a new epoch begins.
  *              - `data` becomes shorter only while it is `exact`, after a new epoch and ls.settle; with the first MAP

@@ -240,6 +240,12 @@ int cache_unshare(struct ls *ls, const struct ls_call *call, struct ls_inode *in
 	if (!c)
 		return -EOPNOTSUPP;
 	pthread_rwlock_wrlock(&c->lock);
+	if (how == LS_SHARE_NONE) {
+		if (c->share)
+			cshare_epoch(c->share);
+		pthread_rwlock_unlock(&c->lock);
+		return 0;
+	}
 	if (c->share && how > 0 && how < LS_SHARE_MAX && c->share->count[how]) {
 		cshare_merge(c);
 		if (is_to_write(how) && is_mapping(how))

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "libservices/union/union.h"
 
@@ -60,7 +61,9 @@ static int file_open(struct union_fs *u, const struct ls_call *call, struct unio
 	real = inode->real;
 	if (real.branch > 0)
 		use = (flags & ~(O_ACCMODE | O_APPEND)) | O_RDONLY | O_NOATIME;
-	r = ls_open(u->ls->below[real.branch], call, real.inode, use, &f);
+	r = inode->parts ? union_parts_open(u, call, inode->parts) : 0;
+	if (r == 0)
+		r = ls_open(u->ls->below[real.branch], call, real.inode, use, &f);
 	if (r == 0)
 		r = union_file_new(u, call, inode, f, real.branch, flags, ret);
 	pthread_rwlock_unlock(&inode->content);
@@ -115,7 +118,7 @@ void union_release(struct ls *ls, const struct ls_call *call, struct ls_file *ls
 /* The handle below, held where it is until file_done. */
 static struct ls_file *file_use(struct ls *ls, struct union_file *f, bool *held, struct ls **below)
 {
-	*held = !union_is_above(f->inode);
+	*held = !union_is_above(f->inode) || union_is_partial(f->inode);
 	if (*held)
 		pthread_rwlock_rdlock(&f->inode->content);
 	*below = ls->below[f->branch];
@@ -149,7 +152,10 @@ ssize_t union_read(struct ls *ls, const struct ls_call *call, struct ls_file *ls
 	if (union_is_dir(f->inode))
 		return -EISDIR;
 	ls_file = file_use(ls, f, &held, &below);
-	n = ls_read(below, call, ls_file, iov, iovcnt, offset);
+	if (held && f->inode->parts)
+		n = union_parts_read(union_of(ls), call, f->inode, iov, iovcnt, offset);
+	else
+		n = ls_read(below, call, ls_file, iov, iovcnt, offset);
 	file_done(f, held);
 	return n;
 }
@@ -158,9 +164,33 @@ ssize_t union_write(struct ls *ls, const struct ls_call *call, struct ls_file *l
 		    int iovcnt, off_t offset, unsigned flags, off_t *ret_end)
 {
 	struct union_file *f = union_file_of(ls_file);
-	int r = file_up(ls, call, f);
+	ssize_t n = file_up(ls, call, f);
 
-	return r < 0 ? r : ls_write(ls->below[0], call, f->below, iov, iovcnt, offset, flags, ret_end);
+	if (n < 0)
+		return n;
+	if (!union_is_partial(f->inode))
+		return ls_write(ls->below[0], call, f->below, iov, iovcnt, offset, flags, ret_end);
+	pthread_rwlock_wrlock(&f->inode->content);
+	if (f->inode->parts)
+		n = union_parts_write(union_of(ls), call, f->inode, f->below, iov, iovcnt, offset, flags, ret_end);
+	else
+		n = ls_write(ls->below[0], call, f->below, iov, iovcnt, offset, flags, ret_end);
+	pthread_rwlock_unlock(&f->inode->content);
+	return n;
+}
+
+/* An operation that parts.c knows nothing of needs the whole file. */
+static int file_complete(struct union_fs *u, const struct ls_call *call, struct union_inode *inode)
+{
+	int r = 0;
+
+	if (!union_is_partial(inode))
+		return 0;
+	pthread_rwlock_wrlock(&inode->content);
+	if (inode->parts)
+		r = union_parts_complete(u, call, inode);
+	pthread_rwlock_unlock(&inode->content);
+	return r;
 }
 
 /* What is below was on disk before; a directory's names are the writable branch's. */
@@ -191,7 +221,24 @@ int union_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *l
 	struct union_file *f = union_file_of(ls_file);
 	int r = file_up(ls, call, f);
 
+	if (r == 0)
+		r = file_complete(union_of(ls), call, f->inode);
 	return r < 0 ? r : ls_fallocate(ls->below[0], call, f->below, mode, offset, length);
+}
+
+/* It is all data, as a file may be. */
+static off_t parts_seek(struct ls *ls, const struct ls_call *call, struct union_inode *inode, off_t offset, int whence)
+{
+	struct ls_attr attr;
+	int r = ls_getattr(ls->below[inode->real.branch], call, inode->real.inode, NULL, &attr);
+
+	if (r < 0)
+		return r;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	if (offset < 0 || (uint64_t)offset >= attr.size)
+		return -ENXIO;
+	return whence == SEEK_DATA ? offset : (off_t)attr.size;
 }
 
 off_t union_seek(struct ls *ls, const struct ls_call *call, struct ls_file *ls_file, off_t offset, int whence)
@@ -204,7 +251,10 @@ off_t union_seek(struct ls *ls, const struct ls_call *call, struct ls_file *ls_f
 	if (union_is_dir(f->inode))
 		return -EINVAL;
 	ls_file = file_use(ls, f, &held, &below);
-	r = ls_seek(below, call, ls_file, offset, whence);
+	if (held && f->inode->parts)
+		r = parts_seek(ls, call, f->inode, offset, whence);
+	else
+		r = ls_seek(below, call, ls_file, offset, whence);
 	file_done(f, held);
 	return r;
 }
@@ -220,7 +270,8 @@ ssize_t union_copy(struct ls *ls, const struct ls_call *call, struct ls_file *in
 	r = file_up(ls, call, union_file_of(out));
 	if (r < 0)
 		return r;
-	if (!union_is_above(union_file_of(in)->inode))
+	if (!union_is_above(union_file_of(in)->inode) || union_is_partial(union_file_of(in)->inode) ||
+	    union_is_partial(union_file_of(out)->inode))
 		return -EOPNOTSUPP;
 	return ls_copy(ls->below[0], call, union_file_of(in)->below, in_off, union_file_of(out)->below, out_off,
 		       length);
@@ -285,8 +336,15 @@ int union_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls
 		pthread_mutex_unlock(&inode->lock);
 		r = ls_setattr(ls->below[0], call, above, NULL, in, set, &attr);
 	} else {
+		bool cut = (set & LS_SET_SIZE) && union_is_partial(inode);
+		if (cut)
+			pthread_rwlock_wrlock(&inode->content);
 		r = ls_setattr(ls->below[0], call, inode->real.inode, f ? union_file_of(f)->below : NULL, in, set,
 			       &attr);
+		if (r == 0 && cut && inode->parts)
+			r = union_parts_cut(union_of(ls), call, inode, in->size);
+		if (cut)
+			pthread_rwlock_unlock(&inode->content);
 	}
 	return r < 0 ? r : union_attr(union_of(ls), call, inode, f, ret_attr);
 }
@@ -302,69 +360,4 @@ ssize_t union_readlink(struct ls *ls, const struct ls_call *call, struct ls_inod
 	n = ls_readlink(ls->below[inode->real.branch], call, inode->real.inode, buf, size);
 	pthread_rwlock_unlock(&inode->content);
 	return n;
-}
-
-/* ---- shared memory: the branch's, so that what nobody has changed is cached once for all unions ---------- */
-
-static bool share_changes(enum ls_share_how how)
-{
-	return how == LS_SHARE_WRITE || how == LS_SHARE_MAP_WRITE;
-}
-
-/*
- * A share of a file below goes on after the file is copied up, with what it shows then: as a mapping of a file of the
- * kernel's overlay does. The kernel, in passthrough, may write: it gets no file that is below.
- */
-int union_share(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, enum ls_share_how how,
-		off_t offset, off_t length, struct ls_share *ret)
-{
-	struct union_inode *inode = union_inode_of(ls_inode);
-	int r = 0;
-
-	if (inode->type != S_IFREG)
-		return -EOPNOTSUPP;
-	if (share_changes(how))
-		r = union_of(ls)->writable ? union_up(union_of(ls), call, inode) : -EROFS;
-	if (r < 0)
-		return r;
-	pthread_rwlock_wrlock(&inode->content);
-	if (!inode->above && how == LS_SHARE_KERNEL)
-		r = -EOPNOTSUPP;
-	else if (inode->old.inode && !share_changes(how))
-		r = -EAGAIN; /* which of the two an end would be of could not be told */
-	else
-		r = ls_share(ls->below[inode->real.branch], call, inode->real.inode, how, offset, length, ret);
-	inode->shares += r == 0 && !inode->above;
-	pthread_rwlock_unlock(&inode->content);
-	return r;
-}
-
-int union_unshare(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, enum ls_share_how how,
-		  off_t offset, off_t length)
-{
-	struct union_inode *inode = union_inode_of(ls_inode);
-	struct union_real real, ended = {0};
-	int r;
-
-	pthread_rwlock_wrlock(&inode->content);
-	real = inode->shares > 0 && !share_changes(how) && inode->old.inode ? inode->old : inode->real;
-	inode->shares -= inode->shares > 0 && !share_changes(how);
-	r = ls_unshare(ls->below[real.branch], call, real.inode, how, offset, length);
-	if (inode->old.inode && inode->shares == 0) {
-		ended = inode->old;
-		inode->old.inode = NULL;
-	}
-	pthread_rwlock_unlock(&inode->content);
-	if (ended.inode)
-		ls_forget(ls->below[ended.branch], call, ended.inode, 1);
-	return r;
-}
-
-int union_grant(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, uint32_t session)
-{
-	struct union_inode *inode = union_inode_of(ls_inode);
-
-	if (inode->type != S_IFREG || !union_is_above(inode))
-		return -EOPNOTSUPP;
-	return ls_grant(ls->below[0], call, inode->real.inode, session);
 }

@@ -122,7 +122,8 @@ static void inode_free(struct union_fs *u, const struct ls_call *call, struct un
 			ls_forget(u->ls->below[inode->branch[i].branch], call, inode->branch[i].inode, 1);
 	if (inode->real.inode)
 		ls_forget(u->ls->below[inode->real.branch], call, inode->real.inode, 1);
-	if (inode->old.inode)
+	union_parts_free(u, call, inode->parts);
+	if (inode->old.inode && !inode->old_lent)
 		ls_forget(u->ls->below[inode->old.branch], call, inode->old.inode, 1);
 	names_free(inode->names);
 	free(inode->branch);
@@ -222,6 +223,8 @@ static struct union_inode *inode_new(struct union_fs *u, struct union_found *fou
 		found->redirect = NULL;
 	} else {
 		inode->real = found->real[0];
+		inode->parts = found->parts;
+		found->parts = NULL;
 	}
 	pthread_mutex_init(&inode->up, NULL);
 	pthread_mutex_init(&inode->lock, NULL);
@@ -266,6 +269,19 @@ int union_inode_enter(struct union_fs *u, const struct ls_call *call, struct uni
 		inode_free(u, call, fresh);
 	*ret = inode ? inode : fresh;
 	return 0;
+}
+
+void union_inode_parts_end(struct union_fs *u, const struct ls_call *call, struct union_inode *inode)
+{
+	struct union_parts *p = inode->parts;
+
+	for (unsigned i = 1; i < p->count; i++)
+		if (inode->old_lent && p->part[i].real.inode == inode->old.inode) {
+			p->part[i].real.inode = NULL;
+			inode->old_lent = false;
+		}
+	__atomic_store_n(&inode->parts, NULL, __ATOMIC_RELEASE);
+	union_parts_free(u, call, p);
 }
 
 /* ---- places ------------------------------------------------------------------------------------------ */

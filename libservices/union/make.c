@@ -114,6 +114,7 @@ static int making_enter(struct making *m, struct union_inode *dir, const char *n
 	found.count = 1;
 	found.attr = m->attr;
 	found.redirect = NULL;
+	found.parts = NULL;
 	found.origin = 0;
 	found.impure = false;
 	m->made = NULL;

@@ -87,6 +87,8 @@ static int found_enter(struct union_fs *u, const struct ls_call *call, struct un
 {
 	int r = found_by_index(u, call, found);
 
+	if (r == 0)
+		r = union_parts_find(u, call, dir, name, found);
 	if (r < 0) {
 		union_found_fini(u, call, found);
 		return r;

@@ -72,8 +72,7 @@ static int moving_check(const struct moving *m, const struct union_inode *s, con
 
 /* ---- directories with parts below ------------------------------------------------------------------------ */
 
-/* Where the branches below have the directory. With u->rename held: names and parents stand still. */
-static int path_below(const struct union_inode *dir, char path[static PATH_MAX])
+int union_path_below(const struct union_inode *dir, char path[static PATH_MAX])
 {
 	const char *name = dir->redirect ? dir->redirect : dir->name;
 	int r = 0;
@@ -87,7 +86,7 @@ static int path_below(const struct union_inode *dir, char path[static PATH_MAX])
 		snprintf(path, PATH_MAX, "%s", name);
 		return 0;
 	}
-	r = path_below(dir->parent, path);
+	r = union_path_below(dir->parent, path);
 	len = strlen(path);
 	if (r < 0 || len + strlen(name) + 2 > PATH_MAX)
 		return r < 0 ? r : -ENAMETOOLONG;
@@ -105,7 +104,7 @@ static int dir_detach(struct moving *m, struct union_inode *dir)
 		return union_mark_set(m->u, m->call, union_above(dir), "opaque", "y");
 	if (dir->redirect && *dir->redirect == '/')
 		return 0;
-	r = path_below(dir, path);
+	r = union_path_below(dir, path);
 	if (r < 0)
 		return r;
 	redirect = strdup(path);

@@ -7,7 +7,7 @@
  *   list.c    listings
  *   up.c      copying up; copy.c: what is copied; work.c: where
  *   make.c, remove.c, rename.c   changes of names
- *   file.c    open files, which follow a copy-up
+ *   file.c    open files, which follow a copy-up; parts.c: of large files only what is changed; share.c: shared pages
  *   mark.c    extended attributes: the convention's, and the users'
  *   inode.c   inodes and their numbers
  *
@@ -53,6 +53,7 @@ static const char *config_text(struct json_object *config, const char *key)
 static void config_read(struct union_fs *u, struct json_object *config)
 {
 	u->name_limit = strtoull(config_text(config, "names"), NULL, 10);
+	ls_parse_size(config_text(config, "ranges"), &u->range_min);
 	u->prefix = strcmp(config_text(config, "marks"), "user") == 0 ? "user.overlay." : "trusted.overlay.";
 	u->writable = strcmp(config_text(config, "readonly"), "true") != 0 && !(u->ls->below[0]->traits & LS_RDONLY);
 }
@@ -73,7 +74,7 @@ static void union_type_close(struct ls *ls)
 static int open_root(struct union_fs *u, const struct ls_call *call)
 {
 	struct union_found found = {.attr = u->ls->below[0]->root_attr};
-	char opaque[4], impure[4];
+	char opaque[4], impure[4], partial[4];
 	int r = 0;
 
 	for (unsigned i = 0; i < u->count && r == 0; i++) {
@@ -84,6 +85,11 @@ static int open_root(struct union_fs *u, const struct ls_call *call)
 		if (r == 1 && *opaque == 'y')
 			break;
 		r = r < 0 ? r : 0;
+	}
+	for (unsigned i = 0; i < u->count && r >= 0; i++) {
+		struct union_real root = {u->ls->below[i]->root, i, false};
+		r = union_mark_get(u, call, &root, "union.partial", partial, sizeof(partial));
+		u->partial[i] = r > 0;
 	}
 	if (r >= 0)
 		r = union_mark_get(u, call, &found.real[0], "impure", impure, sizeof(impure));
@@ -155,7 +161,14 @@ static int union_type_open(struct ls *ls, struct json_object *config, char *erro
 
 static int union_set(struct ls *ls, const char *option, const char *value, char *error, size_t error_size)
 {
-	__atomic_store_n(&union_of(ls)->name_limit, strtoull(value, NULL, 10), __ATOMIC_RELAXED);
+	uint64_t size = 0;
+
+	if (strcmp(option, "names") == 0) {
+		__atomic_store_n(&union_of(ls)->name_limit, strtoull(value, NULL, 10), __ATOMIC_RELAXED);
+	} else {
+		ls_parse_size(value, &size);
+		__atomic_store_n(&union_of(ls)->range_min, size, __ATOMIC_RELAXED);
+	}
 	return 0;
 }
 
@@ -163,6 +176,7 @@ static const struct ls_option union_options[] = {
 	{"readonly", LS_BOOL, "false", 0, 0, "the first branch is only read, too", 0},
 	{"marks", LS_STRING, "trusted", 0, 0, "where overlayfs' marks are: trusted.overlay.*, or user.overlay.*", 0},
 	{"work", LS_STRING, ".union-work", 0, 0, "the name of the work directory, in the first branch's root", 0},
+	{"ranges", LS_SIZE, "4M", 0, 0, "files as large as this are copied up by range; 0: none", 1},
 	{"names", LS_COUNT, "200000", 100, 1ull << 40, "how many names to remember", 1},
 	{NULL},
 };

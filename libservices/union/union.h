@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,21 @@ struct union_file {
 	int flags;
 };
 
+/* See parts.c. The first is the inode's `real`, and has no reference of its own. */
+struct union_part {
+	struct union_real real;
+	struct ls_file *file;
+	uint64_t limit;  /* holes before this are what the next part has */
+	uint64_t *bits;  /* of each block: is it here? NULL: there is no next part */
+	uint64_t blocks;
+	unsigned shift;
+};
+
+struct union_parts {
+	unsigned count;
+	struct union_part part[];
+};
+
 struct union_inode {
 	struct union_inode *next; /* in the table's bucket */
 	uint64_t number, refs;
@@ -66,11 +82,14 @@ struct union_inode {
 
 	pthread_rwlock_t content; /* files */
 	struct union_real real;   /* files: where it is */
-	struct union_real old;    /* where it was before it was copied up, if shares were given there */
+	struct union_parts *parts; /* atomic; NULL: all of its data is in `real` */
+	struct union_real old;    /* where it was before it was copied up, if mappings were given there */
+	bool old_lent;            /* the reference to it is that of a part */
 	bool above;               /* atomic: in the writable branch, for ever */
 	bool indexed;             /* other names of it are below: the index holds it, and links counts its names */
 	unsigned links, gone;     /* gone: names removed while it was below */
-	uint64_t shares;          /* given by `real` while that was below */
+	uint64_t copiers, maps;   /* shares given by `real` while that was below: to read, to map */
+	uint64_t recalled;        /* shares to read that have been ended below, and of which the end is still to be told */
 	struct union_file *files;
 
 	pthread_mutex_t lock;      /* directories */
@@ -93,6 +112,8 @@ struct union_fs {
 	bool shared;        /* others may change a branch: ask again each time */
 	const char *prefix; /* "trusted.overlay." */
 	size_t name_limit;
+	uint64_t range_min; /* files as large as this are copied up by range; 0: none */
+	bool partial[UNION_BRANCHES]; /* the branch holds files without all of their data. Atomic */
 	struct ls_inode *work; /* in branch 0 */
 	const char *work_name;
 	uint64_t work_count; /* atomic */
@@ -115,6 +136,7 @@ struct union_found {
 	bool impure;
 	char *redirect; /* of the writable branch; the caller's */
 	uint64_t origin; /* 0: none */
+	struct union_parts *parts; /* owned; NULL: a file has all of its data */
 };
 
 static inline struct union_fs *union_of(struct ls *ls)
@@ -158,6 +180,8 @@ int union_inode_enter(struct union_fs *u, const struct ls_call *call, struct uni
 struct union_inode *union_inode_find(struct union_fs *u, uint64_t number);
 struct union_inode *union_inode_ref(struct union_fs *u, struct union_inode *inode);
 void union_inode_unref(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, uint64_t n);
+/* All of its data is in `real` now. content held to write. */
+void union_inode_parts_end(struct union_fs *u, const struct ls_call *call, struct union_inode *inode);
 /* Its place is that name from now on; dir NULL: it has none. */
 int union_place_set(struct union_fs *u, const struct ls_call *call, struct union_inode *inode,
 		    struct union_inode *dir, const char *name);
@@ -168,6 +192,9 @@ int union_attr(struct union_fs *u, const struct ls_call *call, struct union_inod
 /* The answer of an operation that gives an inode away: its attributes, or the reference ended. */
 int union_give(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, struct ls_inode **ret_inode,
 	       struct ls_attr *ret_attr);
+
+/* rename.c: where the branches below have the directory. With union_fs.rename held. */
+int union_path_below(const struct union_inode *dir, char path[static PATH_MAX]);
 
 /* tree.c: with the directory's lock held. */
 struct union_name *union_name_find(struct union_fs *u, struct union_inode *dir, const char *name);
@@ -193,10 +220,38 @@ int union_name_under(struct union_fs *u, const struct ls_call *call, struct unio
 /* walk.c */
 int union_walk(struct union_fs *u, const struct ls_call *call, const struct union_inode *dir, unsigned first,
 	       const char *name, struct union_found *ret);
+/* What has that path in the branches from that one on. */
+int union_walk_from(struct union_fs *u, const struct ls_call *call, unsigned branch, const char *path,
+		    struct union_found *ret);
 void union_found_fini(struct union_fs *u, const struct ls_call *call, struct union_found *found);
 /* 1, 0, -errno */
 int union_is_whiteout(struct union_fs *u, const struct ls_call *call, const struct union_real *real, bool marked,
 		      const struct ls_attr *attr);
+
+/* parts.c. Sets found->parts if the file that was found lacks data. */
+int union_parts_find(struct union_fs *u, const struct ls_call *call, const struct union_inode *dir, const char *name,
+		     struct union_found *found);
+struct union_parts *union_parts_new(unsigned count);
+void union_parts_free(struct union_fs *u, const struct ls_call *call, struct union_parts *p);
+/* Marks a copy as one without its data, which is at that path in the branches below. */
+int union_parts_mark(struct union_fs *u, const struct ls_call *call, struct ls_inode *made, const char *path,
+		     uint64_t limit);
+/* Opens what is needed to read and write. fresh: the part is all hole. */
+int union_part_begin(struct union_fs *u, const struct ls_call *call, struct union_part *p, bool top, bool fresh);
+/* With inode.content held to write: */
+int union_parts_open(struct union_fs *u, const struct ls_call *call, struct union_parts *p);
+ssize_t union_parts_write(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, struct ls_file *f,
+			  const struct iovec *iov, int iovcnt, off_t offset, unsigned flags, off_t *ret_end);
+int union_parts_cut(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, uint64_t size);
+/* Copies all that is missing: then it is a file as any other. */
+int union_parts_complete(struct union_fs *u, const struct ls_call *call, struct union_inode *inode);
+/* To read or to write, with the parts open: */
+ssize_t union_parts_read(struct union_fs *u, const struct ls_call *call, struct union_inode *inode,
+			 const struct iovec *iov, int iovcnt, off_t offset);
+static inline bool union_is_partial(const struct union_inode *inode)
+{
+	return __atomic_load_n(&inode->parts, __ATOMIC_ACQUIRE) != NULL;
+}
 
 /* list.c */
 int union_complete(struct union_fs *u, const struct ls_call *call, struct union_inode *dir);
@@ -238,6 +293,9 @@ int union_copy_attr(struct union_fs *u, const struct ls_call *call, const struct
 /* file.c: an open file, of a handle below that it takes over, also on failure. Of a file below: content held. */
 int union_file_new(struct union_fs *u, const struct ls_call *call, struct union_inode *inode, struct ls_file *below,
 		   unsigned branch, int flags, struct ls_file **ret);
+
+/* share.c: the file is about to be another; whoever copies from its memory asks again. content held to write. */
+void union_shares_recall(struct union_fs *u, const struct ls_call *call, struct union_inode *inode);
 
 /* remove.c */
 void union_inode_lost(struct union_fs *u, const struct ls_call *call, struct union_inode *inode,

@@ -18,6 +18,8 @@
 
 enum { PLACE_TRIES = 1000 };
 
+#define RANGE_MAX (1ull << 40) /* its map takes 32 MiB */
+
 struct copy {
 	struct union_fs *u;
 	const struct ls_call *call;
@@ -26,13 +28,44 @@ struct copy {
 	uint64_t cut;        /* data beyond this is not wanted */
 	char work[UNION_WORK_NAME];
 	struct ls_inode *made;
+	struct union_parts *parts; /* of a copy by range */
 	bool linked; /* the index holds it */
 };
+
+static uint64_t copy_size(const struct copy *c)
+{
+	return c->attr.size < c->cut ? c->attr.size : c->cut;
+}
+
+/* Is its data to stay below until it is changed? What is not all in one place below has to. */
+static bool is_by_range(const struct copy *c)
+{
+	uint64_t size = copy_size(c), min = __atomic_load_n(&c->u->range_min, __ATOMIC_RELAXED);
+
+	if (!S_ISREG(c->attr.mode) || size == 0 || c->u->shared)
+		return false;
+	return c->inode->parts || (min && size >= min && size <= RANGE_MAX);
+}
+
+/* A hole as long as the file. */
+static int make_hole(struct copy *c)
+{
+	struct ls *below = c->u->ls->below[0];
+	struct ls_attr attr, in = {.size = copy_size(c)};
+	struct ls_file *f;
+	int r = ls_create(below, c->call, c->u->work, c->work, 0600, O_RDWR, &c->made, &attr, &f);
+
+	if (r < 0)
+		return r;
+	r = ls_setattr(below, c->call, c->made, f, &in, LS_SET_SIZE, &attr);
+	ls_release(below, c->call, f);
+	return r;
+}
 
 static int make_file(struct copy *c, const struct union_real *from)
 {
 	struct ls *below = c->u->ls->below[0];
-	uint64_t size = c->attr.size < c->cut ? c->attr.size : c->cut;
+	uint64_t size = copy_size(c);
 	struct ls_attr attr, in = {.size = size};
 	struct ls_file *f;
 	int r = ls_create(below, c->call, c->u->work, c->work, 0600, O_RDWR, &c->made, &attr, &f);
@@ -68,7 +101,7 @@ static int make_any(struct copy *c, const struct union_real *from)
 
 	switch (c->attr.mode & S_IFMT) {
 	case S_IFREG:
-		return make_file(c, from);
+		return is_by_range(c) ? make_hole(c) : make_file(c, from);
 	case S_IFLNK:
 		return make_link(c, from);
 	case S_IFDIR:
@@ -77,6 +110,49 @@ static int make_any(struct copy *c, const struct union_real *from)
 		return ls_mknod(below, c->call, c->u->work, c->work, c->attr.mode, c->attr.rdev_major,
 				c->attr.rdev_minor, &c->made, &attr);
 	}
+}
+
+/* The data's parts from now on, with nothing in the first; the others are still the old one's. */
+static int parts_prepare(struct copy *c)
+{
+	struct union_parts *old = c->inode->parts, *p;
+	struct union_real from = c->inode->real;
+	unsigned n = old ? old->count : 1;
+	int r = 0;
+
+	if (!is_by_range(c))
+		return 0;
+	if (old)
+		r = union_parts_open(c->u, c->call, old);
+	c->parts = p = r == 0 ? union_parts_new(n + 1) : NULL;
+	if (!p)
+		return r < 0 ? r : -ENOMEM;
+	p->part[0] = (struct union_part){.real = {.inode = c->made}, .limit = copy_size(c)};
+	r = union_part_begin(c->u, c->call, &p->part[0], true, true);
+	if (r == 0 && !old) {
+		p->part[1].real = from;
+		r = union_part_begin(c->u, c->call, &p->part[1], false, true);
+	}
+	return r;
+}
+
+static void parts_drop(struct copy *c)
+{
+	if (c->parts && !c->inode->parts)
+		c->parts->part[1].real.inode = NULL; /* it is the inode's */
+	union_parts_free(c->u, c->call, c->parts);
+	c->parts = NULL;
+}
+
+static void parts_change(struct copy *c)
+{
+	struct union_parts *old = c->inode->parts;
+
+	if (old)
+		memcpy(&c->parts->part[1], old->part, old->count * sizeof(old->part[0]));
+	free(old);
+	__atomic_store_n(&c->inode->parts, c->parts, __ATOMIC_RELEASE);
+	c->parts = NULL;
 }
 
 static void copy_undo(struct copy *c)
@@ -89,9 +165,59 @@ static void copy_undo(struct copy *c)
 		union_index_name(c->inode->number, index);
 		ls_unlink(c->u->ls->below[0], c->call, c->u->work, index);
 	}
+	parts_drop(c);
 	union_work_remove(c->u, c->call, c->work, union_is_dir(c->inode));
 	ls_forget(c->u->ls->below[0], c->call, c->made, 1);
 	c->made = NULL;
+}
+
+/* Where the branches below have the file. It stays there, wherever its place is then. */
+static int copy_path(struct copy *c, char path[static PATH_MAX])
+{
+	char name[UNION_NAME_MAX + 1];
+	struct union_inode *dir = union_place(c->u, c->inode, name);
+	size_t len;
+	int r = -ENOENT;
+
+	if (!dir)
+		return r;
+	pthread_mutex_lock(&c->u->rename);
+	r = union_path_below(dir, path);
+	pthread_mutex_unlock(&c->u->rename);
+	union_inode_unref(c->u, c->call, dir, 1);
+	len = r == 0 ? strlen(path) : 0;
+	if (r == 0 && len + strlen(name) + 2 > PATH_MAX)
+		r = -ENAMETOOLONG;
+	if (r == 0)
+		sprintf(path + len, "/%s", name);
+	return r;
+}
+
+/* Does the path lead to what is to be copied? Renamed meanwhile, it would not. */
+static int copy_path_check(struct copy *c, const char *path)
+{
+	struct union_found *found = malloc(sizeof(*found));
+	int r = found ? union_walk_from(c->u, c->call, 1, path, found) : -ENOMEM;
+
+	if (r == 0) {
+		r = found->count && found->real[0].inode == c->inode->real.inode ? 0 : -EAGAIN;
+		union_found_fini(c->u, c->call, found);
+	}
+	free(found);
+	return r;
+}
+
+/* What has no name any more needs no mark: nobody will find it after a crash. */
+static int copy_mark(struct copy *c)
+{
+	char path[PATH_MAX];
+	int r = copy_path(c, path);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = copy_path_check(c, path);
+	return r < 0 ? r : union_parts_mark(c->u, c->call, c->made, path, copy_size(c));
 }
 
 /* The copy, in the work directory. */
@@ -111,6 +237,8 @@ static int copy_make(struct copy *c, const struct union_real *from)
 		r = union_mark_set(c->u, c->call, c->made, "union.origin", number);
 		r = r == -EOPNOTSUPP || r == -EPERM ? 0 : r; /* then the number will be another after a restart */
 	}
+	if (r == 0 && is_by_range(c))
+		r = copy_mark(c);
 	if (r == 0)
 		r = union_copy_attr(c->u, c->call, &c->attr, c->made);
 	if (r < 0)
@@ -236,9 +364,13 @@ static void inode_change(struct copy *c)
 	struct union_inode *inode = c->inode;
 
 	files_change(c);
-	if (inode->shares)
+	union_shares_recall(c->u, c->call, inode);
+	inode->old_lent = c->parts && inode->maps;
+	if (inode->maps)
 		inode->old = inode->real;
-	else
+	if (c->parts)
+		parts_change(c);
+	else if (!inode->maps)
 		ls_forget(c->u->ls->below[inode->real.branch], c->call, inode->real.inode, 1);
 	inode->real = (struct union_real){.inode = c->made};
 	if (c->linked) {
@@ -257,6 +389,8 @@ static int file_change(struct copy *c, struct union_inode *dir, struct union_nam
 
 	pthread_rwlock_wrlock(&c->inode->content);
 	r = files_prepare(c);
+	if (r == 0)
+		r = parts_prepare(c);
 	if (r == 0)
 		r = copy_index(c);
 	if (r == 0)
@@ -328,13 +462,13 @@ int union_up_cut(struct union_fs *u, const struct ls_call *call, struct union_in
 	if (union_is_above(inode))
 		return 0;
 	pthread_mutex_lock(&inode->up);
-	if (!union_is_above(inode)) {
+	for (int tries = 0; !union_is_above(inode) && (tries == 0 || r == -EAGAIN) && tries < PLACE_TRIES; tries++) {
 		r = copy_make(&c, &inode->real);
 		if (r == 0 && (r = file_settle(&c)) < 0)
 			copy_undo(&c);
 	}
 	pthread_mutex_unlock(&inode->up);
-	return r;
+	return r == -EAGAIN ? -ESTALE : r;
 }
 
 /* ---- directories ----------------------------------------------------------------------------------------- */

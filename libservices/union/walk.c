@@ -26,9 +26,12 @@ void union_found_fini(struct union_fs *u, const struct ls_call *call, struct uni
 {
 	for (unsigned i = 0; i < found->count; i++)
 		ls_forget(u->ls->below[found->real[i].branch], call, found->real[i].inode, 1);
+	if (found->parts)
+		union_parts_free(u, call, found->parts);
 	free(found->redirect);
 	found->count = 0;
 	found->redirect = NULL;
+	found->parts = NULL;
 }
 
 int union_is_whiteout(struct union_fs *u, const struct ls_call *call, const struct union_real *real, bool marked,
@@ -207,16 +210,37 @@ static int walk_name(struct walk *w, const struct union_inode *dir, unsigned fir
 	return r;
 }
 
+static void found_init(struct union_found *found)
+{
+	found->count = 0;
+	found->whiteout = found->impure = false;
+	found->redirect = NULL;
+	found->parts = NULL;
+	found->origin = 0;
+}
+
+int union_walk_from(struct union_fs *u, const struct ls_call *call, unsigned branch, const char *path,
+		    struct union_found *ret)
+{
+	struct walk w = {.u = u, .call = call, .found = ret};
+	int r = 0;
+
+	found_init(ret);
+	strcpy(w.path, path);
+	for (; branch < u->count && r == 0 && !w.end; branch++)
+		r = walk_path(&w, branch);
+	if (r < 0)
+		union_found_fini(u, call, ret);
+	return r;
+}
+
 int union_walk(struct union_fs *u, const struct ls_call *call, const struct union_inode *dir, unsigned first,
 	       const char *name, struct union_found *ret)
 {
 	struct walk w = {.u = u, .call = call, .found = ret};
 	int r;
 
-	ret->count = 0;
-	ret->whiteout = ret->impure = false;
-	ret->redirect = NULL;
-	ret->origin = 0;
+	found_init(ret);
 	strcpy(w.path, name);
 	__atomic_add_fetch(&u->walks, 1, __ATOMIC_RELAXED);
 	r = walk_name(&w, dir, first);

@@ -116,7 +116,7 @@ static void wrong_descriptions_are_explained(void **state)
 		{"{\"null\": {\"size\": 1}}", "unknown key 'size' of null"},
 		{"{\"men\": {}}", "unknown layer 'men': did you mean 'mem'?"},
 		{"{\"ceph\": {}}",
-		 "unknown layer 'ceph': known are 'cache', 'null', 'host', 'mem', 'delay', 'error', 'volume'"},
+		 "unknown layer 'ceph': known are 'cache', 'null', 'host', 'mem', 'delay', 'error', 'volume', 'union'"},
 		{"{\"mem\": {\"size\": \"1Q\"}}", "size of mem: '1Q' is not a size (4096, 64k, 256M, 1G)"},
 		{"{\"mem\": {\"size\": \"4k\"}}", "size of mem: '4k' is too small: at least 65536"},
 		{"{\"mem\": {\"size\": \"9999T\"}}",
