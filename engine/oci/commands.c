@@ -36,7 +36,7 @@ static const struct option_row create_options[] = {
 	{},
 };
 
-static const struct option_row exec_options[] = {
+static const struct option_row beside_options[] = {
 	{"process", "FILE", "a process of the OCI specification, in JSON"},
 	{"p", "FILE", "the same"},
 	{"cwd", "DIR", "its working directory"},
@@ -92,13 +92,20 @@ static const struct oci_command {
 	{{"oci pause", "ID", "hold all of its processes", NULL, NULL, NULL}, oci_cmd_life},
 	{{"oci resume", "ID", "let them go on", NULL, NULL, NULL}, oci_cmd_life},
 	{{"oci ps", "ID", "list its processes", NULL, life_options, NULL}, oci_cmd_life},
-	{{"oci exec", "ID [CMD...]", "run a further program in it", NULL, exec_options, NULL}, oci_cmd_exec},
+	{{"oci exec", "ID [CMD...]", "run a further program in it", NULL, beside_options, NULL}, oci_cmd_exec},
 	{{"oci update", "ID", "change its limits", NULL, update_options, NULL}, oci_cmd_update},
 	{{"oci list", "", "list the containers", NULL, list_options, NULL}, oci_cmd_list},
 	{{"oci features", "", "print what is supported, as the specification has it", NULL, NULL, NULL},
 	 oci_cmd_features},
 	{},
 };
+
+int oci_exec(const struct oci *oci, char **argv)
+{
+	static const struct command exec = {"exec", "", "", NULL, beside_options, NULL};
+
+	return oci_cmd_exec(oci, &exec, argv);
+}
 
 static void log_json(FILE *f, const char *text)
 {

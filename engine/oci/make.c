@@ -2,18 +2,23 @@
 /* A container's beginning and its end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "engine/conversation.h"
 #include "engine/oci/console.h"
 #include "engine/oci/hooks.h"
 #include "engine/oci/oci.h"
 #include "engine/oci/place.h"
 #include "engine/oci/spawn.h"
 #include "engine/oci/sync.h"
+#include "engine/title.h"
 
 /* cgroupsPath as it is, or in systemd's words "slice:prefix:name", which mean a path as well. */
 static void group_path(const struct state *s, const struct place *place, char *ret, size_t size)
@@ -59,17 +64,38 @@ int oci_pid_file(const char *path, pid_t pid, struct error *error)
 	return 0;
 }
 
-static int hand_out_terminal(const struct oci_create *c, struct spawn *spawn, struct error *error)
+/* Listed by `ps` until the connection ends. */
+static int join_pool(struct place *place, const struct state *s, pid_t pid, struct error *error)
 {
-	if (spawn->master < 0 || !c->console_socket)
-		return 0;
-	return console_send(c->console_socket, spawn->master, error);
+	struct json_object *parameters = json_object_new_object();
+	struct json_object *args = json_at(s->bundle.config, "process.args", json_type_array);
+
+	json_set(parameters, "pool", "%s", place->pool);
+	json_object_object_add(parameters, "pid", json_object_new_int(pid));
+	json_object_object_add(parameters, "listed", json_object_new_boolean(true));
+	json_set(parameters, "command", "%s: %s", s->id, json_word(args, 0));
+	return engine_call(place->connection, "Join", parameters, NULL, NULL, error) == CALL_OK ? 0 : -EIO;
 }
 
-static int make_in(struct state *s, const struct oci_create *c, struct place *place, struct error *error)
+struct joining {
+	struct state *state;
+	struct place *place;
+};
+
+static int join_groups(void *arg, pid_t pid, struct error *error)
 {
-	struct spawn spawn = {
-		.bundle = &s->bundle, .limits = &s->limits, .place = place, .preserve_fds = c->preserve_fds};
+	struct joining *a = arg;
+	int r = a->place->pool ? join_pool(a->place, a->state, pid, error) : 0;
+
+	return r == 0 ? limits_join(&a->state->limits, pid, error) : r;
+}
+
+static int make_in(struct state *s, const struct oci_create *c, struct place *place, int *ret_master,
+		   struct error *error)
+{
+	struct joining arg = {s, place};
+	struct spawn spawn = {.bundle = &s->bundle, .limits = &s->limits, .place = place, .lock = s->lock,
+			      .join = join_groups, .join_arg = &arg, .preserve_fds = c->preserve_fds};
 	char path[sizeof(s->limits.path)];
 	int r;
 
@@ -84,19 +110,51 @@ static int make_in(struct state *s, const struct oci_create *c, struct place *pl
 	spawn.state = state_public(s, STATE_CREATING);
 	r = spawn_make(&spawn, error);
 	close_p(&spawn.listen);
-	if (r == 0) {
-		remember(s, spawn.pid, place);
-		r = state_write(s, error);
-	}
-	if (r == 0)
-		r = hand_out_terminal(c, &spawn, error);
+	json_object_put(spawn.state);
+	if (r < 0)
+		return r;
+	remember(s, spawn.pid, place);
+	r = state_write(s, error);
 	if (r == 0)
 		r = oci_pid_file(c->pid_file, spawn.pid, error);
-	if (r < 0 && spawn.pid > 0)
+	if (r < 0)
 		kill(spawn.pid, SIGKILL);
-	close_p(&spawn.master);
-	json_object_put(spawn.state);
+	*ret_master = spawn.master;
 	return r;
+}
+
+static void unmake(struct state *s)
+{
+	limits_signal(&s->limits, SIGKILL);
+	limits_remove(&s->limits);
+	state_remove(s);
+	state_fini(s);
+}
+
+int oci_make_of(const char *root, const char *id, const struct bundle *bundle, const struct oci_create *c,
+		struct state *ret, struct place *ret_place, int *ret_master, struct error *error)
+{
+	struct place place;
+	struct state s;
+	int r = state_new(root, id, bundle, &s, error), master = -1;
+
+	if (r < 0)
+		return r;
+	*ret = s; /* where the bundle stays: the place knows it */
+	r = place_find(&ret->bundle, &place, error);
+	if (r == 0) {
+		r = make_in(ret, c, &place, &master, error);
+		if (r < 0)
+			place_fini(&place);
+	}
+	if (r < 0) {
+		close_p(&master);
+		unmake(ret);
+		return r;
+	}
+	*ret_place = place;
+	*ret_master = master;
+	return 0;
 }
 
 /* Whoever wants a terminal must say where it is to go. */
@@ -111,34 +169,50 @@ static int check_terminal(const struct bundle *b, const struct oci_create *c, st
 	return 0;
 }
 
+/* The runtime returns; what the engine gave lasts as long as somebody's connection. */
+static void leave_keeper(struct place *place, pid_t container)
+{
+	struct pollfd end = {.events = POLLIN};
+
+	if (!place->pool || fork() != 0)
+		return;
+	setsid();
+	title_set("polytropon keeps a root of pool %s", place->pool);
+	end.fd = pidfd_open(container, 0);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		close(fd);
+	dup3(place->connection, 3, O_CLOEXEC);
+	dup3(end.fd, 4, O_CLOEXEC);
+	close_range(5, ~0u, 0);
+	end.fd = 4;
+	while (poll(&end, 1, -1) < 0 && errno == EINTR)
+		;
+	_exit(0);
+}
+
 int oci_make(const struct oci *oci, const char *id, const struct oci_create *c, struct state *ret, struct error *error)
 {
 	struct bundle bundle;
-	struct state s;
 	struct place place;
-	int r = bundle_open(c->bundle, &bundle, error);
+	int master = -1, r = bundle_open(c->bundle, &bundle, error);
 
 	if (r < 0)
 		return r;
 	r = check_terminal(&bundle, c, error);
 	if (r == 0)
-		r = state_new(oci->root, id, &bundle, &s, error);
+		r = oci_make_of(oci->root, id, &bundle, c, ret, &place, &master, error);
 	bundle_fini(&bundle);
 	if (r < 0)
 		return r;
-	r = place_find(&s.bundle, &place, error);
-	if (r == 0) {
-		r = make_in(&s, c, &place, error);
-		place_fini(&place);
+	if (master >= 0)
+		r = console_send(c->console_socket, master, error);
+	close_p(&master);
+	leave_keeper(&place, state_pid(ret));
+	place_fini(&place);
+	if (r < 0) {
+		oci_delete(ret, true, &(struct error){});
+		state_fini(ret);
 	}
-	if (r == 0) {
-		*ret = s;
-		return 0;
-	}
-	limits_signal(&s.limits, SIGKILL);
-	limits_remove(&s.limits);
-	state_remove(&s);
-	state_fini(&s);
 	return r;
 }
 

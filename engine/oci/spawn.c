@@ -234,30 +234,74 @@ static int enter_pool(struct place *place, struct error *error)
 	return r;
 }
 
-static void between(struct spawn *s, struct namespaces *n, int sync, int runtime_end)
+/* In the words of the host, whose /proc this is. */
+static pid_t host_pid(int proc, int pidfd)
 {
-	_cleanup_(close_p) int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct clone_args args = {.flags = CLONE_PARENT | n->fresh, .exit_signal = 0};
-	struct error error;
-	pid_t pid;
+	char path[64], line[128];
+	int pid = 0;
 
-	close(runtime_end);
-	if (s->place->pool && enter_pool(s->place, &error) < 0)
-		give_up(sync, &error);
-	if (namespaces_enter(n, &error) < 0)
-		give_up(sync, &error);
-	pid = syscall(SYS_clone3, &args, sizeof(args));
-	if (pid == 0)
+	snprintf(path, sizeof(path), "self/fdinfo/%d", pidfd);
+	int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(fclose_p) FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	return pid;
+}
+
+static void make_first(struct spawn *s, struct namespaces *n, int sync, int proc)
+{
+	int pidfd = -1;
+	struct clone_args args = {.flags = CLONE_PARENT | CLONE_PIDFD | n->fresh, .pidfd = (uintptr_t)&pidfd};
+	struct error error;
+	pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0) {
+		close(proc);
 		first_process(s, n, sync);
+	}
 	if (pid < 0) {
 		error_errno(&error, errno, "make the container's namespaces");
 		give_up(sync, &error);
 	}
+	pid = host_pid(proc, pidfd);
 	if (n->fresh & CLONE_NEWUSER && write_maps(s, proc, pid, &error) < 0) {
-		kill(pid, SIGKILL);
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 		give_up(sync, &error);
 	}
 	_exit(sync_send(sync, SYNC_PID, pid, NULL, -1) < 0);
+}
+
+/* A new PID namespace is made only by who is in the one that it is to be nested in: one process more. */
+static void nest(struct spawn *s, struct namespaces *n, int sync, int proc)
+{
+	struct clone_args args = {.flags = CLONE_PARENT};
+	struct error error;
+	pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0)
+		make_first(s, n, sync, proc);
+	if (pid < 0) {
+		error_errno(&error, errno, "enter pool '%s'", s->place->pool);
+		give_up(sync, &error);
+	}
+	_exit(sync_send(sync, SYNC_NESTED, pid, NULL, -1) < 0);
+}
+
+static void between(struct spawn *s, struct namespaces *n, int sync, int runtime_end)
+{
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct error error;
+
+	close(runtime_end);
+	close_p(&s->lock);
+	if (s->place->pool && enter_pool(s->place, &error) < 0)
+		give_up(sync, &error);
+	if (namespaces_enter(n, &error) < 0)
+		give_up(sync, &error);
+	if (s->place->pool)
+		nest(s, n, sync, proc);
+	make_first(s, n, sync, proc);
 }
 
 /* ---- the runtime -------------------------------------------------------------------------------- */
@@ -269,16 +313,38 @@ static int hooks_of_runtime(struct spawn *s, struct error *error)
 	return r == 0 ? hooks_run(s->bundle->config, "createRuntime", s->state, error) : r;
 }
 
+/* The one in the pool's PID namespace and the one that it makes may speak in any order. */
+static int first_pid(struct spawn *s, struct sync_message *ret, struct error *error)
+{
+	struct sync_message m;
+	pid_t nested = 0;
+	int r = 0;
+
+	ret->pid = 0;
+	while (r == 0 && (!ret->pid || (s->place->pool && !nested))) {
+		r = sync_wait(s->sync, SYNC_ANY, &m, NULL, error);
+		if (r == 0 && m.kind == SYNC_NESTED)
+			nested = m.pid;
+		else if (r == 0 && m.kind == SYNC_PID)
+			ret->pid = m.pid;
+		else if (r == 0)
+			r = error_set(error, -EPROTO, "the container's process says what it should not");
+	}
+	if (nested)
+		waitpid(nested, NULL, __WALL);
+	return r;
+}
+
 static int guide(struct spawn *s, struct error *error)
 {
 	struct sync_message m;
-	int r = sync_wait(s->sync, SYNC_PID, &m, NULL, error);
+	int r = first_pid(s, &m, error);
 
 	if (r < 0)
 		return r;
 	s->pid = m.pid;
 	json_object_object_add(s->state, "pid", json_object_new_int(s->pid));
-	r = limits_join(s->limits, s->pid, error);
+	r = s->join ? s->join(s->join_arg, s->pid, error) : limits_join(s->limits, s->pid, error);
 	if (r == 0 && sync_send(s->sync, SYNC_GO, 0, NULL, -1) < 0)
 		r = -EPIPE;
 	if (r == 0)

@@ -18,7 +18,11 @@ struct spawn {
 	const struct limits *limits;
 	struct json_object *state; /* what hooks get; its pid is filled in */
 	struct place *place;
+	/* Puts the first process where it belongs; NULL: into the groups of limits. */
+	int (*join)(void *arg, pid_t pid, struct error *error);
+	void *join_arg;
 	int listen;                /* the program begins when somebody connects to it; -1: at spawn_go */
+	int lock;                  /* of the container: the runtime's alone */
 	bool keep_stdio;           /* no terminal of its own even if `process` wants one */
 	int preserve_fds;
 	/* Results. */

@@ -66,7 +66,7 @@ int sync_wait(int socket, int kind, struct sync_message *ret, int *ret_fd, struc
 		text_tame(m.text);
 		return error_set(error, -ECANCELED, "%s", m.text);
 	}
-	if (m.kind != kind)
+	if (kind != SYNC_ANY && m.kind != kind)
 		return error_set(error, -EPROTO, "the container's process says what it should not");
 	if (ret)
 		*ret = m;

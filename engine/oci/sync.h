@@ -3,6 +3,7 @@
  * What the runtime and the processes that it makes say to each other over a pair of sockets:
  *
  *   SYNC_PID      the container's first process has that pid
+ *   SYNC_NESTED   a process between, to be waited for, has that pid
  *   SYNC_GO       go on
  *   SYNC_MOUNTED  all mounts are made, the root is still the old one
  *   SYNC_READY    everything but the program; with the master of its terminal, if it has one
@@ -14,7 +15,7 @@
 
 #include "engine/util.h"
 
-enum sync_kind { SYNC_PID = 1, SYNC_GO, SYNC_MOUNTED, SYNC_READY, SYNC_FAILED };
+enum sync_kind { SYNC_ANY, SYNC_PID, SYNC_NESTED, SYNC_GO, SYNC_MOUNTED, SYNC_READY, SYNC_FAILED };
 
 struct sync_message {
 	int kind;
