@@ -148,19 +148,44 @@ static int place_at(int root, const char *path, int mount, struct error *error)
 	return 0;
 }
 
-/* The names of the pool's other containers are none of its business. */
-static int hide_roots(int root, struct error *error)
+static int count_filters(const struct place *p)
 {
-	_cleanup_(close_p) int target = root_open(root, WIRE_POOL_DIR "/root", false, true), empty = -1;
+	_cleanup_(fclose_p) FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	int n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Seccomp_filters: %d", &n) == 1)
+			break;
+	return n + (json_at(p->bundle->config, "linux.seccomp", json_type_object) != NULL);
+}
+
+static int write_number(int dir, const char *name, int number)
+{
+	_cleanup_(close_p) int fd = openat(dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", number);
+
+	return fd < 0 || fchmod(fd, 0644) < 0 || write(fd, text, n) != n ? -errno : 0;
+}
+
+/* The names of the pool's other containers are none of its business; what covers them has room for what is. */
+static int hide_roots(const struct place *p, int root, struct error *error)
+{
+	_cleanup_(close_p) int target = root_open(root, WIRE_ROOT_DIR, false, true), cover = -1;
+	struct mount_attr rdonly = {.attr_set = MOUNT_ATTR_RDONLY};
+	int r;
 
 	if (target < 0)
-		return 0;
-	empty = mount_tmpfs("mode=0700,size=4k,nr_inodes=2", error);
-	if (empty < 0)
-		return empty;
-	if (move_mount(empty, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return error_errno(error, errno, "hide '" WIRE_POOL_DIR "/root'");
-	return 0;
+		return error_errno(error, target, "hide '" WIRE_ROOT_DIR "'");
+	cover = mount_tmpfs("mode=0755,size=4k,nr_inodes=2", error);
+	if (cover < 0)
+		return cover;
+	r = write_number(cover, "filters", count_filters(p));
+	if (r == 0 && (mount_setattr(cover, "", AT_EMPTY_PATH, &rdonly, sizeof(rdonly)) < 0 ||
+		       move_mount(cover, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0))
+		r = -errno;
+	return r < 0 ? error_errno(error, r, "hide '" WIRE_ROOT_DIR "'") : 0;
 }
 
 /*
@@ -199,7 +224,7 @@ int place_furnish(struct place *p, int root, struct error *error)
 	int r = place_at(root, WIRE_POOL_DIR, p->directory, error);
 
 	if (r == 0)
-		r = hide_roots(root, error);
+		r = hide_roots(p, root, error);
 	for (unsigned i = 0; r == 0 && i < p->volume_count; i++)
 		r = place_at(root, p->volume[i].path, p->volume[i].mount, error);
 	return r == 0 && p->preload && p->name ? preload_file(root, error) : r;
