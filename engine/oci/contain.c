@@ -21,7 +21,6 @@
 #include "engine/oci/console.h"
 #include "engine/oci/place.h"
 #include "engine/runtime-dir.h"
-#include "engine/title.h"
 #include "ipc/wire.h"
 
 enum { CONFIG_MAX = 8 << 20, LOG_MAX = 8 << 20 };
@@ -336,7 +335,6 @@ static void background(struct contain *c, int answer)
 
 	setsid();
 	signal(SIGPIPE, SIG_IGN);
-	title_set("polytropon container of pool %s", c->wish->pool);
 	if (open_pool(c) != 0 || pipe2(out, O_CLOEXEC) < 0)
 		_exit(EXIT_OURS);
 	dup2(null, STDIN_FILENO);

@@ -28,6 +28,8 @@ int mount_make(struct json_object *mount, int root, const struct limits *limits,
 int devices_make(const struct bundle *bundle, int root, struct error *error);
 /* A path of the caller's view, bound over what is at target. */
 int mount_bind(const char *source, int target, unsigned long long set, bool recursive, struct error *error);
+/* copy-up.c: what is in the directory, into the root of the mount that will cover it. */
+int mount_copy_up(int target, int mount);
 int paths_hide(const struct bundle *bundle, int root, struct error *error);
 
 /* ---- process.c, filter.c: the process becomes what config.json's `process` says ---------------------- */

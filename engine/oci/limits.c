@@ -397,6 +397,22 @@ static void remove_tree(const char *dir)
 		nanosleep(&(struct timespec){0, 5 * 1000 * 1000}, NULL);
 }
 
+/* Those above that are our own go with the last in them; one that is in use is not removed by rmdir. */
+static void remove_parents(const struct limits *l, unsigned i)
+{
+	char dir[PATH_MAX];
+	size_t mount = strlen(l->hierarchy[i].mount);
+
+	limits_dir(l, i, dir, sizeof(dir));
+	if (strncmp(l->path, "/polytropon", strlen("/polytropon")))
+		return;
+	for (char *slash = strrchr(dir, '/'); slash && slash > dir + mount; slash = strrchr(dir, '/')) {
+		*slash = '\0';
+		if (rmdir(dir) < 0)
+			return;
+	}
+}
+
 void limits_remove(const struct limits *limits)
 {
 	char dir[PATH_MAX];
@@ -404,5 +420,6 @@ void limits_remove(const struct limits *limits)
 	for (unsigned i = 0; limits->path[0] && limits->path[1] && i < limits->count; i++) {
 		limits_dir(limits, i, dir, sizeof(dir));
 		remove_tree(dir);
+		remove_parents(limits, i);
 	}
 }

@@ -15,7 +15,7 @@
 struct options {
 	uint64_t set, clear, recursive_set;
 	unsigned long propagation;
-	bool bind, recursive;
+	bool bind, recursive, copy_up;
 	char data[2048]; /* the file system's own, each with a NUL, "" at the end */
 	size_t data_len;
 };
@@ -71,6 +71,10 @@ static bool option_word(struct options *o, const char *text)
 	if (!strcmp(text, "bind") || !strcmp(text, "rbind")) {
 		o->bind = true;
 		o->recursive |= text[0] == 'r';
+		return true;
+	}
+	if (!strcmp(text, "tmpcopyup")) {
+		o->copy_up = true;
 		return true;
 	}
 	for (int pass = 0; pass < 2; pass++, recursive = true) /* rro, rnosuid and so on mean all below, too */
@@ -237,6 +241,11 @@ int mount_make(struct json_object *mount, int root, const struct limits *limits,
 	if (!o.bind && (!strcmp(type, "cgroup") || !strcmp(type, "cgroup2")))
 		return mount_cgroup(target, limits, &o, where, error);
 	made = o.bind ? bind_mount(source, &o, error) : new_mount(type, source, &o, error);
+	if (made >= 0 && o.copy_up && !o.bind) {
+		r = mount_copy_up(target, made);
+		if (r < 0)
+			return error_errno(error, r, "copy '%s' into the mount over it", where);
+	}
 	return made < 0 ? made : attach(made, target, &o, where, error);
 }
 
