@@ -29,6 +29,13 @@ static void give_up(int sync, const struct error *error)
 	_exit(1);
 }
 
+/* Its program, that is: whoever started it wants to tell that from other failures. */
+static void give_up_program(int sync, int r, const struct error *error)
+{
+	sync_send(sync, SYNC_FAILED, r, error->text, -1);
+	_exit(1);
+}
+
 static void loopback_up(void)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -170,7 +177,7 @@ static void first_process(struct spawn *s, const struct namespaces *n, int sync)
 			   .preserve_fds = s->preserve_fds};
 	char program[PATH_MAX];
 	struct error error = {};
-	int master = -1, slave = -1, go;
+	int master = -1, slave = -1, go, r = 0;
 
 	if (sync_wait(sync, SYNC_GO, NULL, NULL, &error) < 0)
 		_exit(1);
@@ -178,8 +185,8 @@ static void first_process(struct spawn *s, const struct namespaces *n, int sync)
 		give_up(sync, &error);
 	if (slave >= 0 && console_take(slave, &error) < 0)
 		give_up(sync, &error);
-	if (b.process && process_find(&b, program, &error) < 0)
-		give_up(sync, &error);
+	if (b.process && (r = process_find(&b, program, &error)) < 0)
+		give_up_program(sync, r, &error);
 	if (sync_send(sync, SYNC_READY, 0, NULL, master) < 0)
 		_exit(1);
 	close_p(&master);
@@ -188,8 +195,8 @@ static void first_process(struct spawn *s, const struct namespaces *n, int sync)
 	if (!b.process)
 		error_set(&error, -EINVAL, "config.json has no process to start");
 	else if (hooks_run(s->bundle->config, "startContainer", s->state, &error) == 0)
-		process_become(&b, program, NULL, NULL, &error);
-	give_up(go, &error);
+		r = process_become(&b, program, NULL, NULL, &error);
+	give_up_program(go, r, &error);
 }
 
 /* ---- the one between ---------------------------------------------------------------------------- */
@@ -405,7 +412,7 @@ static void beside_run(struct enter_container *e, int sync)
 {
 	struct error error = {};
 	char program[PATH_MAX];
-	int master = -1, slave = -1, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r, master = -1, slave = -1, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	setsid();
 	if (sync_wait(sync, SYNC_GO, NULL, NULL, &error) < 0)
@@ -415,13 +422,14 @@ static void beside_run(struct enter_container *e, int sync)
 		if (master < 0 || console_take(slave, &error) < 0)
 			give_up(sync, &error);
 	}
-	if (process_find(&e->become, program, &error) < 0)
-		give_up(sync, &error);
+	r = process_find(&e->become, program, &error);
+	if (r < 0)
+		give_up_program(sync, r, &error);
 	if (sync_send(sync, SYNC_READY, 0, NULL, master) < 0)
 		_exit(1);
 	close_p(&master);
-	process_become(&e->become, program, NULL, NULL, &error);
-	give_up(sync, &error);
+	r = process_become(&e->become, program, NULL, NULL, &error);
+	give_up_program(sync, r, &error);
 }
 
 static void beside_between(struct enter_container *e, int sync, int runtime_end)

@@ -64,7 +64,8 @@ int sync_wait(int socket, int kind, struct sync_message *ret, int *ret_fd, struc
 	m.text[sizeof(m.text) - 1] = '\0';
 	if (m.kind == SYNC_FAILED) {
 		text_tame(m.text);
-		return error_set(error, -ECANCELED, "%s", m.text);
+		/* Its own reason may be in it; none is that of a connection that ends. */
+		return error_set(error, m.pid < 0 && m.pid != -ECONNRESET ? m.pid : -ECANCELED, "%s", m.text);
 	}
 	if (kind != SYNC_ANY && m.kind != kind)
 		return error_set(error, -EPROTO, "the container's process says what it should not");
