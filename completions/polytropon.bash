@@ -12,7 +12,7 @@ _polytropon() {
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "up ps run exec set stats df dump down mkfs fsck version help --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "up ps run exec set stats df clone dump down mkfs fsck version help --help --version" -- "$cur")
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
@@ -59,6 +59,13 @@ _polytropon() {
 	run:*)
 		mapfile -t words < <(compgen -W "--host --mem --image --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
 		;;
+	clone:clone | clone:--rm | clone:--list | clone:--json)
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --rm --list --json --help" -- "$cur")
+		;;
+	clone:*)
+		mapfile -t words < <(compgen -W "$(polytropon clone --list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
+			sed -n '2,$s/ .*//p')" -- "$cur")
+		;;
 	dump:dump)
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --image --json --help" -- "$cur")
 		;;
@@ -75,7 +82,7 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "--json --help" -- "$cur")
 		;;
 	help:help)
-		mapfile -t words < <(compgen -W "up ps run exec set stats df dump down mkfs fsck version" -- "$cur")
+		mapfile -t words < <(compgen -W "up ps run exec set stats df clone dump down mkfs fsck version" -- "$cur")
 		;;
 	esac
 	COMPREPLY=("${words[@]}")

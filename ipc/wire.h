@@ -46,7 +46,7 @@ enum {
 /* ---- table ----------------------------------------------------------------------------------- */
 
 enum {
-	WIRE_MOUNTS_FIXED = 24, /* those of the pool file */
+	WIRE_MOUNTS_FIXED = 25, /* those of the pool file, and the store of its containers */
 	WIRE_MOUNTS_MAX = 512,  /* and roots of containers */
 	WIRE_MOUNT_PATH_MAX = 464, /* with its NUL */
 	WIRE_QUEUES_MAX = 16,

@@ -259,6 +259,21 @@ static int freeze(struct store *st, struct ls_inode *container)
 
 /* ---- the operations ---------------------------------------------------------------------------------- */
 
+/* What a clone is to stand on. What would be too much is refused before anything is frozen: it is in use. */
+static int container_lowers(struct store *st, struct ls_inode *dir, char **ret)
+{
+	char *lowers;
+	int used = upper_is_used(st, dir), r = used < 0 ? used : store_read(st, dir, "lowers", &lowers);
+
+	if (r == 0) {
+		r = lines_of(lowers) + used > CLONE_LOWERS_MAX ? -E2BIG : 0;
+		free(lowers);
+	}
+	if (r == 0)
+		r = freeze(st, dir);
+	return r < 0 ? r : store_read(st, dir, "lowers", ret);
+}
+
 static int source_lowers(struct store *st, const char *source, bool running, char **ret, char *error, size_t size)
 {
 	struct ls_inode *dir;
@@ -277,10 +292,12 @@ static int source_lowers(struct store *st, const char *source, bool running, cha
 	if (running) {
 		r = fail(error, size, -EBUSY, "container '%s' runs; a clone is made of one that does not", source);
 	} else {
-		r = freeze(st, dir);
-		if (r == 0)
-			r = store_read(st, dir, "lowers", ret);
-		if (r < 0)
+		r = container_lowers(st, dir, ret);
+		if (r == -E2BIG)
+			fail(error, size, r,
+			     "a clone of container '%s' would stand on more than %d layers; import its tree as an image",
+			     source, CLONE_LOWERS_MAX);
+		else if (r < 0)
 			fail(error, size, r, "container '%s': %s", source, strerror(-r));
 	}
 	store_put(st, dir);
@@ -316,9 +333,8 @@ int clone_make(struct store *st, const char *source, const char *name, bool (*in
 	if (r < 0)
 		return r;
 	if (lines_of(lowers) > CLONE_LOWERS_MAX)
-		r = fail(error, size, -E2BIG,
-			 "container '%s' would stand on %u layers, and %d is the most; import its tree as an image", name,
-			 lines_of(lowers), CLONE_LOWERS_MAX);
+		r = fail(error, size, -E2BIG, "image '%s' has %u layers, and %d is the most", source, lines_of(lowers),
+			 CLONE_LOWERS_MAX);
 	if (r == 0) {
 		r = container_make(st, name, lowers);
 		if (r < 0)

@@ -92,9 +92,9 @@ static struct json_object *cache_json(struct service *s)
 	struct json_object *o = json_object_new_object();
 
 	for (unsigned m = 0; m < s->mount_count; m++) {
-		struct ls *cache = ls_stack_find(service_stack(s, m), "cache");
+		struct json_object *cache = stat_layers_json(service_stack(s, m), "cache");
 		if (cache)
-			json_object_object_add(o, s->mount[m]->path, stat_layer_json(cache));
+			json_object_object_add(o, s->mount[m]->path, cache);
 	}
 	return o;
 }

@@ -93,16 +93,31 @@ static struct json_object *cell_json(const struct stat_cell *cell, unsigned op)
 	return o;
 }
 
-static void figure_add(void *arg, const char *name, uint64_t value)
+/* To what is there, but for figures of the whole pool. */
+static void figure_sum(void *arg, const char *name, uint64_t value)
 {
-	json_object_object_add(arg, name, json_object_new_int64(value));
+	struct json_object *o = arg, *old;
+
+	if (strncmp(name, "pool_", 5) && json_object_object_get_ex(o, name, &old))
+		value += json_object_get_int64(old);
+	json_object_object_add(o, name, json_object_new_int64(value));
 }
 
-struct json_object *stat_layer_json(struct ls *ls)
+static void layers_sum(const struct ls *ls, const char *type, struct json_object **o)
 {
-	struct json_object *o = json_object_new_object();
+	if (!strcmp(ls->type->name, type)) {
+		*o = *o ? *o : json_object_new_object();
+		ls->type->stats((struct ls *)ls, figure_sum, *o);
+	}
+	for (unsigned i = 0; i < ls->below_count; i++)
+		layers_sum(ls->below[i], type, o);
+}
 
-	ls->type->stats(ls, figure_add, o);
+struct json_object *stat_layers_json(const struct ls *stack, const char *type)
+{
+	struct json_object *o = NULL;
+
+	layers_sum(stack, type, &o);
 	return o;
 }
 

@@ -34,5 +34,5 @@ void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result
 uint64_t stat_percentile(const struct stat_cell *cell, double p);
 /* {"doors": {"preload": {"requests":..., "ops": {"read": {"count":..,"errors":..,"bytes":..,"p50_ns":..}}}}} */
 struct json_object *stat_json(void);
-/* What a layer counted; its type has stats. */
-struct json_object *stat_layer_json(struct ls *ls);
+/* What all layers of that type in a stack counted, together; the type has stats. NULL: there is none. */
+struct json_object *stat_layers_json(const struct ls *stack, const char *type);
