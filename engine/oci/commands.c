@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "engine/oci/oci.h"
+#include "engine/oci/self.h"
 #include "libservices/libservice.h"
 
 static const struct option_row oci_options[] = {
@@ -82,17 +83,18 @@ static const struct option_row update_options[] = {
 static const struct oci_command {
 	struct command command;
 	int (*run)(const struct oci *oci, const struct command *command, char **argv);
+	bool enters; /* a process of it will be inside a container */
 } oci_commands[] = {
-	{{"oci create", "ID", "make a container of a bundle, up to its program", NULL, create_options, NULL}, oci_cmd_create},
+	{{"oci create", "ID", "make a container of a bundle, up to its program", NULL, create_options, NULL}, oci_cmd_create, true},
 	{{"oci start", "ID", "let its program begin", NULL, NULL, NULL}, oci_cmd_life},
-	{{"oci run", "ID", "make and start one, and wait for its end", NULL, create_options, NULL}, oci_cmd_run},
+	{{"oci run", "ID", "make and start one, and wait for its end", NULL, create_options, NULL}, oci_cmd_run, true},
 	{{"oci state", "ID", "print its state", NULL, NULL, NULL}, oci_cmd_life},
 	{{"oci kill", "ID [SIGNAL]", "send a signal to it", NULL, life_options, NULL}, oci_cmd_life},
 	{{"oci delete", "ID", "remove what is left of it", NULL, life_options, NULL}, oci_cmd_life},
 	{{"oci pause", "ID", "hold all of its processes", NULL, NULL, NULL}, oci_cmd_life},
 	{{"oci resume", "ID", "let them go on", NULL, NULL, NULL}, oci_cmd_life},
 	{{"oci ps", "ID", "list its processes", NULL, life_options, NULL}, oci_cmd_life},
-	{{"oci exec", "ID [CMD...]", "run a further program in it", NULL, beside_options, NULL}, oci_cmd_exec},
+	{{"oci exec", "ID [CMD...]", "run a further program in it", NULL, beside_options, NULL}, oci_cmd_exec, true},
 	{{"oci update", "ID", "change its limits", NULL, update_options, NULL}, oci_cmd_update},
 	{{"oci list", "", "list the containers", NULL, list_options, NULL}, oci_cmd_list},
 	{{"oci features", "", "print what is supported, as the specification has it", NULL, NULL, NULL},
@@ -178,6 +180,7 @@ int cmd_oci(const struct command *command, char **argv)
 {
 	struct command self = *command;
 	struct oci oci = {.root = OCI_ROOT};
+	struct error error;
 	int r;
 
 	if (!argv[0] || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
@@ -191,6 +194,8 @@ int cmd_oci(const struct command *command, char **argv)
 	for (const struct oci_command *c = oci_commands; argv[0] && c->command.name; c++)
 		if (!strcmp(argv[0], c->command.name + strlen("oci "))) {
 			signal(SIGPIPE, SIG_IGN);
+			if (c->enters && self_protect(&error) < 0)
+				return oci_fail(&oci, &error);
 			return c->run(&oci, &c->command, argv + 1);
 		}
 	return unknown(argv[0] ? argv[0] : "");

@@ -20,6 +20,7 @@
 #include "engine/conversation.h"
 #include "engine/oci/console.h"
 #include "engine/oci/place.h"
+#include "engine/oci/self.h"
 #include "engine/runtime-dir.h"
 #include "ipc/wire.h"
 
@@ -389,11 +390,14 @@ static int run_detached(struct contain *c)
 int contain_run(struct container_wish *wish, bool detach)
 {
 	struct contain c = {.wish = wish, .connection = -1, .master = -1, .keep = wish->name};
+	struct error error;
 	int r;
 
 	c.state.lock = -1;
 	if (detach && wish->tty)
 		return complain("--detach and --tty do not go together");
+	if (self_protect(&error) < 0)
+		return complain("%s", error.text);
 	if (detach)
 		return run_detached(&c);
 	r = open_pool(&c);
@@ -408,8 +412,11 @@ int contain_exec(const char *pool, const char *name, bool tty, char **argv)
 	char root[PATH_MAX];
 	struct oci oci = {.root = root};
 	char *words[64] = {};
+	struct error error;
 	size_t n = 0;
 
+	if (self_protect(&error) < 0)
+		return complain("%s", error.text);
 	contain_root(pool, root, sizeof(root));
 	if (tty)
 		words[n++] = "--tty";
