@@ -106,19 +106,32 @@ static int find_pool(int connection, struct wish *w, struct json_object **ret)
 
 /* ---- what is printed --------------------------------------------------------------------------------- */
 
+/* Names and words of the store are strangers'. */
+static char *tamed(const char *text)
+{
+	char *copy = strdup(text ? text : "");
+
+	if (copy)
+		text_tame(copy);
+	return copy;
+}
+
+static void print_image(struct json_object *image)
+{
+	struct json_object *command = json_child(image, "command", json_type_array);
+	_cleanup_(free_p) char *words = tamed(command ? json_object_to_json_string(command) : "");
+	_cleanup_(free_p) char *name = tamed(json_string(image, "image"));
+	_cleanup_(free_p) char *created = tamed(json_string(image, "created"));
+
+	if (words && name && created)
+		printf("%-32s %6lld  %-20.19s %s\n", name, (long long)json_number(image, "layers", 0), created, words);
+}
+
 static void print_list(struct json_object *list)
 {
 	printf("%-32s %6s  %-20s %s\n", "NAME", "LAYERS", "CREATED", "COMMAND");
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *image = json_object_array_get_idx(list, i), *command;
-		_cleanup_(free_p) char *text = NULL;
-		command = json_child(image, "command", json_type_array);
-		text = strdup(command ? json_object_to_json_string(command) : "");
-		if (text)
-			text_tame(text);
-		printf("%-32s %6lld  %-20.19s %s\n", json_string(image, "image"),
-		       (long long)json_number(image, "layers", 0), json_string(image, "created"), text ? text : "");
-	}
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		print_image(json_object_array_get_idx(list, i));
 }
 
 static void print_answer(struct json_object *answer)

@@ -189,9 +189,8 @@ static int hide_roots(const struct place *p, int root, struct error *error)
 }
 
 /*
- * glibc's loader reads this file for every program, with an empty environment, too, and for those with set-id bits; for
- * those it takes a library only from its own directories and only if it has the set-user-id bit, so that they are left
- * to FUSE. musl does not read it: there LD_PRELOAD in the environment is all, and without it, FUSE.
+ * glibc's loader reads this file for every program, with an empty environment, too, and for those with set-id bits (which
+ * the library then leaves to FUSE). musl's does not: there LD_PRELOAD in the environment is all, and without it, FUSE.
  */
 static int preload_file(int root, struct error *error)
 {
