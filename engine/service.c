@@ -113,6 +113,16 @@ static struct json_object *boot_cpus(const struct pool *pool)
 	return cpus_json(&set);
 }
 
+/* By its number; 0 if it cannot be told. */
+static int64_t mount_namespace(const struct pool *pool)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pool->init);
+	return stat(path, &st) == 0 ? (int64_t)st.st_ino : 0;
+}
+
 static int boot_send(struct pool *pool)
 {
 	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
@@ -133,6 +143,7 @@ static int boot_send(struct pool *pool)
 	json_object_object_add(json, "listen", json_object_new_int(BOOT_LISTEN));
 	json_object_object_add(json, "table", json_object_new_int(BOOT_TABLE));
 	json_object_object_add(json, "proc", json_object_new_int(BOOT_PROC));
+	json_object_object_add(json, "mnt_ns", json_object_new_int64(mount_namespace(pool)));
 	json_object_object_add(json, "cpus", boot_cpus(pool));
 	json_object_object_add(json, "settings", spec_settings(pool->spec));
 	json_object_object_add(json, "mounts", boot_mounts(pool));

@@ -190,6 +190,7 @@ int boot_apply(struct boot *b, struct service *s)
 	s->engine_fd = BOOT_FD;
 	s->listen_fd = fd_of(b, b->message, "listen");
 	s->proc_fd = fd_of(b, b->message, "proc");
+	s->mount_namespace = get(b->message, "mnt_ns") ? json_object_get_int64(get(b->message, "mnt_ns")) : 0;
 	b->generation = json_object_get_int(get(b->message, "generation"));
 	if (s->listen_fd < 0 || s->proc_fd < 0)
 		return fail(b, "the boot message lacks listen or proc");
@@ -215,6 +216,7 @@ int boot_roots(struct boot *b, struct service *s)
 	struct json_object *roots = get(b->message, "roots");
 	int r = 0;
 
+	roots_begin(s);
 	for (size_t i = 0; roots && i < json_object_array_length(roots) && r == 0; i++) {
 		struct json_object *o = json_object_array_get_idx(roots, i);
 		struct root_wish wish = {

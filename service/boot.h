@@ -16,6 +16,7 @@
  *     "table": 1,                    the file WIRE_TABLE, read-write; the engine has filled in pool,
  *                                    mounts (dev and flags too), one_core and the placeholder
  *     "proc": 2,                     a directory descriptor of the host's /proc
+ *     "mnt_ns": 4026532841,          the number of the pool's mount namespace; absent: sessions are not looked at
  *     "cpus": [0, 1],                the pool's cores; one queue each
  *     "settings": {"flush.interval": "5s", ...},      flat, as `polytropon set` names them
  *     "mounts": [

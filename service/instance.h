@@ -79,6 +79,7 @@ struct instance {
 	int token_dir; /* for token.c, without FUSE; else -1 */
 	void *door;
 	/* Of one that comes and goes: */
+	unsigned view;                        /* from 1 on, never used twice */
 	bool closed;                          /* under `lock`: the last inode's end is its own */
 	void (*door_end)(struct instance *fs); /* frees the door */
 	void (*ended)(struct instance *fs);    /* in place of closing the stack */

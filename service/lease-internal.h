@@ -17,6 +17,7 @@ struct lease {
 	int fd;
 	uint32_t id; /* 0: nobody enters anything */
 	unsigned users;
+	unsigned view;
 	uid_t uid;
 	gid_t gid;
 	gid_t *groups;

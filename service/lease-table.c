@@ -78,19 +78,19 @@ static int lease_map(struct lease *lease)
 	return 0;
 }
 
-static bool lease_is(const struct lease *lease, const struct process *who)
+static bool lease_is(const struct lease *lease, const struct process *who, unsigned view)
 {
-	return lease->table && lease->uid == who->uid && lease->gid == who->gid &&
+	return lease->table && lease->view == view && lease->uid == who->uid && lease->gid == who->gid &&
 	       lease->group_count == who->group_count &&
 	       (!who->group_count || !memcmp(lease->groups, who->groups, who->group_count * sizeof(gid_t)));
 }
 
-static struct lease *lease_find(const struct process *who)
+static struct lease *lease_find(const struct process *who, unsigned view)
 {
 	struct lease *free = NULL;
 
 	for (struct lease *l = leases.lease; l < leases.lease + LEASES_MAX; l++) {
-		if (lease_is(l, who) && l->id)
+		if (lease_is(l, who, view) && l->id)
 			return l;
 		/* One that nobody uses is kept for those who come back, while there are others. */
 		if (!l->users && (!free || (free->table && !l->table)))
@@ -99,7 +99,7 @@ static struct lease *lease_find(const struct process *who)
 	return free;
 }
 
-static int lease_begin(struct lease *lease, const struct process *who, uint32_t generation)
+static int lease_begin(struct lease *lease, const struct process *who, unsigned view, uint32_t generation)
 {
 	gid_t *groups = malloc(who->group_count * sizeof(gid_t) + 1);
 
@@ -112,6 +112,7 @@ static int lease_begin(struct lease *lease, const struct process *who, uint32_t 
 	free(lease->groups);
 	lease->groups = groups;
 	lease->group_count = who->group_count;
+	lease->view = view;
 	lease->uid = who->uid;
 	lease->gid = who->gid;
 	lease->table->magic = WIRE_MAGIC;
@@ -121,7 +122,7 @@ static int lease_begin(struct lease *lease, const struct process *who, uint32_t 
 	return 0;
 }
 
-struct lease *lease_open(const struct process *who, uint32_t generation)
+struct lease *lease_open(const struct process *who, unsigned view, uint32_t generation)
 {
 	struct lease *lease;
 
@@ -129,8 +130,8 @@ struct lease *lease_open(const struct process *who, uint32_t generation)
 	if (who->uid != who->real_uid || who->gid != who->real_gid)
 		return NULL;
 	pthread_mutex_lock(&leases.lock);
-	lease = lease_find(who);
-	if (lease && !(lease->id && lease_is(lease, who)) && lease_begin(lease, who, generation) < 0)
+	lease = lease_find(who, view);
+	if (lease && !(lease->id && lease_is(lease, who, view)) && lease_begin(lease, who, view, generation) < 0)
 		lease = NULL;
 	if (lease)
 		lease->users++;

@@ -18,10 +18,10 @@ struct lease; /* the table of one set of credentials */
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 /*
- * The table for a process with these credentials, until lease_close; NULL if it gets none: real and effective ids
+ * The table for a process with these credentials that sees the same filesystems (of the same `view`), until lease_close; NULL if it gets none: real and effective ids
  * differ, or as many tables as there may be are in use.
  */
-struct lease *lease_open(const struct process *who, uint32_t generation);
+struct lease *lease_open(const struct process *who, unsigned view, uint32_t generation);
 void lease_close(struct lease *lease); /* takes NULL */
 /* To be mapped: nobody can write through it. */
 int lease_fd(const struct lease *lease);

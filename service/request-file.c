@@ -660,7 +660,7 @@ int64_t request_adopt(struct request *q)
 
 	if (!fs)
 		return -EINVAL;
-	r = q->in->base & 0x80000000u ? adopt_from(q, fs) : -EINVAL;
+	r = (q->in->base & 0x80000000u) && session_sees(q->session, fs->index) ? adopt_from(q, fs) : -EINVAL;
 	service_mount_put(fs);
 	return r;
 }

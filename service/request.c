@@ -136,6 +136,10 @@ int request_base(struct request *q, uint32_t base, struct inode **ret, char **re
 		struct instance *fs = service_mount_get(q->service, base & 0x7fffffffu);
 		if (!fs)
 			return -EINVAL;
+		if (!session_sees(q->session, fs->index)) {
+			service_mount_put(fs);
+			return WIRE_ESCAPE;
+		}
 		*ret = fs->root;
 		*ret_path = strdup("");
 		return 0;

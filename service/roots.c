@@ -36,6 +36,7 @@ struct roots {
 	bool tidying, stopping, again; /* again, tidier_done: under lock */
 	bool tidier_done;
 	unsigned closers; /* atomic */
+	unsigned views;
 };
 
 struct ls *roots_store(const struct service *s)
@@ -227,6 +228,7 @@ static int root_mount(struct service *s, const struct root_wish *wish, struct co
 	fs->ended = root_ended;
 	fs->ended_arg = c;
 	fs->root_fd = wish->root;
+	fs->view = ++s->roots->views;
 	s->root_held[slot] = true;
 	if (!wish->live)
 		memset(s->table->mount[slot].fuse_init, 0, sizeof(s->table->mount[slot].fuse_init));
@@ -331,7 +333,7 @@ static void *tidier_run(void *arg)
 	return NULL;
 }
 
-/* In the socket thread, or before there is one. */
+/* In the socket thread, or before it takes messages. */
 static void tidy(struct roots *roots)
 {
 	bool runs;
@@ -368,9 +370,13 @@ int roots_new(struct service *s, struct ls *store, struct ls **ret_mount, char *
 		r = ls_part_open(store, store->root, &store->root_attr, LS_PART_PRIVATE | LS_PART_SHARED, ret_mount);
 	if (r < 0)
 		roots_fini(s);
-	else
-		tidy(roots);
 	return r;
+}
+
+void roots_begin(struct service *s)
+{
+	if (s->roots)
+		tidy(s->roots);
 }
 
 void roots_fini(struct service *s)

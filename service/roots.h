@@ -32,6 +32,8 @@ struct root_door {
 
 /* The store is that stack, which is taken over, also on failure. ret_mount: the stack to mount at WIRE_ROOTS. */
 int roots_new(struct service *s, struct ls *store, struct ls **ret_mount, char *error, size_t size);
+/* Removes what an earlier service left, in the background. When privileges have been dropped. */
+void roots_begin(struct service *s);
 void roots_fini(struct service *s);
 
 /* 0 with the place, or -errno with a sentence. */

@@ -24,6 +24,7 @@ struct service {
 	int engine_fd; /* BOOT_FD */
 	int listen_fd;
 	int proc_fd;
+	uint64_t mount_namespace; /* the pool's, by its number; 0: not known */
 	struct wire_table *table;
 	struct back *back;
 	struct copy_thresholds copy;

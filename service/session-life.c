@@ -220,14 +220,18 @@ void session_exec(struct service *s, struct session *session)
 	session_release(s, session, false);
 }
 
-/* A lease table for these credentials, where there is anything to be known without asking; or NULL. */
-static struct lease *session_lease(const struct service *s, const struct process *process)
+/* A lease table for these credentials, where there is anything to be known without asking; or NULL. What one container
+ * knows of names is nothing to others. */
+static struct lease *session_lease(const struct service *s, const struct session *session, const struct process *process)
 {
+	if (session->confined && !session->root)
+		return NULL;
+
 	for (unsigned m = 0; m < s->mount_count; m++)
 		if (!s->mount[m]->shared)
-			return lease_open(process, s->table->generation);
+			return lease_open(process, session->root, s->table->generation);
 	if (s->roots && !(roots_store(s)->traits & LS_SHARED))
-		return lease_open(process, s->table->generation);
+		return lease_open(process, session->root, s->table->generation);
 	return NULL;
 }
 
@@ -290,8 +294,10 @@ static int session_make(struct service *s, int socket, const struct ucred *cred,
 	r = peer_process(s, cred, &session->process);
 	if (r == 0)
 		r = session->pidfd = peer_pidfd(socket, cred->pid);
+	if (r >= 0)
+		r = session_view(s, session);
 	if (r >= 0) {
-		session->lease = session_lease(s, &session->process);
+		session->lease = session_lease(s, session, &session->process);
 		head.umask = session->process.umask;
 		head.uid = session->process.uid;
 		head.gid = session->process.gid;
@@ -376,7 +382,7 @@ static int session_refresh(struct service *s, int socket, struct session *sessio
 		r = peer_process(s, &cred, &process);
 	if (r < 0)
 		return r;
-	lease = session_lease(s, &process);
+	lease = session_lease(s, session, &process);
 	pthread_mutex_lock(&session->lock);
 	swap = session->process;
 	old = session->lease;

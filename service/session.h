@@ -30,6 +30,9 @@ struct session {
 	bool ended;  /* no new handles */
 	bool reaped; /* under the service's sessions_lock: found dead by sessions_reap */
 	struct process process;
+	bool confined;       /* to what its own mount namespace has: */
+	uint64_t view[WIRE_MOUNTS_MAX / 64];
+	unsigned root;       /* the view of the container's root that is its own; 0: none */
 	struct lease *lease; /* of these credentials; NULL: none */
 	struct handle *handles;
 	unsigned handle_room, handle_hint;
@@ -40,6 +43,10 @@ struct session {
 };
 
 enum { HANDLES_MAX = 65536 };
+
+/* session-view.c: finds out what a new session may name. 0 or -errno. */
+int session_view(struct service *s, struct session *session);
+bool session_sees(const struct session *session, unsigned mount);
 
 /* Takes over an open file's reference, also on failure. Returns the handle, or -ENFILE or -ENOMEM as negative. */
 int64_t session_handle_new(struct session *session, struct ofd *ofd);

@@ -9,7 +9,20 @@ unshare -m sh -ec 'mkdir -p /data 2>/dev/null; mount --bind plain /data; cd /dat
 [ "$(wc -l <tree.plain)" -gt 100 ] || fail "the plain run made too little: $(wc -l <tree.plain)"
 rmdir /data 2>/dev/null || true
 
-for storage in mem host; do
+cat >union.yaml <<EOF
+pools:
+  u:
+    mounts:
+      /data: {union: {below: [{host: {path: $work/dir, exclusive: true}}, {mem: {}}]}}
+EOF
+union() {
+  local status=0
+  "$polytropon" up union.yaml >/dev/null && "$polytropon" run u -- "$@" || status=$?
+  "$polytropon" down >/dev/null
+  return $status
+}
+
+for storage in mem host union; do
   for mode in off real lazy strict; do
     rm -rf dir && mkdir dir
     $storage env POLYTROPON_MODE=$mode sh -ec 'cd /data; '"$everyday"'; '"$tree"' /data' >tree.$storage.$mode 2>err || { tail err; fail "$storage $mode"; }

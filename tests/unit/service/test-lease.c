@@ -67,7 +67,7 @@ static struct lease *client_lease(uid_t uid, uid_t real)
 {
 	struct process who = {.uid = uid, .real_uid = real, .gid = uid, .real_gid = uid};
 
-	return lease_open(&who, GENERATION);
+	return lease_open(&who, 0, GENERATION);
 }
 
 static void client_map(struct lease *lease)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copying up by range: what is seen is what was written, whatever is copied, and after every reopening. */
+#include <pthread.h>
+
 #include "tests/unit/layers/harness.h"
 
 enum { SIZE = 300 * 1000, ROOM = 400 * 1000, STEPS = 3000 };
@@ -248,6 +250,79 @@ static void the_kernels_files_without_data(void **state)
 	scratch_end(scratch);
 }
 
+/* It has no way to know which blocks are there: an error is better than the wrong bytes. */
+static void the_kernel_refuses_it(void **state)
+{
+	struct fs *fs;
+
+	begin();
+	which = 0;
+	fs = open_union("");
+	assert_int_equal(fs_write(fs, fs_open_file(fs, file_of(fs), O_RDWR), "X", 1, 5000), 1);
+	fs_close(fs);
+	must_run("cd %s && mkdir w m && unshare -m sh -c 'mount -t overlay o -o "
+		 "metacopy=off,lowerdir=l,upperdir=up,workdir=w m && test -d m/dir && ! cat m/dir/file' >out 2>&1 && ! grep -q aaaa out",
+		 scratch);
+	scratch_end(scratch);
+}
+
+enum { THREADS = 4, STRIPE = SIZE / THREADS };
+
+struct stripe {
+	struct fs *fs;
+	struct ls_file *f;
+	unsigned number;
+};
+
+/* Stripes share the blocks at their ends. */
+static void *stripe_run(void *arg)
+{
+	struct stripe *s = arg;
+	unsigned seed = s->number + 1;
+	size_t from = s->number * STRIPE;
+	char text[9000], back[9000];
+
+	for (int i = 0; i < 400; i++) {
+		size_t at = from + rand_r(&seed) % (STRIPE - sizeof(text)), n = rand_r(&seed) % sizeof(text) + 1;
+		memset(text, 'A' + rand_r(&seed) % 26, n);
+		if (fs_write(s->fs, s->f, text, n, at) != (ssize_t)n || fs_read(s->fs, s->f, back, n, at) != (ssize_t)n ||
+		    memcmp(text, back, n))
+			return "a write was not read back";
+		memcpy(model + at, text, n);
+	}
+	return NULL;
+}
+
+static void threads_do_not_lose_each_others_bytes(void **state)
+{
+	struct stripe stripes[THREADS];
+	pthread_t threads[THREADS];
+	struct ls_inode *inode;
+	struct fs *fs;
+	void *error;
+
+	begin();
+	which = 0;
+	fs = open_union("");
+	inode = file_of(fs);
+	for (unsigned i = 0; i < THREADS; i++) {
+		stripes[i] = (struct stripe){fs, fs_open_file(fs, inode, O_RDWR), i};
+		assert_int_equal(pthread_create(&threads[i], NULL, stripe_run, &stripes[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(threads[i], &error), 0);
+		if (error)
+			fail_msg("%s", (char *)error);
+	}
+	for (int again = 0; again < 2; again++) {
+		check(fs, fs_open_file(fs, file_of(fs), O_RDONLY));
+		fs_close(fs);
+		fs = open_union("");
+	}
+	fs_close(fs);
+	scratch_end(scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +331,8 @@ int main(void)
 		cmocka_unit_test(names_do_not_matter),
 		cmocka_unit_test(chains),
 		cmocka_unit_test(the_kernels_files_without_data),
+		cmocka_unit_test(the_kernel_refuses_it),
+		cmocka_unit_test(threads_do_not_lose_each_others_bytes),
 	};
 
 	if (geteuid() != 0)
