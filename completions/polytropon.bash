@@ -12,7 +12,7 @@ _polytropon() {
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "up ps run exec set stats df clone dump down mkfs fsck version help --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "up ps run exec kill logs image oci set stats df clone dump down mkfs fsck version help --help --version" -- "$cur")
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
@@ -54,10 +54,10 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "$settings" -- "$cur")
 		;;
 	run:run)
-		mapfile -t words < <(compgen -W "$(_polytropon_pools) --host --mem --image --at --help" -- "$cur")
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --root --host --mem --image --at --help" -- "$cur")
 		;;
 	run:*)
-		mapfile -t words < <(compgen -W "--host --mem --image --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
+		mapfile -t words < <(compgen -W "--root --name --detach --tty --env --uid --workdir --hostname --volume --pids --cap --read-only --host-users --host --mem --image --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
 		;;
 	clone:clone | clone:--rm | clone:--list | clone:--json)
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --rm --list --json --help" -- "$cur")
@@ -68,6 +68,34 @@ _polytropon() {
 		;;
 	dump:dump)
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --image --json --help" -- "$cur")
+		;;
+	image:image)
+		mapfile -t words < <(compgen -W "import ls rm --help" -- "$cur")
+		;;
+	image:*)
+		case "$cur" in
+		-*) mapfile -t words < <(compgen -W "--pool --replace --max-size --max-entries --max-ratio --devices --json --help" -- "$cur") ;;
+		*)
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+			;;
+		esac
+		;;
+	oci:oci)
+		mapfile -t words < <(compgen -W "create start run state kill delete exec ps pause resume update list features --root --log --log-format --help" -- "$cur")
+		;;
+	oci:--bundle | oci:-b)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	kill:kill | logs:logs)
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --help" -- "$cur")
+		;;
+	kill:* | logs:*)
+		mapfile -t words < <(compgen -W "$(polytropon clone --list "$prev" 2>/dev/null | sed 1d | cut -d' ' -f1) --follow" -- "$cur")
+		;;
+	run:--root | run:--name | run:--env | run:--uid | run:--workdir | run:--hostname | run:--volume | run:--pids | run:--cap)
+		return
 		;;
 	exec:exec | stats:stats | set:set | df:df | dump:* | down:*)
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --help" -- "$cur")
@@ -82,7 +110,7 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "--json --help" -- "$cur")
 		;;
 	help:help)
-		mapfile -t words < <(compgen -W "up ps run exec set stats df clone dump down mkfs fsck version" -- "$cur")
+		mapfile -t words < <(compgen -W "up ps run exec kill logs image oci set stats df clone dump down mkfs fsck version" -- "$cur")
 		;;
 	esac
 	COMPREPLY=("${words[@]}")

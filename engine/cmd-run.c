@@ -14,6 +14,7 @@
 #include "engine/command.h"
 #include "engine/conversation.h"
 #include "engine/enter.h"
+#include "engine/oci/contain.h"
 #include "engine/spec.h"
 
 const struct option_row run_options[] = {
@@ -27,6 +28,19 @@ const struct option_row run_options[] = {
 	{"memory", "SIZE", "the most memory it uses"},
 	{"user", NULL, "its own user namespace"},
 	{"network", NULL, "its own network namespace"},
+	{"root", "NAME", "in a container of POOL with this root: a container, or an image of which one is made"},
+	{"name", "NAME", "of --root: keep the container, as NAME"},
+	{"detach", NULL, "of --root: return when it runs"},
+	{"tty", NULL, "of --root: with a terminal"},
+	{"env", "NAME=VALUE", "of --root: a variable of its environment"},
+	{"uid", "UID[:GID]", "of --root: whose it is"},
+	{"workdir", "DIR", "of --root: its working directory"},
+	{"hostname", "NAME", "of --root: its host's name"},
+	{"volume", "PATH:PATH", "of --root: a path of the pool, and where the container sees it"},
+	{"pids", "N", "of --root: how many processes it may have"},
+	{"cap", "NAME", "of --root: a capability more, such as CAP_NET_RAW"},
+	{"read-only", NULL, "of --root: it cannot write to its root"},
+	{"host-users", NULL, "of --root: without a user namespace of its own"},
 	{"set", "KEY=VALUE", "a setting of it, as `polytropon set` takes it"},
 	{},
 };
@@ -41,7 +55,8 @@ struct wish {
 	struct json_object *layer; /* given and not yet placed by --at */
 	const char *sets[SETS_MAX];
 	size_t set_count;
-	bool throw_away;
+	bool throw_away, detach;
+	struct container_wish container;
 };
 
 /* Of a file that need not be there. */
@@ -122,12 +137,45 @@ static int take_size(const struct command *command, struct wish *w, const char *
 	return 0;
 }
 
+static bool take_container(struct container_wish *c, bool *detach, const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		const char **text;
+		struct json_object *list;
+		bool *flag;
+	} options[] = {
+		{"root", &c->root, NULL, NULL},         {"name", &c->name, NULL, NULL},
+		{"uid", &c->user, NULL, NULL},          {"workdir", &c->workdir, NULL, NULL},
+		{"hostname", &c->hostname, NULL, NULL}, {"pids", &c->pids, NULL, NULL},
+		{"env", NULL, c->env, NULL},            {"volume", NULL, c->volumes, NULL},
+		{"cap", NULL, c->caps, NULL},           {"detach", NULL, NULL, detach},
+		{"tty", NULL, NULL, &c->tty},           {"read-only", NULL, NULL, &c->read_only},
+		{"host-users", NULL, NULL, &c->privileged_user},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (strcmp(options[i].name, name))
+			continue;
+		if (options[i].text)
+			*options[i].text = value;
+		else if (options[i].list)
+			json_object_array_add(options[i].list, json_object_new_string(value));
+		else
+			*options[i].flag = true;
+		return true;
+	}
+	return false;
+}
+
 static int take_option(const struct command *command, const struct option_row *o, const char *value,
 		       void *arg)
 {
 	struct wish *w = arg;
 	char key[32];
 
+	if (take_container(&w->container, &w->detach, o->name, value))
+		return 0;
 	w->throw_away = true;
 	if (!strcmp(o->name, "host"))
 		return take_layer(command, w, "host", value);
@@ -280,36 +328,107 @@ static int run_in(const struct command *command, char **argv, bool listed)
 	return r;
 }
 
+/* ---- a container of a pool --------------------------------------------------------------------- */
+
+static int run_container(const struct command *command, struct wish *w, char **argv)
+{
+	struct container_wish *c = &w->container;
+	int r;
+
+	if (w->layer || json_object_object_length(w->mounts) || w->set_count)
+		return misuse(command, "--root is of a pool that runs; --host, --mem, --image, --at and --set are not");
+	c->pool = argv[0];
+	if (!c->pool)
+		return misuse(command, "no pool is given");
+	argv++;
+	if (argv[0] && !strcmp(argv[0], "--"))
+		argv++;
+	c->argv = argv;
+	c->memory = json_string(w->spec, "memory");
+	c->cpu_weight = json_string(w->spec, "cpu_weight");
+	c->network = json_true(w->spec, "network");
+	r = command_needs_root(command);
+	return r != 0 ? r : contain_run(c, w->detach);
+}
+
+static int run_wish(const struct command *command, struct wish *w, char **argv)
+{
+	int r;
+
+	if (w->container.root)
+		return run_container(command, w, argv);
+	if (w->container.name || w->detach || w->container.tty)
+		return misuse(command, "--name, --detach and --tty go with --root");
+	if (!w->throw_away)
+		return run_in(command, argv, true);
+	r = check_wish(command, w, argv);
+	if (r == 0)
+		r = command_needs_root(command);
+	return r != 0 ? r : run_throw_away(w, argv);
+}
+
 int cmd_run(const struct command *command, char **argv)
 {
-	struct wish w = {.spec = json_object_new_object(), .mounts = json_object_new_object()};
+	struct wish w = {.spec = json_object_new_object(),
+			 .mounts = json_object_new_object(),
+			 .container = {.env = json_object_new_array(),
+				       .volumes = json_object_new_array(),
+				       .caps = json_object_new_array()}};
 	int r;
 
 	json_object_object_add(w.spec, "mounts", w.mounts);
 	r = options_take(command, &argv, take_option, &w);
-	if (r == 0 && !w.throw_away) {
-		r = run_in(command, argv, true);
-	} else if (r == 0) {
-		r = check_wish(command, &w, argv);
-		if (r == 0)
-			r = command_needs_root(command);
-		if (r == 0)
-			r = run_throw_away(&w, argv);
-	}
+	if (r == 0)
+		r = run_wish(command, &w, argv);
 	json_object_put(w.layer);
 	json_object_put(w.spec);
+	json_object_put(w.container.env);
+	json_object_put(w.container.volumes);
+	json_object_put(w.container.caps);
 	return r;
 }
 
-static int no_option(const struct command *command, const struct option_row *option, const char *value,
-		     void *arg)
+struct exec_wish {
+	const char *container;
+	bool tty;
+};
+
+const struct option_row exec_options[] = {
+	{"in", "NAME", "in this container of the pool"},
+	{"tty", NULL, "of --in: with a terminal"},
+	{},
+};
+
+static int take_exec(const struct command *command, const struct option_row *o, const char *value, void *arg)
 {
+	struct exec_wish *w = arg;
+
+	if (o->value)
+		w->container = value;
+	else
+		w->tty = true;
 	return 0;
+}
+
+static int exec_in_container(const struct command *command, const struct exec_wish *w, char **argv)
+{
+	const char *pool = argv[0];
+	int r = command_needs_root(command);
+
+	if (!pool || !argv[1])
+		return misuse(command, "no program is given");
+	argv += strcmp(argv[1], "--") ? 1 : 2;
+	if (!argv[0])
+		return misuse(command, "no program is given");
+	return r != 0 ? r : contain_exec(pool, w->container, w->tty, argv);
 }
 
 int cmd_exec(const struct command *command, char **argv)
 {
-	int r = options_take(command, &argv, no_option, NULL);
+	struct exec_wish w = {};
+	int r = options_take(command, &argv, take_exec, &w);
 
-	return r != 0 ? r : run_in(command, argv, false);
+	if (r != 0)
+		return r;
+	return w.container ? exec_in_container(command, &w, argv) : run_in(command, argv, false);
 }

@@ -58,9 +58,14 @@ int cmd_mkfs(const struct command *command, char **argv);
 int cmd_fsck(const struct command *command, char **argv);
 int cmd_clone(const struct command *command, char **argv);
 int cmd_df(const struct command *command, char **argv);
+int cmd_oci(const struct command *command, char **argv);
+int cmd_image(const struct command *command, char **argv);
+int cmd_kill(const struct command *command, char **argv);
+int cmd_logs(const struct command *command, char **argv);
 /* `dump --image`: argv are the words after it. */
 int dump_image(const struct command *command, char *image, char **argv, bool as_json);
 
+extern const struct option_row exec_options[], logs_options[];
 extern const struct option_row run_options[], json_options[], dump_options[], mkfs_options[], fsck_options[], clone_options[];
 
 /* Makes the caller, a fresh child, an engine; never returns. Descriptors as engine_run's. */

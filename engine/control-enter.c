@@ -31,6 +31,7 @@ void control_enter(struct client *client, struct json_object *parameters)
 	json_object_object_add(
 		reply, "preload",
 		json_object_new_boolean(faccessat(pool_fd(pool, BUILD_DIR), "preload.so", R_OK, 0) == 0));
+	json_set(reply, "group", "%s", pool->group.name);
 	if (cpus && !(pool->group.have & 1u << GROUP_CPUSET))
 		json_set(reply, "cpus", "%s", cpus);
 	client_reply(client, reply, pool_fd(pool, BUILD_INIT));

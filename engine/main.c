@@ -29,9 +29,14 @@ const struct command commands[] = {
 	 "Or without POOL, with --host or --mem and --at, in a throw-away pool that ends with the program:\n"
 	 "  polytropon run --host DIR --at /data -- CMD...\n"
 	 "  polytropon run --mem --at /data -- CMD...\n"
+	 "Or as a container with a root of its own, from the pool's store:\n"
+	 "  polytropon run --root IMAGE POOL -- CMD...\n"
 	 "The exit status is the program's; 126, 127 if it cannot be run; 125 for a failure of ours."},
-	{"exec", "POOL -- CMD...", "the same, without being one of the pool's containers", cmd_exec, NULL,
-	 NULL},
+	{"exec", "POOL -- CMD...", "the same, without being one of the pool's containers", cmd_exec,
+	 exec_options, "Or in one of them:\n  polytropon exec --in NAME POOL -- CMD..."},
+	{"kill", "POOL NAME [SIGNAL]", "send a signal to a container", cmd_kill, NULL, NULL},
+	{"logs", "POOL NAME", "print what a detached container has written", cmd_logs, logs_options, NULL},
+	{"image", "import|ls|rm ...", "bring images into a pool's store", cmd_image, NULL, NULL},
 	{"set", "POOL KEY=VALUE...", "change settings of a running pool", cmd_set, NULL,
 	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio,\n"
 	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
@@ -53,6 +58,7 @@ const struct command commands[] = {
 	{"fsck", "IMAGE", "check a volume, and repair it", cmd_fsck, fsck_options,
 	 "The exit status is 0 if it is clean, 1 if it was repaired, 4 if errors are left, 8 if it cannot be\n"
 	 "checked, 16 for a wrong command line. Without -n or -y it asks, on a terminal."},
+	{"oci", "COMMAND ...", "be an OCI runtime", cmd_oci, NULL, NULL},
 	{"version", "", "print the version", cmd_version, NULL, NULL},
 	{"help", "[COMMAND]", "say more about a command", cmd_help, NULL, NULL},
 	{},

@@ -133,6 +133,8 @@ static int fill(int dir, const char *pool, bool one_core, struct pool_dir *ret,
 	table = make_table(dir, pool, one_core, &placeholder, error);
 	if (table < 0)
 		return table;
+	if (mkdirat(dir, name_in(WIRE_ROOT_DIR), 0755) < 0)
+		return error_errno(error, errno, "make the directory of the pool's roots");
 	copy_preload(dir, warnings);
 	write_patches(dir, warnings);
 	*ret = (struct pool_dir){.listen = take_fd(&listener), .table = take_fd(&table)};

@@ -42,3 +42,8 @@ int program_preload(char ret[static PATH_MAX], struct error *error)
 	return find("POLYTROPON_PRELOAD", "../preload/" POLYTROPON_PRELOAD_NAME,
 		    POLYTROPON_LIB "/" POLYTROPON_PRELOAD_NAME, ret, error);
 }
+
+int program_store(char ret[static PATH_MAX], struct error *error)
+{
+	return find("POLYTROPON_STORE", "store/polytropon-store", POLYTROPON_LIBEXEC "/polytropon-store", ret, error);
+}

@@ -12,3 +12,4 @@
 /* 0, or -ENOENT with a sentence that says where it looked. */
 int program_service(char ret[static PATH_MAX], struct error *error);
 int program_preload(char ret[static PATH_MAX], struct error *error);
+int program_store(char ret[static PATH_MAX], struct error *error);

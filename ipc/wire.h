@@ -37,6 +37,8 @@ enum {
 /* The store of the pool's containers, and the directory of their roots' mount points; see service/roots.h. */
 #define WIRE_ROOTS "/run/polytropon-roots"
 #define WIRE_ROOT_DIR WIRE_POOL_DIR "/root"
+/* In a container, where those are hidden: how many seccomp filters its programs begin with, in digits. */
+#define WIRE_FILTERS WIRE_ROOT_DIR "/filters"
 #define WIRE_PRELOAD WIRE_POOL_DIR "/preload.so"
 /* Pre-patched text of C libraries: WIRE_PATCH_DIR "/" <build-id in hex>; see preload/overlay.h. */
 #define WIRE_PATCH_DIR WIRE_POOL_DIR "/patch"
