@@ -244,6 +244,7 @@ struct ls_type {
 	unsigned below_min, below_max;   /* how many layers it stands on */
 	const struct ls_option *options; /* ends with an entry without a name */
 	const char *primary;             /* the option that a bare scalar sets: `host: /srv/x` */
+	const char *object;              /* not NULL: only described here, the rest is in this object (object.h) */
 	/*
 	 * Makes the instance's state and root inode from `config`, the JSON object of this layer with
 	 * options as strings already checked against the table ("fd" a number). ls->below is open.

@@ -282,7 +282,7 @@ tenant() {
 import os, rbd
 name, keyring, quota = words
 key = command("auth get-or-create", entity="client." + name, caps=[
-    "mon", "profile rbd",
+    "mon", "allow r, profile rbd",
     "mds", "allow rwps path=/" + name,
     "osd", "allow rw tag cephfs data=cephfs, profile rbd pool=rbd namespace=" + name])[0]["key"]
 with open(os.open(keyring, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:

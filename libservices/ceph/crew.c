@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that end in time.
+ *
+ * A call of libcephfs that needs the cluster blocks until the cluster answers, for ever if need be, and cannot be
+ * interrupted without giving up the client and all that it has not yet written. So helpers make the calls: threads of
+ * the layer, which may be stuck, while the caller waits until its deadline at most and goes away with -ETIMEDOUT.
+ *
+ * What a call needs is therefore the job's, not the caller's: copies of names and data, references to inodes and files.
+ * A job that was left by its caller goes on; when it ends, what it got is given back (`undo`), and the job with it. What
+ * it changed stays changed, as with any file system over a network: a timeout does not say that nothing was done.
+ *
+ * There are as many helpers as calls at once, up to a limit; then calls wait in a queue, until their deadline, too. A
+ * job that still waits when its time is over never starts.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libservices/ceph/ceph.h"
+
+enum {
+	IDLE_MAX = 8,   /* helpers that wait for work; others end */
+	SPARE_MAX = 32, /* jobs that are kept, with their memory, for the next call */
+	STACK = 1 << 20,
+	END_WAIT = 3, /* s, for helpers at the end */
+	AGAIN = 100000000, /* ns between attempts of a client that is about to be back */
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static struct timespec time_of(int64_t ns)
+{
+	return (struct timespec){ns / 1000000000, ns % 1000000000};
+}
+
+static void cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------------ */
+
+static struct ceph_job *job_take(struct ceph_crew *crew)
+{
+	struct ceph_job *j;
+
+	pthread_mutex_lock(&crew->lock);
+	j = TAILQ_FIRST(&crew->spare);
+	if (j) {
+		TAILQ_REMOVE(&crew->spare, j, link);
+		crew->spare_count--;
+	}
+	pthread_mutex_unlock(&crew->lock);
+	if (!j && (j = calloc(1, sizeof(*j))))
+		cond_init(&j->done);
+	return j;
+}
+
+static void job_free(struct ceph_job *j)
+{
+	pthread_cond_destroy(&j->done);
+	free(j->buf);
+	free(j);
+}
+
+static UserPerm *perm_of(struct ceph_job *j, const struct ls_cred *cred)
+{
+	size_t n = cred->group_count < CEPH_GROUPS ? cred->group_count : CEPH_GROUPS;
+
+	if (n)
+		memcpy(j->groups, cred->groups, n * sizeof(gid_t));
+	return ceph_userperm_new(cred->uid, cred->gid, n, j->groups);
+}
+
+struct ceph_job *ceph_job_new(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j))
+{
+	struct ceph_crew *crew = &c->crew;
+	struct ceph_job *j = job_take(crew);
+
+	if (!j)
+		return NULL;
+	j->c = c;
+	j->run = run;
+	j->deadline = now_ns() + __atomic_load_n(&crew->timeout, __ATOMIC_RELAXED);
+	if (call && call->deadline && call->deadline < j->deadline)
+		j->deadline = call->deadline;
+	if (call && call->cred)
+		j->perm = perm_of(j, call->cred);
+	return j;
+}
+
+int ceph_job_named(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
+		   struct ls_inode *dir, const char *name, struct ceph_job **ret)
+{
+	struct ceph_job *j;
+	size_t n = strlen(name);
+
+	if (n > NAME_MAX)
+		return -ENAMETOOLONG;
+	j = ceph_job_on(c, call, run, dir);
+	if (!j)
+		return -ENOMEM;
+	memcpy(j->name, name, n + 1);
+	*ret = j;
+	return 0;
+}
+
+struct ceph_job *ceph_job_on(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
+			     struct ls_inode *inode)
+{
+	struct ceph_job *j = ceph_job_new(c, call, run);
+
+	if (j)
+		j->inode = ceph_inode_ref(c, ceph_inode_of(inode));
+	return j;
+}
+
+struct ceph_job *ceph_job_with(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
+			       struct ls_file *f)
+{
+	struct ceph_job *j = ceph_job_new(c, call, run);
+
+	if (j) {
+		j->file = ceph_file_of(f);
+		__atomic_add_fetch(&j->file->refs, 1, __ATOMIC_RELAXED);
+	}
+	return j;
+}
+
+int ceph_job_room(struct ceph_job *j, size_t size)
+{
+	if (size <= j->buf_size)
+		return 0;
+	free(j->buf);
+	j->buf = malloc(size);
+	j->buf_size = j->buf ? size : 0;
+	return j->buf ? 0 : -ENOMEM;
+}
+
+void ceph_job_end(struct ceph_job *j)
+{
+	struct ceph_job empty = {0};
+	struct ceph_crew *crew;
+	struct ceph *c;
+	bool keep;
+
+	if (!j)
+		return;
+	c = j->c;
+	crew = &c->crew;
+	if (j->file)
+		ceph_file_unref(c, j->file);
+	if (j->inode)
+		ceph_inode_unref(c, j->inode, 1);
+	if (j->inode2)
+		ceph_inode_unref(c, j->inode2, 1);
+	if (j->perm)
+		ceph_userperm_destroy(j->perm);
+	empty.done = j->done;
+	empty.buf = j->buf;
+	empty.buf_size = j->buf_size;
+	pthread_mutex_lock(&crew->lock);
+	keep = crew->spare_count < SPARE_MAX;
+	if (keep) {
+		*j = empty;
+		TAILQ_INSERT_HEAD(&crew->spare, j, link);
+		crew->spare_count++;
+	}
+	pthread_mutex_unlock(&crew->lock);
+	if (!keep)
+		job_free(j);
+}
+
+/* ---- helpers --------------------------------------------------------------------------------------- */
+
+/*
+ * A client that the cluster has thrown out finds a new identity after a moment; meanwhile all calls fail with
+ * -ESHUTDOWN. What has not been done can be done then.
+ */
+static ssize_t job_run(struct ceph_job *j)
+{
+	struct timespec pause = {0, AGAIN};
+	ssize_t r;
+
+	while ((r = j->run(j)) == -ESHUTDOWN && now_ns() + AGAIN < j->deadline)
+		nanosleep(&pause, NULL);
+	return r == -ESHUTDOWN || r == -EOWNERDEAD || r == -ENOTCONN ? -EIO : r;
+}
+
+/* With the crew's lock held on entry and return. */
+static void job_finish(struct ceph_crew *crew, struct ceph_job *j, ssize_t r)
+{
+	j->result = r;
+	if (j->state != CEPH_LEFT) {
+		j->state = CEPH_DONE;
+		pthread_cond_signal(&j->done);
+		return;
+	}
+	crew->late++;
+	pthread_mutex_unlock(&crew->lock);
+	if (r >= 0 && j->undo)
+		j->undo(j);
+	ceph_job_end(j);
+	pthread_mutex_lock(&crew->lock);
+}
+
+static void *helper(void *arg)
+{
+	struct ceph_crew *crew = arg;
+	struct ceph_job *j;
+	ssize_t r;
+
+	pthread_mutex_lock(&crew->lock);
+	for (;;) {
+		crew->idle++;
+		while (!(j = TAILQ_FIRST(&crew->queue)) && !crew->ending && crew->idle <= IDLE_MAX)
+			pthread_cond_wait(&crew->come, &crew->lock);
+		crew->idle--;
+		if (!j)
+			break;
+		TAILQ_REMOVE(&crew->queue, j, link);
+		j->state = CEPH_RUNNING;
+		pthread_mutex_unlock(&crew->lock);
+		r = job_run(j);
+		pthread_mutex_lock(&crew->lock);
+		job_finish(crew, j, r);
+	}
+	crew->helpers--;
+	pthread_cond_broadcast(&crew->gone);
+	pthread_mutex_unlock(&crew->lock);
+	return NULL;
+}
+
+/* With the lock held. */
+static int helper_start(struct ceph_crew *crew)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, &attr, helper, crew);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	crew->helpers += r == 0;
+	return -r;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------------- */
+
+/* Said once when the cluster falls silent, and once when it answers again. */
+static void silence_note(struct ceph *c, bool silent)
+{
+	if (__atomic_load_n(&c->crew.silent, __ATOMIC_RELAXED) == silent ||
+	    __atomic_exchange_n(&c->crew.silent, silent, __ATOMIC_RELAXED) == silent)
+		return;
+	fprintf(stderr, "pool '%s': ceph: %s\n", c->ls->tenant,
+		silent ? "the cluster does not answer in time; calls end with ETIMEDOUT" : "the cluster answers again");
+}
+
+/* With the lock held: the time is over. */
+static void job_leave(struct ceph_crew *crew, struct ceph_job **j)
+{
+	crew->timed_out++;
+	if ((*j)->state == CEPH_QUEUED) {
+		TAILQ_REMOVE(&crew->queue, *j, link);
+		return;
+	}
+	(*j)->state = CEPH_LEFT;
+	*j = NULL;
+}
+
+ssize_t ceph_job_do(struct ceph_job **job)
+{
+	struct ceph_job *j = *job;
+	struct ceph *c = j->c;
+	struct ceph_crew *crew = &c->crew;
+	struct timespec until = time_of(j->deadline);
+	ssize_t r = 0;
+
+	pthread_mutex_lock(&crew->lock);
+	j->state = CEPH_QUEUED;
+	TAILQ_INSERT_TAIL(&crew->queue, j, link);
+	crew->calls++;
+	if (crew->idle == 0 && crew->helpers < crew->max)
+		r = helper_start(crew);
+	if (r < 0 && crew->helpers == 0) {
+		TAILQ_REMOVE(&crew->queue, j, link);
+		pthread_mutex_unlock(&crew->lock);
+		return r;
+	}
+	pthread_cond_signal(&crew->come);
+	r = 0;
+	while (j->state != CEPH_DONE && r == 0)
+		r = -pthread_cond_timedwait(&j->done, &crew->lock, &until);
+	if (j->state == CEPH_DONE)
+		r = j->result;
+	else
+		job_leave(crew, job);
+	pthread_mutex_unlock(&crew->lock);
+	silence_note(c, r == -ETIMEDOUT);
+	return r;
+}
+
+ssize_t ceph_job_do_end(struct ceph_job *j)
+{
+	ssize_t r = ceph_job_do(&j);
+
+	ceph_job_end(j);
+	return r;
+}
+
+/* ---- the crew -------------------------------------------------------------------------------------- */
+
+int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
+{
+	pthread_mutex_init(&crew->lock, NULL);
+	cond_init(&crew->come);
+	cond_init(&crew->gone);
+	TAILQ_INIT(&crew->queue);
+	TAILQ_INIT(&crew->spare);
+	crew->max = max;
+	crew->timeout = timeout;
+	return 0;
+}
+
+bool ceph_crew_fini(struct ceph_crew *crew)
+{
+	struct timespec until = time_of(now_ns() + END_WAIT * 1000000000ll);
+	struct ceph_job *j;
+	int r = 0;
+
+	pthread_mutex_lock(&crew->lock);
+	crew->ending = true;
+	pthread_cond_broadcast(&crew->come);
+	while (crew->helpers && r == 0)
+		r = pthread_cond_timedwait(&crew->gone, &crew->lock, &until);
+	r = crew->helpers;
+	pthread_mutex_unlock(&crew->lock);
+	if (r)
+		return false;
+	while ((j = TAILQ_FIRST(&crew->spare))) {
+		TAILQ_REMOVE(&crew->spare, j, link);
+		job_free(j);
+	}
+	pthread_cond_destroy(&crew->come);
+	pthread_cond_destroy(&crew->gone);
+	pthread_mutex_destroy(&crew->lock);
+	return true;
+}
