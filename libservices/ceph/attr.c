@@ -11,8 +11,21 @@
 
 enum { BLOCK_SIZE = 1 << 20 }; /* Ceph would have programs read 4 MiB at a time */
 
-void ceph_attr(const struct ceph_statx *stx, struct ls_attr *ret)
+static int64_t ns_of(struct timespec t)
 {
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+/* The MDS tells others of a directory's new times, us included, when it has written them down. */
+static struct timespec later(struct timespec t, int64_t changed)
+{
+	return ns_of(t) >= changed ? t : (struct timespec){changed / 1000000000, changed % 1000000000};
+}
+
+void ceph_attr(const struct ceph_inode *inode, const struct ceph_statx *stx, struct ls_attr *ret)
+{
+	int64_t changed = inode ? __atomic_load_n(&inode->changed, __ATOMIC_RELAXED) : 0;
+
 	*ret = (struct ls_attr){
 		.ino = ceph_number(stx->stx_ino, stx->stx_dev),
 		.mode = stx->stx_mode,
@@ -25,8 +38,8 @@ void ceph_attr(const struct ceph_statx *stx, struct ls_attr *ret)
 		.blocks = S_ISREG(stx->stx_mode) ? stx->stx_blocks : 0,
 		.blksize = BLOCK_SIZE,
 		.atime = stx->stx_atime,
-		.mtime = stx->stx_mtime,
-		.ctime = stx->stx_ctime,
+		.mtime = later(stx->stx_mtime, changed),
+		.ctime = later(stx->stx_ctime, changed),
 		.btime = stx->stx_btime,
 	};
 }
@@ -39,7 +52,7 @@ int ceph_job_inode(struct ceph_job *j, struct ls_inode **ret_inode, struct ls_at
 	if (r < 0)
 		return r;
 	*ret_inode = (struct ls_inode *)inode;
-	ceph_attr(&j->stx, ret_attr);
+	ceph_attr(inode, &j->stx, ret_attr);
 	return 0;
 }
 
@@ -67,15 +80,20 @@ int ceph_getattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 	int r = j ? ceph_job_do(&j) : -ENOMEM;
 
 	if (r == 0)
-		ceph_attr(&j->stx, ret_attr);
+		ceph_attr(j->inode, &j->stx, ret_attr);
 	ceph_job_end(j);
 	return r;
 }
 
+/* With a size, the MDS does not look at times. */
 static ssize_t setattr_run(struct ceph_job *j)
 {
-	int r = ceph_ll_setattr(j->c->mount, j->inode->in, &j->stx, j->flags, j->perm);
+	int size = j->flags & CEPH_SETATTR_SIZE, others = j->flags & ~CEPH_SETATTR_SIZE, r = 0;
 
+	if (size)
+		r = ceph_ll_setattr(j->c->mount, j->inode->in, &j->stx, size, j->perm);
+	if (r == 0 && others)
+		r = ceph_ll_setattr(j->c->mount, j->inode->in, &j->stx, others, j->perm);
 	return r < 0 ? r : getattr_run(j);
 }
 
@@ -122,7 +140,7 @@ int ceph_setattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 	job_set(j, in, set);
 	r = ceph_job_do(&j);
 	if (r == 0)
-		ceph_attr(&j->stx, ret_attr);
+		ceph_attr(j->inode, &j->stx, ret_attr);
 	ceph_job_end(j);
 	return r;
 }

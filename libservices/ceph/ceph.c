@@ -22,6 +22,7 @@
 #include "libservices/ceph/ceph.h"
 #include "libservices/object.h"
 
+enum { BLOCK = 4096 }; /* Ceph counts in 4 MiB */
 #define CEPH_MAGIC 0x00c36400 /* f_type of statfs(2) */
 
 /* ---- the whole of it ------------------------------------------------------------------------------- */
@@ -50,11 +51,11 @@ int ceph_statfs_op(struct ls *ls, const struct ls_call *call, struct ls_statfs *
 
 	if (r == 0)
 		*ret = (struct ls_statfs){
-			.bsize = j->vfs.f_bsize,
-			.frsize = j->vfs.f_frsize,
-			.blocks = j->vfs.f_blocks,
-			.bfree = j->vfs.f_bfree,
-			.bavail = j->vfs.f_bavail,
+			.bsize = BLOCK,
+			.frsize = BLOCK,
+			.blocks = j->vfs.f_blocks * (j->vfs.f_frsize / BLOCK),
+			.bfree = j->vfs.f_bfree * (j->vfs.f_frsize / BLOCK),
+			.bavail = j->vfs.f_bavail * (j->vfs.f_frsize / BLOCK),
 			.files = j->vfs.f_files,
 			.ffree = j->vfs.f_ffree == UINT64_MAX ? 0 : j->vfs.f_ffree, /* it has no limit of its own */
 			.namelen = NAME_MAX,

@@ -25,6 +25,7 @@ struct ceph_inode {
 	Inode *in;               /* with one reference of libcephfs */
 	uint64_t ino, snap;
 	mode_t type;
+	int64_t changed;          /* of a directory: when we last changed what is in it, ns; atomic */
 	uint64_t refs;            /* the table's lock */
 	pthread_mutex_t appends;  /* one at a time: libcephfs looks for the end first, and then writes */
 	bool unsynced;            /* written to since the last fsync; atomic */
@@ -66,6 +67,7 @@ struct ceph_job {
 	pthread_cond_t done;
 	ssize_t result;
 	int64_t deadline;
+	bool changes; /* what is in the directories that it is on */
 
 	UserPerm *perm;
 	gid_t groups[CEPH_GROUPS];
@@ -161,7 +163,8 @@ struct ceph_inode *ceph_inode_known(struct ceph *c, uint64_t number);
 uint64_t ceph_number(uint64_t ino, uint64_t snap);
 
 /* attr.c */
-void ceph_attr(const struct ceph_statx *stx, struct ls_attr *ret);
+/* The inode may be NULL. */
+void ceph_attr(const struct ceph_inode *inode, const struct ceph_statx *stx, struct ls_attr *ret);
 /* Gives the caller what a job found, as lookup does. */
 int ceph_job_inode(struct ceph_job *j, struct ls_inode **ret_inode, struct ls_attr *ret_attr);
 void ceph_undo_inode(struct ceph_job *j);
@@ -170,6 +173,12 @@ void ceph_undo_inode(struct ceph_job *j);
 int ceph_file_new(struct ceph *c, struct ceph_inode *inode, int flags, Fh *fh, struct ceph_dir_result *dir,
 		  struct ls_file **ret);
 void ceph_file_unref(struct ceph *c, struct ceph_file *file);
+
+/* name.c */
+int ceph_name_check(const char *name);
+/* Around a change of what is in a directory: when it begins, and after it was done. */
+int64_t ceph_change_begin(void);
+void ceph_change_end(struct ceph_inode *dir, int64_t began);
 
 /* dir.c */
 void ceph_listing_free(struct ceph_listing *listing);

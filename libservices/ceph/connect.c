@@ -284,7 +284,7 @@ static int root_find(struct ceph *c, struct sentence s)
 		r = ceph_inode_enter(c, in, &stx, &c->root);
 	if (r < 0)
 		return fail(s, r, "look at the root: %s", strerror(-r));
-	ceph_attr(&stx, &c->ls->root_attr);
+	ceph_attr(NULL, &stx, &c->ls->root_attr);
 	return c->root->type == S_IFDIR ? 0 : fail(s, -ENOTDIR, "what is to be served is not a directory");
 }
 

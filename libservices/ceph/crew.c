@@ -196,10 +196,15 @@ void ceph_job_end(struct ceph_job *j)
 static ssize_t job_run(struct ceph_job *j)
 {
 	struct timespec pause = {0, AGAIN};
+	int64_t began = j->changes ? ceph_change_begin() : 0;
 	ssize_t r;
 
 	while ((r = j->run(j)) == -ESHUTDOWN && now_ns() + AGAIN < j->deadline)
 		nanosleep(&pause, NULL);
+	if (j->changes && r >= 0)
+		ceph_change_end(j->inode, began);
+	if (j->changes && r >= 0 && j->inode2)
+		ceph_change_end(j->inode2, began);
 	return r == -ESHUTDOWN || r == -EOWNERDEAD || r == -ENOTCONN ? -EIO : r;
 }
 

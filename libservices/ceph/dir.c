@@ -45,6 +45,12 @@ static int entry_read(struct ceph_job *j, struct ceph_dir_result *dir, struct ce
 	return 1;
 }
 
+static bool is_removed(struct ceph_job *j)
+{
+	return ceph_ll_getattr(j->c->mount, j->file->inode->in, &j->stx, CEPH_STATX_NLINK, 0, j->perm) == 0 &&
+	       j->stx.stx_nlink == 0;
+}
+
 static ssize_t list_run(struct ceph_job *j)
 {
 	struct ceph_listing *l = calloc(1, sizeof(*l));
@@ -54,6 +60,10 @@ static ssize_t list_run(struct ceph_job *j)
 	if (!l)
 		return -ENOMEM;
 	l->start = j->offset;
+	if (l->start == 0 && is_removed(j)) {
+		free(l);
+		return -ENOENT;
+	}
 	pthread_mutex_lock(&file->lock);
 	pthread_rwlock_rdlock(&j->c->names);
 	if (l->start)

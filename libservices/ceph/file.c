@@ -97,6 +97,8 @@ int ceph_open_op(struct ls *ls, const struct ls_call *call, struct ls_inode *ino
 
 	if (type != S_IFREG && type != S_IFDIR)
 		return type == S_IFLNK ? -ELOOP : -ENXIO;
+	if (type == S_IFDIR && (flags & O_ACCMODE) != O_RDONLY)
+		return -EISDIR;
 	j = ceph_job_on(ceph_of(ls), call, open_run, inode);
 	if (!j)
 		return -ENOMEM;
@@ -156,12 +158,14 @@ int ceph_create_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 		   int flags, struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
 {
 	struct ceph_job *j;
-	int r = strcmp(name, CEPH_SNAP_NAME) == 0 ? -EEXIST
-						  : ceph_job_named(ceph_of(ls), call, create_run, dir, name, &j);
+	int r = strcmp(name, CEPH_SNAP_NAME) == 0 ? -EEXIST : ceph_name_check(name);
 
+	if (r == 0)
+		r = ceph_job_named(ceph_of(ls), call, create_run, dir, name, &j);
 	if (r < 0)
 		return r;
 	j->mode = mode & 07777;
+	j->changes = true;
 	return job_create(j, flags, ret_inode, ret_attr, ret_file);
 }
 
@@ -195,6 +199,7 @@ int ceph_tmpfile_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 		 (unsigned long long)ceph_get_instance_id(c->mount),
 		 (unsigned long long)__atomic_add_fetch(&c->serial, 1, __ATOMIC_RELAXED));
 	j->mode = mode & 07777;
+	j->changes = true;
 	return job_create(j, flags, ret_inode, ret_attr, ret_file);
 }
 

@@ -16,12 +16,39 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "libservices/ceph/ceph.h"
 
 static bool is_snap_name(const char *name)
 {
 	return strcmp(name, CEPH_SNAP_NAME) == 0;
+}
+
+int ceph_name_check(const char *name)
+{
+	if (!*name)
+		return -ENOENT;
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
+		return -EINVAL;
+	return strlen(name) > NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+int64_t ceph_change_begin(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+void ceph_change_end(struct ceph_inode *dir, int64_t began)
+{
+	int64_t seen = __atomic_load_n(&dir->changed, __ATOMIC_RELAXED);
+
+	while (seen < began &&
+	       !__atomic_compare_exchange_n(&dir->changed, &seen, began, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 }
 
 /* ---- lookup, parent -------------------------------------------------------------------------------- */
@@ -55,8 +82,8 @@ static int job_to_inode(struct ceph_job *j, struct ls_inode **ret_inode, struct 
 	return r;
 }
 
-int ceph_lookup_op(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
-		   struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+static int name_enter(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+		      struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct ceph_job *j;
 	int r;
@@ -67,6 +94,14 @@ int ceph_lookup_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 	return r < 0 ? r : job_to_inode(j, ret_inode, ret_attr);
 }
 
+int ceph_lookup_op(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
+		   struct ls_inode **ret_inode, struct ls_attr *ret_attr)
+{
+	int r = ceph_name_check(name);
+
+	return r < 0 ? r : name_enter(ls, call, dir, name, ret_inode, ret_attr);
+}
+
 int ceph_parent_op(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, struct ls_inode **ret_inode,
 		   struct ls_attr *ret_attr)
 {
@@ -74,7 +109,7 @@ int ceph_parent_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 	int r;
 
 	if (ceph_inode_of(dir) != c->root)
-		return ceph_lookup_op(ls, call, dir, "..", ret_inode, ret_attr);
+		return name_enter(ls, call, dir, "..", ret_inode, ret_attr);
 	r = ceph_getattr_op(ls, call, dir, NULL, ret_attr);
 	if (r == 0)
 		*ret_inode = (struct ls_inode *)ceph_inode_ref(c, c->root);
@@ -107,9 +142,18 @@ static ssize_t symlink_run(struct ceph_job *j)
 static int job_making(struct ls *ls, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
 		      struct ls_inode *dir, const char *name, struct ceph_job **ret)
 {
+	int r = ceph_name_check(name);
+
+	if (r < 0)
+		return r;
 	if (ceph_inode_of(dir)->type != S_IFDIR)
 		return -ENOTDIR;
-	return is_snap_name(name) ? -EEXIST : ceph_job_named(ceph_of(ls), call, run, dir, name, ret);
+	if (is_snap_name(name))
+		return -EEXIST;
+	r = ceph_job_named(ceph_of(ls), call, run, dir, name, ret);
+	if (r == 0)
+		(*ret)->changes = true;
+	return r;
 }
 
 int ceph_mkdir_op(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name, mode_t mode,
@@ -143,7 +187,7 @@ int ceph_symlink_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 {
 	size_t n = strlen(target);
 	struct ceph_job *j;
-	int r = n >= PATH_MAX ? -ENAMETOOLONG : job_making(ls, call, symlink_run, dir, name, &j);
+	int r = n == 0 ? -ENOENT : n >= PATH_MAX ? -ENAMETOOLONG : job_making(ls, call, symlink_run, dir, name, &j);
 
 	if (r < 0)
 		return r;
@@ -176,7 +220,7 @@ int ceph_link_op(struct ls *ls, const struct ls_call *call, struct ls_inode *ino
 	j->inode2 = ceph_inode_ref(j->c, ceph_inode_of(inode));
 	r = ceph_inode_of(inode)->type == S_IFDIR ? -EPERM : ceph_job_do(&j);
 	if (r == 0)
-		ceph_attr(&j->stx, ret_attr);
+		ceph_attr(j->inode2, &j->stx, ret_attr);
 	ceph_job_end(j);
 	return r;
 }
@@ -206,9 +250,14 @@ static int name_remove(struct ls *ls, const struct ls_call *call, ssize_t (*run)
 		       struct ls_inode *dir, const char *name)
 {
 	struct ceph_job *j;
-	int r = is_snap_name(name) ? -EPERM : ceph_job_named(ceph_of(ls), call, run, dir, name, &j);
+	int r = is_snap_name(name) ? -EPERM : ceph_name_check(name);
 
-	return r < 0 ? r : ceph_job_do_end(j);
+	if (r == 0)
+		r = ceph_job_named(ceph_of(ls), call, run, dir, name, &j);
+	if (r < 0)
+		return r;
+	j->changes = true;
+	return ceph_job_do_end(j);
 }
 
 int ceph_unlink_op(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name)
@@ -239,6 +288,16 @@ static int name_look(struct ceph_job *j, struct ceph_inode *dir, const char *nam
 	*ret_ino = j->stx.stx_ino;
 	ceph_ll_put(j->c->mount, j->in);
 	return 0;
+}
+
+/* Of two names of one file, libcephfs would forget one, though the MDS leaves both. */
+static int move_plainly(struct ceph_job *j)
+{
+	uint64_t a, b;
+
+	if (name_look(j, j->inode2, j->name2, &b) == 0 && name_look(j, j->inode, j->name, &a) == 0 && a == b)
+		return 0;
+	return move(j, j->inode, j->name, j->inode2, j->name2);
 }
 
 static int move_to_free(struct ceph_job *j)
@@ -307,7 +366,7 @@ static ssize_t rename_run(struct ceph_job *j)
 	int r;
 
 	if (j->flags == 0)
-		return move(j, j->inode, j->name, j->inode2, j->name2);
+		return move_plainly(j);
 	pthread_rwlock_wrlock(&j->c->names);
 	if (j->flags & RENAME_WHITEOUT)
 		r = move_and_cover(j);
@@ -328,13 +387,16 @@ int ceph_rename_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 		return -EINVAL;
 	if (is_snap_name(name) || is_snap_name(name2))
 		return -EPERM;
-	if (strlen(name2) > NAME_MAX)
-		return -ENAMETOOLONG;
-	r = ceph_job_named(ceph_of(ls), call, rename_run, dir, name, &j);
+	r = ceph_name_check(name);
+	if (r == 0)
+		r = ceph_name_check(name2);
+	if (r == 0)
+		r = ceph_job_named(ceph_of(ls), call, rename_run, dir, name, &j);
 	if (r < 0)
 		return r;
 	j->inode2 = ceph_inode_ref(j->c, ceph_inode_of(dir2));
 	strcpy(j->name2, name2);
 	j->flags = flags;
+	j->changes = true;
 	return ceph_job_do_end(j);
 }

@@ -30,7 +30,7 @@ export POLYTROPON_LAYERS=$build/libservices
 timeout -k 5 "${CEPH_TEST_TIME:-500}" "$@"
 status=$?
 if [ $status != 0 ]; then
-  tail -n 5 "$ceph_dir"/log/*.log >&2
+  tail -n 3 "$ceph_dir"/log/*.log >&2
   ulimit -c 0
 fi
 exit $status
