@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "engine/cluster.h"
 #include "engine/cpus.h"
 #include "engine/init.h"
 #include "engine/mimic.h"
@@ -86,6 +87,19 @@ static int open_volume(struct build *b, struct json_object *config)
 	return r;
 }
 
+static int open_cluster(struct build *b, struct json_object *config)
+{
+	int r;
+
+	if (b->host_count + CLUSTER_FDS > BUILD_HOSTS_MAX)
+		return error_set(&b->error, -ENOSPC, "more than %d host layers and images", BUILD_HOSTS_MAX);
+	r = cluster_open(config, b->host + b->host_count, &b->error);
+	if (r < 0)
+		return r;
+	b->host_count += r;
+	return 0;
+}
+
 /* The service gets the directory, not its path: whatever is mounted there later, it is the one that was
  * meant. */
 static int open_host(const char *type, struct json_object *config, void *arg)
@@ -96,6 +110,8 @@ static int open_host(const char *type, struct json_object *config, void *arg)
 
 	if (!strcmp(type, "volume"))
 		return open_volume(b, config);
+	if (cluster_is(type))
+		return open_cluster(b, config);
 	if (strcmp(type, "host"))
 		return 0;
 	if (b->host_count == BUILD_HOSTS_MAX)

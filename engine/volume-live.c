@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/cluster.h"
 #include "engine/pool.h"
 #include "engine/volume.h"
 #include "libservices/libservice.h"
@@ -50,6 +51,8 @@ static int search_layer(const char *type, struct json_object *config, void *arg)
 	int r;
 
 	s->next += !strcmp(type, "host");
+	if (cluster_is(type))
+		s->next += cluster_count(config);
 	if (strcmp(type, "volume"))
 		return 0;
 	if (config != s->wanted)

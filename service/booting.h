@@ -17,3 +17,5 @@ struct boot {
 /* Both: 0, or negative with a sentence in error. */
 int boot_receive(struct boot *b);
 int boot_apply(struct boot *b, struct service *s);
+/* Is some of the storage in a cluster? After boot_receive. */
+bool boot_network(struct boot *b);

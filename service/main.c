@@ -124,13 +124,13 @@ int main(int argc, char **argv)
 	limits_raise();
 	pthread_mutex_init(&service.sessions_lock, NULL);
 	r = boot_receive(&boot);
-	if (r == 0)
-		r = boot_apply(&boot, &service);
 	if (r == 0) {
-		r = sandbox_enter();
+		r = sandbox_enter(boot_network(&boot)); /* before layers start threads, which inherit it */
 		if (r < 0)
 			snprintf(boot.error, sizeof(boot.error), "give up privileges: %s", strerror(-r));
 	}
+	if (r == 0)
+		r = boot_apply(&boot, &service);
 	if (r == 0)
 		r = service_start(&boot, &service);
 	if (r < 0) {

@@ -89,9 +89,10 @@ int ceph_getattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 static ssize_t setattr_run(struct ceph_job *j)
 {
 	int size = j->flags & CEPH_SETATTR_SIZE, others = j->flags & ~CEPH_SETATTR_SIZE, r = 0;
+	struct ceph_statx stx = j->stx; /* it is changed */
 
 	if (size)
-		r = ceph_ll_setattr(j->c->mount, j->inode->in, &j->stx, size, j->perm);
+		r = ceph_ll_setattr(j->c->mount, j->inode->in, &stx, size, j->perm);
 	if (r == 0 && others)
 		r = ceph_ll_setattr(j->c->mount, j->inode->in, &j->stx, others, j->perm);
 	return r < 0 ? r : getattr_run(j);
