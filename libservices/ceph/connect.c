@@ -6,7 +6,6 @@
  * this may wait for the cluster, so a helper does it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -17,8 +16,7 @@
 #include <unistd.h>
 
 #include "libservices/ceph/ceph.h"
-
-enum { KEYRING_MAX = 64 * 1024 };
+#include "libservices/ceph/key.h"
 
 struct sentence {
 	char *text;
@@ -36,58 +34,9 @@ __attribute__((format(printf, 3, 4))) static int fail(struct sentence s, int r, 
 	return r;
 }
 
-static const char *text_of(struct json_object *config, const char *key)
+static int option_set(void *mount, const char *option, const char *value)
 {
-	struct json_object *v = json_object_object_get(config, key);
-	const char *text = v ? json_object_get_string(v) : NULL;
-
-	return text && *text ? text : NULL;
-}
-
-/* ---- the key --------------------------------------------------------------------------------------- */
-
-/* Finds `key = ...` in the section [name] of a keyring. Changes the text. */
-static char *key_find(char *text, const char *name)
-{
-	char section[300], *line, *state = NULL, *value;
-	bool here = false;
-
-	snprintf(section, sizeof(section), "[%s]", name);
-	for (line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
-		line += strspn(line, " \t");
-		if (*line == '[')
-			here = strncmp(line, section, strlen(section)) == 0;
-		if (!here || strncmp(line, "key", 3) != 0)
-			continue;
-		value = line + 3 + strspn(line + 3, " \t");
-		if (*value++ != '=')
-			continue;
-		value += strspn(value, " \t");
-		value[strcspn(value, " \t\r")] = 0;
-		return value;
-	}
-	return NULL;
-}
-
-static int key_set(struct ceph *c, const char *name, const char *path, int fd, struct sentence s)
-{
-	char *text = malloc(KEYRING_MAX + 1), *key;
-	ssize_t n = text ? pread(fd, text, KEYRING_MAX, 0) : -1;
-	int r;
-
-	if (n < 0) {
-		r = text ? -errno : -ENOMEM;
-		free(text);
-		return fail(s, r, "read keyring '%s': %s", path, strerror(-r));
-	}
-	text[n] = 0;
-	key = key_find(text, name);
-	r = key ? ceph_conf_set(c->mount, "key", key) : -ENOENT;
-	explicit_bzero(text, KEYRING_MAX + 1);
-	free(text);
-	if (r < 0)
-		return fail(s, r, "keyring '%s' holds no key of '%s'", path, name);
-	return 0;
+	return ceph_conf_set(mount, option, value);
 }
 
 /* ---- settings -------------------------------------------------------------------------------------- */
@@ -184,7 +133,7 @@ int ceph_option_apply(struct ceph *c, const char *option, const char *value)
 
 static int settings_apply(struct ceph *c, struct json_object *config, struct sentence s)
 {
-	const char *monitors = text_of(config, "monitors");
+	const char *monitors = cluster_text(config, "monitors");
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]) && r == 0; i++) {
@@ -194,9 +143,9 @@ static int settings_apply(struct ceph *c, struct json_object *config, struct sen
 	}
 	for (const struct ls_option *o = ceph_options; o->name && r == 0; o++)
 		if (o->live) {
-			r = ceph_option_apply(c, o->name, text_of(config, o->name));
+			r = ceph_option_apply(c, o->name, cluster_text(config, o->name));
 			if (r < 0)
-				return fail(s, r, "libcephfs does not take '%s' for '%s'", text_of(config, o->name), o->name);
+				return fail(s, r, "libcephfs does not take '%s' for '%s'", cluster_text(config, o->name), o->name);
 		}
 	if (monitors && (r = ceph_conf_set(c->mount, "mon_host", monitors)) < 0)
 		return fail(s, r, "monitors '%s': %s", monitors, strerror(-r));
@@ -205,25 +154,17 @@ static int settings_apply(struct ceph *c, struct json_object *config, struct sen
 
 /* ---- the mount ------------------------------------------------------------------------------------- */
 
-static int fd_of(struct json_object *config, const char *key, const char *path, struct sentence s)
-{
-	struct json_object *fd = json_object_object_get(config, key);
-	int r = fd ? dup(json_object_get_int(fd)) : open(path, O_RDONLY | O_CLOEXEC);
-
-	return r < 0 ? fail(s, -errno, "open '%s': %s", path, strerror(errno)) : r;
-}
-
 static int conf_read(struct ceph *c, struct json_object *config, struct sentence s)
 {
-	const char *path = text_of(config, "conf");
+	const char *path = cluster_text(config, "conf");
 	char name[64];
 	int r, fd;
 
 	if (!path && !json_object_object_get(config, "conf_fd"))
-		return text_of(config, "monitors") ? 0 : fail(s, -EINVAL, "needs 'monitors' or 'conf'");
-	fd = fd_of(config, "conf_fd", path ? path : "conf", s);
+		return cluster_text(config, "monitors") ? 0 : fail(s, -EINVAL, "needs 'monitors' or 'conf'");
+	fd = cluster_file(config, "conf", "conf_fd");
 	if (fd < 0)
-		return fd;
+		return fail(s, fd, "open '%s': %s", path ? path : "conf", strerror(-fd));
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	r = ceph_conf_read_file(c->mount, name);
 	close(fd);
@@ -232,18 +173,18 @@ static int conf_read(struct ceph *c, struct json_object *config, struct sentence
 
 static int keyring_read(struct ceph *c, const char *name, struct json_object *config, struct sentence s)
 {
-	const char *path = text_of(config, "keyring");
-	int r, fd;
+	int r, fd = cluster_file(config, "keyring", "fd");
+	const char *path = cluster_text(config, "keyring");
 
-	if (!path && !json_object_object_get(config, "fd"))
+	if (fd < 0 && !path)
 		return fail(s, -EINVAL, "needs 'keyring': the file with the key of '%s'", name);
 	path = path ? path : "keyring";
-	fd = fd_of(config, "fd", path, s);
-	if (fd < 0)
-		return fd;
-	r = key_set(c, name, path, fd, s);
-	close(fd);
-	return r;
+	r = fd < 0 ? fd : cluster_key(fd, name, option_set, c->mount);
+	if (fd >= 0)
+		close(fd);
+	if (r == -ENOENT && fd >= 0)
+		return fail(s, r, "keyring '%s' holds no key of '%s'", path, name);
+	return r < 0 ? fail(s, r, "read keyring '%s': %s", path, strerror(-r)) : 0;
 }
 
 /* What a client of that identity, ours before a crash, still holds is taken from it at once. */
@@ -290,13 +231,13 @@ static int root_find(struct ceph *c, struct sentence s)
 
 static int mount_do(struct ceph *c, const char *name, struct json_object *config, struct sentence s)
 {
-	const char *path = text_of(config, "path"), *filesystem = text_of(config, "filesystem");
+	const char *path = cluster_text(config, "path"), *filesystem = cluster_text(config, "filesystem");
 	int r = filesystem ? ceph_select_filesystem(c->mount, filesystem) : 0;
 
 	if (*path != '/')
 		return fail(s, -EINVAL, "path '%s' must be absolute", path);
 	if (r == 0)
-		r = reclaim(c, text_of(config, "identity"));
+		r = reclaim(c, cluster_text(config, "identity"));
 	if (r == 0)
 		r = ceph_mount(c->mount, path);
 	if (r < 0)
@@ -308,13 +249,11 @@ static int mount_do(struct ceph *c, const char *name, struct json_object *config
 int ceph_connect(struct ceph *c, struct json_object *config, char *error, size_t error_size)
 {
 	struct sentence s = {error, error_size};
-	const char *given = text_of(config, "name");
-	char name[256];
-	int r;
+	char name[CLUSTER_NAME_MAX];
+	int r = cluster_name(config, name);
 
-	if (!given || strlen(given) > 200)
-		return fail(s, -EINVAL, "'%s' is no name of a client", given ? given : "");
-	snprintf(name, sizeof(name), "%s%s", strncmp(given, "client.", 7) == 0 ? "" : "client.", given);
+	if (r < 0)
+		return fail(s, r, "'%s' is no name of a client", cluster_text(config, "name"));
 	r = ceph_create(&c->mount, name + 7);
 	if (r < 0)
 		return fail(s, r, "make a client: %s", strerror(-r));
