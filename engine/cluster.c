@@ -19,9 +19,37 @@ static const char *path_of(struct json_object *config, unsigned i)
 	return path && *path ? path : NULL;
 }
 
-bool cluster_is(const char *type)
+static int area_each(struct json_object *area, cluster_fn *fn, void *arg)
 {
-	return !strcmp(type, "ceph") || !strcmp(type, "rbd");
+	json_object_object_foreach(area, type, body)
+	{
+		struct json_object *below = json_child(body, "below", json_type_array);
+		int r = !strcmp(type, "rbd") ? fn(type, body, arg) : 0;
+
+		for (size_t i = 0; r == 0 && below && i < json_object_array_length(below); i++)
+			r = area_each(json_object_array_get_idx(below, i), fn, arg);
+		return r;
+	}
+	return 0;
+}
+
+int cluster_each(const char *type, struct json_object *config, cluster_fn *fn, void *arg)
+{
+	if (!strcmp(type, "ceph"))
+		return fn(type, config, arg);
+	if (strcmp(type, "volume"))
+		return 0;
+	return area_each(json_child(config, "area", json_type_object), fn, arg);
+}
+
+static int found(const char *type, struct json_object *config, void *arg)
+{
+	return 1;
+}
+
+bool cluster_has_area(struct json_object *area)
+{
+	return area_each(area, found, NULL);
 }
 
 int cluster_check(const char *type, struct json_object *config, const char *pool, struct error *error)

@@ -9,8 +9,14 @@
 
 enum { CLUSTER_FDS = 2 };
 
-/* Is it a type of layer or area that this is about? */
-bool cluster_is(const char *type);
+/*
+ * Calls fn for the configuration of a layer `ceph`, and for that of every `rbd` in the area of a layer `volume`, in order; stops at
+ * the first non-zero result.
+ */
+typedef int cluster_fn(const char *type, struct json_object *config, void *arg);
+int cluster_each(const char *type, struct json_object *config, cluster_fn *fn, void *arg);
+/* Is some of the area in a cluster? Then nothing here can tell whether it holds a volume. */
+bool cluster_has_area(struct json_object *area);
 /* Are the files there, and named as they must be? -EINVAL with a sentence. */
 int cluster_check(const char *type, struct json_object *config, const char *pool, struct error *error);
 /* How many descriptors it takes. */

@@ -52,14 +52,13 @@ static int put_image_fd(struct json_object *file, void *arg)
 }
 
 /* It is called by its first image in what the service says of it. */
-static int put_volume_fds(struct json_object *config, int *next)
+static void put_volume_fds(struct json_object *config, int *next)
 {
 	struct json_object *area = json_child(config, "area", json_type_object);
-	int r = images_each(area, put_image_fd, next);
 
+	images_each(area, put_image_fd, next);
 	if (!json_object_object_get_ex(config, "name", NULL))
 		images_each(area, put_name, config);
-	return r;
 }
 
 struct put {
@@ -67,17 +66,23 @@ struct put {
 	int next;
 };
 
+static int put_cluster_fds(const char *type, struct json_object *config, void *arg)
+{
+	struct put *put = arg;
+
+	cluster_put(config, put->pool->name, &put->next);
+	return 0;
+}
+
 static int put_host_fd(const char *type, struct json_object *config, void *arg)
 {
 	struct put *put = arg;
 
 	if (!strcmp(type, "host"))
 		json_object_object_add(config, "fd", json_object_new_int(put->next++));
-	if (cluster_is(type))
-		cluster_put(config, put->pool->name, &put->next);
 	if (!strcmp(type, "volume"))
-		return put_volume_fds(config, &put->next);
-	return 0;
+		put_volume_fds(config, &put->next);
+	return cluster_each(type, config, put_cluster_fds, put);
 }
 
 static struct json_object *boot_mounts(const struct pool *pool)

@@ -249,9 +249,14 @@ static int check_cluster(const char *type, struct json_object *config, void *arg
 	struct host_check *h = arg;
 	struct error why;
 
-	if (!cluster_is(type) || cluster_check(type, config, h->check->pool, &why) == 0)
+	if (cluster_check(type, config, h->check->pool, &why) == 0)
 		return 0;
 	return fail(h->check, culprit(h->check, h->stack, why.text), "%s", why.text);
+}
+
+static int check_clusters(const char *type, struct json_object *config, void *arg)
+{
+	return cluster_each(type, config, check_cluster, arg);
 }
 
 static int check_stack(const struct check *c, struct json_object *mounts, const char *path,
@@ -276,7 +281,7 @@ static int check_stack(const struct check *c, struct json_object *mounts, const 
 			    c->pool, SPEC_LAYERS_MAX);
 	e = stack_walk(stack, check_host, &host);
 	if (e == 0)
-		e = stack_walk(stack, check_cluster, &host);
+		e = stack_walk(stack, check_clusters, &host);
 	return e < 0 ? e : stack_walk(stack, check_volume, &host);
 }
 

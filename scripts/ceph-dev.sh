@@ -10,6 +10,8 @@
 #   ceph-dev.sh status [DIR]             what runs; fails if something does not
 #   ceph-dev.sh kill|stop|cont DAEMON [DIR]
 #                                        SIGKILL, SIGSTOP or SIGCONT for mon, osd, mds or mgr
+#   ceph-dev.sh image TENANT NAME SIZE [DIR]
+#                                        a block image of the tenant's, rbd/TENANT/NAME
 #   ceph-dev.sh evict [DIR] [NAME]       ends the sessions of all clients, or of that one, and blocks them
 #   ceph-dev.sh down [DIR]               ends it and removes the directory
 #
@@ -18,7 +20,7 @@
 set -eu
 
 die() { echo "ceph-dev.sh: $*" >&2; exit 1; }
-usage() { sed -n '6,18s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '6,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 dir=${CEPH_DEV_DIR:-/var/tmp/polytropon-ceph}
 wait=${CEPH_DEV_WAIT:-60}
@@ -302,6 +304,21 @@ PY
   echo "name=$name keyring=$dir/client.$name.keyring path=/$name monitors=127.0.0.1:$port"
 }
 
+image() {
+  [ ${#words[@]} -ge 3 ] || usage
+  dir=${words[3]:-$dir}
+  settings_load
+  { echo "$prelude"; cat <<'PY'; } | admin "${words[0]}" "${words[1]}" "$(numfmt --from=iec "${words[2]}")"
+import rbd
+tenant, name, size = words
+io = cluster.open_ioctx("rbd")
+io.set_namespace(tenant)
+if name not in rbd.RBD().list(io):
+    rbd.RBD().create(io, name, int(size), old_format=False, features=rbd.RBD_FEATURE_LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK)
+PY
+  echo "image=rbd/${words[0]}/${words[1]}"
+}
+
 status() {
   local d bad=0
   settings_load
@@ -336,10 +353,15 @@ def mds(**arguments):
     if r < 0:
         sys.exit("ceph-dev.sh: %s: %s" % (arguments["prefix"], text))
     return json.loads(out) if out.strip() else None
+evicted = 0
 for session in mds(prefix="session ls", format="json"):
-    if words[0] in ("", session.get("entity", {}).get("auth", session["client_metadata"].get("entity_id", "")), session["client_metadata"].get("entity_id")):
+    name = session["client_metadata"].get("entity_id")
+    if words[0] in ("", name):
         mds(prefix="session evict", filters=["id=%d" % session["id"]])
+        print("client.%s (%d) is evicted" % (name, session["id"]))
+        evicted += 1
 fs.shutdown()
+sys.exit(0 if evicted else "ceph-dev.sh: no client%s has a session" % (words[0] and " " + words[0]))
 PY
 }
 
@@ -359,6 +381,7 @@ down() {
 case $verb in
 up) dir=${words[0]:-$dir}; up ;;
 tenant) tenant ;;
+image) image ;;
 status) dir=${words[0]:-$dir}; status ;;
 kill) signal KILL ;;
 stop) signal STOP ;;
