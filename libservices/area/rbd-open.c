@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "libservices/area/rbd.h"
-#include "libservices/ceph/key.h"
+#include "libservices/cluster.h"
 
 #define IDENTITY "polytropon.identity"
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "libservices/ceph/ceph.h"
-#include "libservices/ceph/key.h"
+#include "libservices/cluster.h"
 
 struct sentence {
 	char *text;

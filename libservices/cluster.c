@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "libservices/ceph/key.h"
+#include "libservices/cluster.h"
 
 #include <errno.h>
 #include <fcntl.h>
