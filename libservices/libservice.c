@@ -18,7 +18,7 @@
 
 const char *const ls_op_names[LS_OP_MAX] = {
 #define X(ret, name, ...) #name,
-	LS_OPS(X)
+	LS_ALL_OPS(X)
 #undef X
 };
 
@@ -28,7 +28,7 @@ const char *const ls_op_names[LS_OP_MAX] = {
 	{                                                                                                  \
 		return (ret)-EOPNOTSUPP;                                                                   \
 	}
-LS_OPS(X)
+LS_ALL_OPS(X)
 #undef X
 
 static void layer_bind(struct ls *ls)
@@ -47,7 +47,7 @@ static void layer_bind(struct ls *ls)
 		ls->op.op_name.ls = ls;                                                                    \
 		ls->op.op_name.fn = refuse_##op_name;                                                      \
 	}
-	LS_OPS(X)
+	LS_ALL_OPS(X)
 #undef X
 }
 

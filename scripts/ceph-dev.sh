@@ -13,6 +13,7 @@
 #   ceph-dev.sh image TENANT NAME SIZE [DIR]
 #                                        a block image of the tenant's, rbd/TENANT/NAME
 #   ceph-dev.sh evict [DIR] [NAME]       ends the sessions of all clients, or of that one, and blocks them
+#   ceph-dev.sh full|roomy [DIR]         makes it believe that it is full, or no longer
 #   ceph-dev.sh down [DIR]               ends it and removes the directory
 #
 # DIR is /var/tmp/polytropon-ceph, or CEPH_DEV_DIR. A memstore loses its data with its process; a bluestore, in a sparse
@@ -20,7 +21,7 @@
 set -eu
 
 die() { echo "ceph-dev.sh: $*" >&2; exit 1; }
-usage() { sed -n '6,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '6,21s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 dir=${CEPH_DEV_DIR:-/var/tmp/polytropon-ceph}
 wait=${CEPH_DEV_WAIT:-60}
@@ -365,8 +366,19 @@ sys.exit(0 if evicted else "ceph-dev.sh: no client%s has a session" % (words[0] 
 PY
 }
 
+full() { # RATIO...: nearfull, backfillfull, full
+  settings_load
+  { echo "$prelude"; cat <<'PY'; } | admin "$@"
+for what, ratio in zip(("nearfull", "backfillfull", "full"), words):
+    command("osd set-%s-ratio" % what, ratio=float(ratio))
+is_full = float(words[2]) < 0.1
+while any(("full" in p["flags_names"]) != is_full for p in command("osd dump")["pools"]):
+    time.sleep(0.1)
+PY
+}
+
 down() {
-  local f pid
+  local f
   [ -d "$dir" ] || { rm -f "$dir.lock"; return 0; }
   [ -f "$dir/ceph.conf" ] || die "'$dir' is no cluster"
   for f in "$dir"/run/*.pid; do
@@ -387,6 +399,8 @@ kill) signal KILL ;;
 stop) signal STOP ;;
 cont) signal CONT ;;
 evict) evict ;;
+full) dir=${words[0]:-$dir}; full 0.00001 0.00002 0.00003 ;;
+roomy) dir=${words[0]:-$dir}; full 0.98 0.99 0.995 ;;
 down) dir=${words[0]:-$dir}; down ;;
 *) usage ;;
 esac

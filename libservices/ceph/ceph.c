@@ -8,6 +8,7 @@
  *   crew.c     no call waits longer than it may
  *   connect.c  the client and its settings
  *   table.c    inodes and their numbers
+ *   delegate.c what may be kept above, and until when
  *   name.c, attr.c, file.c, dir.c, xattr.c   the operations
  *
  * Others may change the directory at any time (LS_SHARED), unless it is said to be exclusive.
@@ -208,6 +209,7 @@ static const struct ls_type ceph_type = {
 #define X(ret, op_name, ...) .op_name = ceph_##op_name##_op,
 		LS_FILE_OPS(X)
 #undef X
+		.delegate = ceph_delegate_op,
 	},
 };
 

@@ -44,6 +44,8 @@ struct ceph_file {
 	pthread_mutex_t lock; /* what follows */
 	struct ceph_handle *handle;
 	struct ceph_dir_result *dir;
+	struct ceph_job *recall; /* atomic: what is to be done when its delegation is called back */
+	bool delegated;          /* atomic */
 	struct ceph_listing *listing; /* entries that were read and not yet taken: dir.c */
 };
 
@@ -67,6 +69,7 @@ struct ceph_job {
 	pthread_cond_t done;
 	ssize_t result;
 	int64_t deadline;
+	bool late;    /* its caller has gone */
 	bool changes; /* what is in the directories that it is on */
 
 	UserPerm *perm;
@@ -109,6 +112,7 @@ struct ceph {
 	struct ceph_table table;
 	struct ceph_inode *root;
 	pthread_rwlock_t names; /* written by those who change several names as if it were one step */
+	bool may_change;        /* a name was made or removed: the key has the right to; atomic */
 	uint64_t serial;        /* of names of our own; atomic */
 	uint64_t reopened;      /* atomic */
 };
@@ -148,6 +152,8 @@ int ceph_job_room(struct ceph_job *j, size_t size);
 /* Runs it and waits. -ETIMEDOUT: *j became NULL, and the job is the crew's. */
 ssize_t ceph_job_do(struct ceph_job **j);
 void ceph_job_end(struct ceph_job *j); /* takes NULL */
+/* Runs it with nobody to wait for it, beyond the limit of helpers if need be. Blocks nowhere. */
+void ceph_job_start(struct ceph_job *j);
 /* For one job of which nothing but the result is wanted. */
 ssize_t ceph_job_do_end(struct ceph_job *j);
 
@@ -173,6 +179,14 @@ void ceph_undo_inode(struct ceph_job *j);
 int ceph_file_new(struct ceph *c, struct ceph_inode *inode, int flags, Fh *fh, struct ceph_dir_result *dir,
 		  struct ls_file **ret);
 void ceph_file_unref(struct ceph *c, struct ceph_file *file);
+/* Its handle as it is now. */
+Fh *ceph_file_handle(struct ceph_file *file);
+
+/* delegate.c */
+int ceph_delegations_allow(struct ceph *c);
+/* The file's delegation, if it has one, is gone. */
+void ceph_recall(struct ceph_file *file);
+int ceph_delegate_op(struct ls *ls, const struct ls_call *call, struct ls_file *f, enum ls_delegation what);
 
 /* name.c */
 int ceph_name_check(const char *name);

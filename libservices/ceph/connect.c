@@ -243,7 +243,8 @@ static int mount_do(struct ceph *c, const char *name, struct json_object *config
 	if (r < 0)
 		return mount_fail(s, r, name, path, filesystem);
 	c->mounted = true;
-	return root_find(c, s);
+	r = ceph_delegations_allow(c);
+	return r < 0 ? fail(s, r, "allow delegations: %s", strerror(-r)) : root_find(c, s);
 }
 
 int ceph_connect(struct ceph *c, struct json_object *config, char *error, size_t error_size)

@@ -189,6 +189,16 @@ void ceph_job_end(struct ceph_job *j)
 
 /* ---- helpers --------------------------------------------------------------------------------------- */
 
+/* An MDS without room refuses as if it were for lack of rights, with which others were let through before. */
+static ssize_t error_of(struct ceph_job *j, ssize_t r)
+{
+	if (j->changes && r >= 0)
+		__atomic_store_n(&j->c->may_change, true, __ATOMIC_RELAXED);
+	if (j->changes && r == -EACCES && __atomic_load_n(&j->c->may_change, __ATOMIC_RELAXED))
+		return -ENOSPC;
+	return r == -ESHUTDOWN || r == -EOWNERDEAD || r == -ENOTCONN ? -EIO : r;
+}
+
 /*
  * A client that the cluster has thrown out finds a new identity after a moment; meanwhile all calls fail with
  * -ESHUTDOWN. What has not been done can be done then.
@@ -205,7 +215,7 @@ static ssize_t job_run(struct ceph_job *j)
 		ceph_change_end(j->inode, began);
 	if (j->changes && r >= 0 && j->inode2)
 		ceph_change_end(j->inode2, began);
-	return r == -ESHUTDOWN || r == -EOWNERDEAD || r == -ENOTCONN ? -EIO : r;
+	return error_of(j, r);
 }
 
 /* With the crew's lock held on entry and return. */
@@ -217,7 +227,7 @@ static void job_finish(struct ceph_crew *crew, struct ceph_job *j, ssize_t r)
 		pthread_cond_signal(&j->done);
 		return;
 	}
-	crew->late++;
+	crew->late += j->late;
 	pthread_mutex_unlock(&crew->lock);
 	if (r >= 0 && j->undo)
 		j->undo(j);
@@ -240,7 +250,8 @@ static void *helper(void *arg)
 		if (!j)
 			break;
 		TAILQ_REMOVE(&crew->queue, j, link);
-		j->state = CEPH_RUNNING;
+		if (j->state == CEPH_QUEUED)
+			j->state = CEPH_RUNNING;
 		pthread_mutex_unlock(&crew->lock);
 		r = job_run(j);
 		pthread_mutex_lock(&crew->lock);
@@ -293,6 +304,7 @@ static void job_leave(struct ceph_crew *crew, struct ceph_job **j)
 		return;
 	}
 	(*j)->state = CEPH_LEFT;
+	(*j)->late = true;
 	*j = NULL;
 }
 
@@ -326,6 +338,19 @@ ssize_t ceph_job_do(struct ceph_job **job)
 	pthread_mutex_unlock(&crew->lock);
 	silence_note(c, r == -ETIMEDOUT);
 	return r;
+}
+
+void ceph_job_start(struct ceph_job *j)
+{
+	struct ceph_crew *crew = &j->c->crew;
+
+	pthread_mutex_lock(&crew->lock);
+	j->state = CEPH_LEFT;
+	TAILQ_INSERT_HEAD(&crew->queue, j, link);
+	if (crew->idle == 0)
+		helper_start(crew);
+	pthread_cond_signal(&crew->come);
+	pthread_mutex_unlock(&crew->lock);
 }
 
 ssize_t ceph_job_do_end(struct ceph_job *j)

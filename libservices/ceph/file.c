@@ -111,8 +111,11 @@ int ceph_open_op(struct ls *ls, const struct ls_call *call, struct ls_inode *ino
 	return r;
 }
 
+/* A delegation's job holds the file. */
 void ceph_release_op(struct ls *ls, const struct ls_call *call, struct ls_file *f)
 {
+	if (__atomic_load_n(&ceph_file_of(f)->delegated, __ATOMIC_ACQUIRE))
+		ceph_delegate_op(ls, call, f, LS_DELEGATION_NONE);
 	ceph_file_unref(ceph_of(ls), ceph_file_of(f));
 }
 
@@ -205,7 +208,7 @@ int ceph_tmpfile_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 
 /* ---- handles --------------------------------------------------------------------------------------- */
 
-static Fh *handle_now(struct ceph_file *file)
+Fh *ceph_file_handle(struct ceph_file *file)
 {
 	Fh *fh;
 
@@ -230,6 +233,7 @@ static int handle_renew(struct ceph_job *j, Fh *dead)
 			file->handle = handle;
 			handle = NULL;
 			__atomic_add_fetch(&j->c->reopened, 1, __ATOMIC_RELAXED);
+			ceph_recall(file);
 		}
 	}
 	pthread_mutex_unlock(&file->lock);
@@ -240,13 +244,13 @@ static int handle_renew(struct ceph_job *j, Fh *dead)
 /* Calls with the file's handle, and once more with a new one if it is dead. */
 static ssize_t with_handle(struct ceph_job *j, ssize_t (*fn)(struct ceph_job *j, Fh *fh))
 {
-	Fh *fh = handle_now(j->file);
+	Fh *fh = ceph_file_handle(j->file);
 	ssize_t r = fn(j, fh);
 
 	if (r != -EBADF)
 		return r;
 	r = handle_renew(j, fh);
-	return r < 0 ? r : fn(j, handle_now(j->file));
+	return r < 0 ? r : fn(j, ceph_file_handle(j->file));
 }
 
 /* ---- data ------------------------------------------------------------------------------------------ */
@@ -410,7 +414,7 @@ ssize_t ceph_write_op(struct ls *ls, const struct ls_call *call, struct ls_file 
 static ssize_t fsync_run(struct ceph_job *j)
 {
 	bool unsynced = __atomic_exchange_n(&j->file->inode->unsynced, false, __ATOMIC_RELAXED);
-	Fh *fh = handle_now(j->file);
+	Fh *fh = ceph_file_handle(j->file);
 	ssize_t r = sync_with(j, fh);
 
 	if (r == -EBADF)
