@@ -4,9 +4,9 @@
 
 #define SECOND 1000000000ull
 
-extern const struct ls_option rbd_options[];
+extern const struct ls_option ls_rbd_options[];
 
-const struct ls_option rbd_options[] = {
+const struct ls_option ls_rbd_options[] = {
 	{"monitors", LS_STRING, "", 0, 0, "the addresses of the cluster's monitors, with commas between them", 0},
 	{"conf", LS_STRING, "", 0, 0, "a ceph.conf, for the monitors and whatever else it says of clients", 0},
 	{"conf_fd", LS_FD, "", 0, 0, "an open descriptor of it", 0},

@@ -146,7 +146,7 @@ static void rbd_report(struct area *area, struct json_object *into)
 static const struct area_type rbd_type = {
 	.name = "rbd",
 	.help = "in a block image of a Ceph cluster",
-	.options = rbd_options,
+	.options = ls_rbd_options,
 	.open = rbd_area_open,
 	.close = rbd_area_close,
 	.submit = rbd_submit,

@@ -16,7 +16,7 @@ struct rbd {
 	char *name;
 };
 
-extern const struct ls_option rbd_options[];
+extern const struct ls_option ls_rbd_options[];
 
 /* rbd-open.c */
 int rbd_area_open(struct area *area, struct json_object *config, char *error, size_t error_size);

@@ -117,7 +117,7 @@ struct ceph {
 	uint64_t reopened;      /* atomic */
 };
 
-extern const struct ls_option ceph_options[];
+extern const struct ls_option ls_ceph_options[];
 
 static inline struct ceph *ceph_of(struct ls *ls)
 {

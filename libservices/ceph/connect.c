@@ -141,7 +141,7 @@ static int settings_apply(struct ceph *c, struct json_object *config, struct sen
 		if (r < 0)
 			return fail(s, r, "libcephfs knows no '%s'", always[i][0]);
 	}
-	for (const struct ls_option *o = ceph_options; o->name && r == 0; o++)
+	for (const struct ls_option *o = ls_ceph_options; o->name && r == 0; o++)
 		if (o->live) {
 			r = ceph_option_apply(c, o->name, cluster_text(config, o->name));
 			if (r < 0)

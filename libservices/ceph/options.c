@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layer's options, known to whoever checks a description; the layer itself is a loadable object. */
+/* The layer's options, known to whoever checks a description; the layer itself is a loadable object.
+ * libceph-common has a variable ceph_options: hence the prefix. */
 #include "libservices/libservice.h"
 
 #define SECOND 1000000000ull
 #define TIMEOUT_MAX (3600 * SECOND)
 #define SIZE_LIMIT (1ull << 40)
 
-extern const struct ls_option ceph_options[];
+extern const struct ls_option ls_ceph_options[];
 
-const struct ls_option ceph_options[] = {
+const struct ls_option ls_ceph_options[] = {
 	{"monitors", LS_STRING, "", 0, 0, "the addresses of the cluster's monitors, with commas between them", 0},
 	{"conf", LS_STRING, "", 0, 0, "a ceph.conf, for the monitors and whatever else it says of clients", 0},
 	{"conf_fd", LS_FD, "", 0, 0, "an open descriptor of it", 0},
