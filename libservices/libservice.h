@@ -148,7 +148,7 @@ struct ls_share {
  *  grant       lets the session with that number append without asking; UINT32_MAX takes the grant back, and
  *              returns when it is back. Only while nobody else has the file open
  *  delegate    until ls.recall, the release of the file, or delegate of NONE: what enum ls_delegation says, of clients of
- *              the same storage elsewhere. -EAGAIN: there are others; -EBUSY: this file has one
+ *              the same storage elsewhere. -EAGAIN: there are others, or were a moment ago; -EBUSY: this file has one
  */
 /* clang-format off */
 #define LS struct ls *ls, const struct ls_call *call

@@ -98,6 +98,8 @@ struct ceph_crew {
 	pthread_cond_t come, gone;
 	struct ceph_jobs queue, spare;
 	unsigned helpers, idle, spare_count, max;
+	unsigned looking, spin; /* helpers that look out for a job, and how long */
+	unsigned queued;        /* atomic for those */
 	bool ending;
 	uint64_t timeout; /* ns; atomic */
 	uint64_t calls, timed_out, late;

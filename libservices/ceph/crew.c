@@ -10,10 +10,15 @@
  * A job that was left by its caller goes on; when it ends, what it got is given back (`undo`), and the job with it. What
  * it changed stays changed, as with any file system over a network: a timeout does not say that nothing was done.
  *
+ * Most calls are answered from what libcephfs keeps, in less time than it takes to wake a thread. So a helper that has just
+ * ended a job looks out for the next for some microseconds before it sleeps, and so does a caller for its answer; but not where
+ * the process has one core.
+ *
  * There are as many helpers as calls at once, up to a limit; then calls wait in a queue, until their deadline, too. A
  * job that still waits when its time is over never starts.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +33,7 @@ enum {
 	SPARE_MAX = 32, /* jobs that are kept, with their memory, for the next call */
 	STACK = 1 << 20,
 	END_WAIT = 3, /* s, for helpers at the end */
+	SPIN = 200,    /* looks, some microseconds: waking a sleeper costs more */
 	AGAIN = 100000000, /* ns between attempts of a client that is about to be back */
 };
 
@@ -187,6 +193,20 @@ void ceph_job_end(struct ceph_job *j)
 		job_free(j);
 }
 
+static void queue_remove(struct ceph_crew *crew, struct ceph_job *j)
+{
+	TAILQ_REMOVE(&crew->queue, j, link);
+	__atomic_store_n(&crew->queued, crew->queued - 1, __ATOMIC_RELAXED);
+}
+
+/* What those who look out do not take, a sleeper is woken for. */
+static void queue_added(struct ceph_crew *crew)
+{
+	__atomic_store_n(&crew->queued, crew->queued + 1, __ATOMIC_RELAXED);
+	if (crew->queued > crew->looking)
+		pthread_cond_signal(&crew->come);
+}
+
 /* ---- helpers --------------------------------------------------------------------------------------- */
 
 /* An MDS without room refuses as if it were for lack of rights, with which others were let through before. */
@@ -223,7 +243,7 @@ static void job_finish(struct ceph_crew *crew, struct ceph_job *j, ssize_t r)
 {
 	j->result = r;
 	if (j->state != CEPH_LEFT) {
-		j->state = CEPH_DONE;
+		__atomic_store_n(&j->state, CEPH_DONE, __ATOMIC_RELEASE);
 		pthread_cond_signal(&j->done);
 		return;
 	}
@@ -235,21 +255,36 @@ static void job_finish(struct ceph_crew *crew, struct ceph_job *j, ssize_t r)
 	pthread_mutex_lock(&crew->lock);
 }
 
+/* With the lock held on entry and return. */
+static void look_out(struct ceph_crew *crew)
+{
+	crew->looking++;
+	pthread_mutex_unlock(&crew->lock);
+	for (unsigned i = 0; i < crew->spin && !__atomic_load_n(&crew->queued, __ATOMIC_RELAXED); i++)
+		__builtin_ia32_pause();
+	pthread_mutex_lock(&crew->lock);
+	crew->looking--;
+}
+
 static void *helper(void *arg)
 {
 	struct ceph_crew *crew = arg;
+	bool awake = false; /* there has just been a job */
 	struct ceph_job *j;
 	ssize_t r;
 
 	pthread_mutex_lock(&crew->lock);
 	for (;;) {
 		crew->idle++;
+		if (awake && !crew->queued)
+			look_out(crew);
+		awake = true;
 		while (!(j = TAILQ_FIRST(&crew->queue)) && !crew->ending && crew->idle <= IDLE_MAX)
 			pthread_cond_wait(&crew->come, &crew->lock);
 		crew->idle--;
 		if (!j)
 			break;
-		TAILQ_REMOVE(&crew->queue, j, link);
+		queue_remove(crew, j);
 		if (j->state == CEPH_QUEUED)
 			j->state = CEPH_RUNNING;
 		pthread_mutex_unlock(&crew->lock);
@@ -300,7 +335,7 @@ static void job_leave(struct ceph_crew *crew, struct ceph_job **j)
 {
 	crew->timed_out++;
 	if ((*j)->state == CEPH_QUEUED) {
-		TAILQ_REMOVE(&crew->queue, *j, link);
+		queue_remove(crew, *j);
 		return;
 	}
 	(*j)->state = CEPH_LEFT;
@@ -327,7 +362,11 @@ ssize_t ceph_job_do(struct ceph_job **job)
 		pthread_mutex_unlock(&crew->lock);
 		return r;
 	}
-	pthread_cond_signal(&crew->come);
+	queue_added(crew);
+	pthread_mutex_unlock(&crew->lock);
+	for (unsigned i = 0; i < crew->spin && __atomic_load_n(&j->state, __ATOMIC_ACQUIRE) != CEPH_DONE; i++)
+		__builtin_ia32_pause();
+	pthread_mutex_lock(&crew->lock);
 	r = 0;
 	while (j->state != CEPH_DONE && r == 0)
 		r = -pthread_cond_timedwait(&j->done, &crew->lock, &until);
@@ -349,7 +388,7 @@ void ceph_job_start(struct ceph_job *j)
 	TAILQ_INSERT_HEAD(&crew->queue, j, link);
 	if (crew->idle == 0)
 		helper_start(crew);
-	pthread_cond_signal(&crew->come);
+	queue_added(crew);
 	pthread_mutex_unlock(&crew->lock);
 }
 
@@ -365,12 +404,15 @@ ssize_t ceph_job_do_end(struct ceph_job *j)
 
 int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
 {
+	cpu_set_t set;
+
 	pthread_mutex_init(&crew->lock, NULL);
 	cond_init(&crew->come);
 	cond_init(&crew->gone);
 	TAILQ_INIT(&crew->queue);
 	TAILQ_INIT(&crew->spare);
 	crew->max = max;
+	crew->spin = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1 ? SPIN : 0;
 	crew->timeout = timeout;
 	return 0;
 }
