@@ -189,7 +189,8 @@ cluster_make() {
   case $dir in /*) ;; *) die "'$dir' must be an absolute path" ;; esac
   [ ${#dir} -le 70 ] || die "'$dir' is too long for sockets in it: at most 70 letters"
   if [ -e "$dir" ] && [ -n "$(ls -A "$dir")" ]; then die "'$dir' is there and holds no cluster"; fi
-  mkdir -p -m 700 "$dir"
+  mkdir -p "$dir"
+  chmod 700 "$dir"
   mkdir "$dir/run" "$dir/log" "$dir/crash" "$dir/mon" "$dir/osd.0" "$dir/mds" "$dir/mgr"
   fsid=$(cat /proc/sys/kernel/random/uuid)
   port=$(port_find)

@@ -5,11 +5,11 @@
  * inodes (ceph_ll_*), and the service has made the checks.
  *
  * Files:
- *   crew.c     no call waits longer than it may
- *   connect.c  the client and its settings
- *   table.c    inodes and their numbers
- *   delegate.c what may be kept above, and until when
- *   name.c, attr.c, file.c, dir.c, xattr.c   the operations
+ *   crew.c, job.c   no call waits longer than it may
+ *   connect.c       the client and its settings
+ *   table.c         inodes and their numbers
+ *   delegate.c      what may be kept above, and until when
+ *   name.c, attr.c, file.c, data.c, dir.c, xattr.c   the operations
  *
  * Others may change the directory at any time (LS_SHARED), unless it is said to be exclusive.
  */

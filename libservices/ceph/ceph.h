@@ -103,7 +103,8 @@ struct ceph_crew {
 	bool ending;
 	uint64_t timeout; /* ns; atomic */
 	uint64_t calls, timed_out, late;
-	bool silent; /* the last call got no answer in time; atomic */
+	bool silent;       /* it was said that calls get no answer in time; atomic */
+	int64_t silent_at; /* when one last got none; atomic */
 };
 
 struct ceph {
@@ -140,6 +141,11 @@ static inline struct ceph_file *ceph_file_of(struct ls_file *f)
 int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout);
 /* False: some helper does not come back, and nothing that it may use can be freed. */
 bool ceph_crew_fini(struct ceph_crew *crew);
+int64_t ceph_now(void); /* CLOCK_MONOTONIC, ns */
+void ceph_cond_init(pthread_cond_t *cond); /* by that clock */
+
+/* job.c */
+void ceph_job_free(struct ceph_job *j);
 /* A job with the caller's identity; NULL: no memory. */
 struct ceph_job *ceph_job_new(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j));
 /* The same with an inode and a name. -errno if the name is too long. */
@@ -151,9 +157,11 @@ struct ceph_job *ceph_job_with(struct ceph *c, const struct ls_call *call, ssize
 			       struct ls_file *f);
 /* Room for the job's data. */
 int ceph_job_room(struct ceph_job *j, size_t size);
+void ceph_job_end(struct ceph_job *j); /* takes NULL */
+
+/* crew.c again */
 /* Runs it and waits. -ETIMEDOUT: *j became NULL, and the job is the crew's. */
 ssize_t ceph_job_do(struct ceph_job **j);
-void ceph_job_end(struct ceph_job *j); /* takes NULL */
 /* Runs it with nobody to wait for it, beyond the limit of helpers if need be. Blocks nowhere. */
 void ceph_job_start(struct ceph_job *j);
 /* For one job of which nothing but the result is wanted. */
@@ -183,6 +191,9 @@ int ceph_file_new(struct ceph *c, struct ceph_inode *inode, int flags, Fh *fh, s
 void ceph_file_unref(struct ceph *c, struct ceph_file *file);
 /* Its handle as it is now. */
 Fh *ceph_file_handle(struct ceph_file *file);
+
+/* Calls with the file's handle, and once more with a new one if it is dead. */
+ssize_t ceph_with_handle(struct ceph_job *j, ssize_t (*fn)(struct ceph_job *j, Fh *fh));
 
 /* delegate.c */
 int ceph_delegations_allow(struct ceph *c);

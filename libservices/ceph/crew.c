@@ -30,14 +30,13 @@
 
 enum {
 	IDLE_MAX = 8,   /* helpers that wait for work; others end */
-	SPARE_MAX = 32, /* jobs that are kept, with their memory, for the next call */
 	STACK = 1 << 20,
 	END_WAIT = 3, /* s, for helpers at the end */
 	SPIN = 200,    /* looks, some microseconds: waking a sleeper costs more */
 	AGAIN = 100000000, /* ns between attempts of a client that is about to be back */
 };
 
-static int64_t now_ns(void)
+int64_t ceph_now(void)
 {
 	struct timespec t;
 
@@ -50,7 +49,7 @@ static struct timespec time_of(int64_t ns)
 	return (struct timespec){ns / 1000000000, ns % 1000000000};
 }
 
-static void cond_init(pthread_cond_t *cond)
+void ceph_cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t monotonic;
 
@@ -60,138 +59,7 @@ static void cond_init(pthread_cond_t *cond)
 	pthread_condattr_destroy(&monotonic);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------------ */
-
-static struct ceph_job *job_take(struct ceph_crew *crew)
-{
-	struct ceph_job *j;
-
-	pthread_mutex_lock(&crew->lock);
-	j = TAILQ_FIRST(&crew->spare);
-	if (j) {
-		TAILQ_REMOVE(&crew->spare, j, link);
-		crew->spare_count--;
-	}
-	pthread_mutex_unlock(&crew->lock);
-	if (!j && (j = calloc(1, sizeof(*j))))
-		cond_init(&j->done);
-	return j;
-}
-
-static void job_free(struct ceph_job *j)
-{
-	pthread_cond_destroy(&j->done);
-	free(j->buf);
-	free(j);
-}
-
-static UserPerm *perm_of(struct ceph_job *j, const struct ls_cred *cred)
-{
-	size_t n = cred->group_count < CEPH_GROUPS ? cred->group_count : CEPH_GROUPS;
-
-	if (n)
-		memcpy(j->groups, cred->groups, n * sizeof(gid_t));
-	return ceph_userperm_new(cred->uid, cred->gid, n, j->groups);
-}
-
-struct ceph_job *ceph_job_new(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j))
-{
-	struct ceph_crew *crew = &c->crew;
-	struct ceph_job *j = job_take(crew);
-
-	if (!j)
-		return NULL;
-	j->c = c;
-	j->run = run;
-	j->deadline = now_ns() + __atomic_load_n(&crew->timeout, __ATOMIC_RELAXED);
-	if (call && call->deadline && call->deadline < j->deadline)
-		j->deadline = call->deadline;
-	if (call && call->cred)
-		j->perm = perm_of(j, call->cred);
-	return j;
-}
-
-int ceph_job_named(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
-		   struct ls_inode *dir, const char *name, struct ceph_job **ret)
-{
-	struct ceph_job *j;
-	size_t n = strlen(name);
-
-	if (n > NAME_MAX)
-		return -ENAMETOOLONG;
-	j = ceph_job_on(c, call, run, dir);
-	if (!j)
-		return -ENOMEM;
-	memcpy(j->name, name, n + 1);
-	*ret = j;
-	return 0;
-}
-
-struct ceph_job *ceph_job_on(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
-			     struct ls_inode *inode)
-{
-	struct ceph_job *j = ceph_job_new(c, call, run);
-
-	if (j)
-		j->inode = ceph_inode_ref(c, ceph_inode_of(inode));
-	return j;
-}
-
-struct ceph_job *ceph_job_with(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
-			       struct ls_file *f)
-{
-	struct ceph_job *j = ceph_job_new(c, call, run);
-
-	if (j) {
-		j->file = ceph_file_of(f);
-		__atomic_add_fetch(&j->file->refs, 1, __ATOMIC_RELAXED);
-	}
-	return j;
-}
-
-int ceph_job_room(struct ceph_job *j, size_t size)
-{
-	if (size <= j->buf_size)
-		return 0;
-	free(j->buf);
-	j->buf = malloc(size);
-	j->buf_size = j->buf ? size : 0;
-	return j->buf ? 0 : -ENOMEM;
-}
-
-void ceph_job_end(struct ceph_job *j)
-{
-	struct ceph_job empty = {0};
-	struct ceph_crew *crew;
-	struct ceph *c;
-	bool keep;
-
-	if (!j)
-		return;
-	c = j->c;
-	crew = &c->crew;
-	if (j->file)
-		ceph_file_unref(c, j->file);
-	if (j->inode)
-		ceph_inode_unref(c, j->inode, 1);
-	if (j->inode2)
-		ceph_inode_unref(c, j->inode2, 1);
-	if (j->perm)
-		ceph_userperm_destroy(j->perm);
-	empty.done = j->done;
-	empty.buf = j->buf;
-	empty.buf_size = j->buf_size;
-	pthread_mutex_lock(&crew->lock);
-	keep = crew->spare_count < SPARE_MAX;
-	if (keep) {
-		*j = empty;
-		TAILQ_INSERT_HEAD(&crew->spare, j, link);
-		crew->spare_count++;
-	}
-	pthread_mutex_unlock(&crew->lock);
-	if (!keep)
-		job_free(j);
-}
+/* ---- the queue --------------------------------------------------------------------------------- */
 
 static void queue_remove(struct ceph_crew *crew, struct ceph_job *j)
 {
@@ -229,7 +97,7 @@ static ssize_t job_run(struct ceph_job *j)
 	int64_t began = j->changes ? ceph_change_begin() : 0;
 	ssize_t r;
 
-	while ((r = j->run(j)) == -ESHUTDOWN && now_ns() + AGAIN < j->deadline)
+	while ((r = j->run(j)) == -ESHUTDOWN && ceph_now() + AGAIN < j->deadline)
 		nanosleep(&pause, NULL);
 	if (j->changes && r >= 0)
 		ceph_change_end(j->inode, began);
@@ -320,14 +188,21 @@ static int helper_start(struct ceph_crew *crew)
 
 /* ---- waiting --------------------------------------------------------------------------------------- */
 
-/* Said once when the cluster falls silent, and once when it answers again. */
+/* Said once when calls get no answer, and once when for a while none has been without. */
 static void silence_note(struct ceph *c, bool silent)
 {
-	if (__atomic_load_n(&c->crew.silent, __ATOMIC_RELAXED) == silent ||
-	    __atomic_exchange_n(&c->crew.silent, silent, __ATOMIC_RELAXED) == silent)
+	struct ceph_crew *crew = &c->crew;
+
+	if (silent)
+		__atomic_store_n(&crew->silent_at, ceph_now(), __ATOMIC_RELAXED);
+	else if (!__atomic_load_n(&crew->silent, __ATOMIC_RELAXED) ||
+		 ceph_now() - __atomic_load_n(&crew->silent_at, __ATOMIC_RELAXED) <
+			 (int64_t)__atomic_load_n(&crew->timeout, __ATOMIC_RELAXED))
 		return;
-	fprintf(stderr, "pool '%s': ceph: %s\n", c->ls->tenant,
-		silent ? "the cluster does not answer in time; calls end with ETIMEDOUT" : "the cluster answers again");
+	if (__atomic_exchange_n(&crew->silent, silent, __ATOMIC_RELAXED) != silent)
+		fprintf(stderr, silent ? "<4>pool '%s': ceph: the cluster does not answer in time; calls end with ETIMEDOUT\n"
+				       : "<5>pool '%s': ceph: the cluster answers again\n",
+			c->ls->tenant);
 }
 
 /* With the lock held: the time is over. */
@@ -407,8 +282,8 @@ int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
 	cpu_set_t set;
 
 	pthread_mutex_init(&crew->lock, NULL);
-	cond_init(&crew->come);
-	cond_init(&crew->gone);
+	ceph_cond_init(&crew->come);
+	ceph_cond_init(&crew->gone);
 	TAILQ_INIT(&crew->queue);
 	TAILQ_INIT(&crew->spare);
 	crew->max = max;
@@ -419,7 +294,7 @@ int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
 
 bool ceph_crew_fini(struct ceph_crew *crew)
 {
-	struct timespec until = time_of(now_ns() + END_WAIT * 1000000000ll);
+	struct timespec until = time_of(ceph_now() + END_WAIT * 1000000000ll);
 	struct ceph_job *j;
 	int r = 0;
 
@@ -434,7 +309,7 @@ bool ceph_crew_fini(struct ceph_crew *crew)
 		return false;
 	while ((j = TAILQ_FIRST(&crew->spare))) {
 		TAILQ_REMOVE(&crew->spare, j, link);
-		job_free(j);
+		ceph_job_free(j);
 	}
 	pthread_cond_destroy(&crew->come);
 	pthread_cond_destroy(&crew->gone);
