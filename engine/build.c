@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "engine/cluster.h"
 #include "engine/cpus.h"
 #include "engine/init.h"
 #include "engine/mimic.h"
@@ -69,6 +70,20 @@ static int enter_limits(struct build *b)
 	return group_join(b->group, getpid(), &b->error);
 }
 
+static int open_cluster(const char *type, struct json_object *config, void *arg)
+{
+	struct build *b = arg;
+	int r;
+
+	if (b->host_count + CLUSTER_FDS > BUILD_HOSTS_MAX)
+		return error_set(&b->error, -ENOSPC, "more than %d host layers and images", BUILD_HOSTS_MAX);
+	r = cluster_open(config, b->host + b->host_count, &b->error);
+	if (r < 0)
+		return r;
+	b->host_count += r;
+	return 0;
+}
+
 static int open_volume(struct build *b, struct json_object *config)
 {
 	struct images volume;
@@ -83,7 +98,7 @@ static int open_volume(struct build *b, struct json_object *config)
 			b->host[b->host_count++] = take_fd(&volume.image[i].fd);
 	}
 	images_fini(&volume);
-	return r;
+	return r < 0 ? r : cluster_each("volume", config, open_cluster, b);
 }
 
 /* The service gets the directory, not its path: whatever is mounted there later, it is the one that was
@@ -97,7 +112,7 @@ static int open_host(const char *type, struct json_object *config, void *arg)
 	if (!strcmp(type, "volume"))
 		return open_volume(b, config);
 	if (strcmp(type, "host"))
-		return 0;
+		return cluster_each(type, config, open_cluster, b);
 	if (b->host_count == BUILD_HOSTS_MAX)
 		return error_set(&b->error, -ENOSPC, "more than %d host layers", BUILD_HOSTS_MAX);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);

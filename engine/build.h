@@ -10,7 +10,7 @@
  *
  *   {"ok": true, "init": pid, "mounts": [{"path": "/data", "dev": 51, "fuse": true}], "warnings": []}
  *   with the descriptors: pidfd of init, write end of init's hold, the pool's directory, its table, its
- *   socket, then the directories of the stacks' host layers and the images of their volumes in stack_walk's
+ *   socket, then the directories of the stacks' host layers, the images of their volumes and the files of their clusters in stack_walk's
  *   order, then a /dev/fuse for each mount that has one
  *
  * or {"ok": false, "error": sentence}. Then it waits until the service is up (one byte on its socket),

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "engine/cluster.h"
 #include "engine/cmd-image.h"
 #include "libservices/libservice.h"
 
@@ -33,8 +34,37 @@ static int take_option(const struct command *command, const struct option_row *o
 	return 0;
 }
 
-static int check_holds(const struct mkfs *m)
+/* What is in a cluster is read by way of its area. */
+static int check_cluster(struct mkfs *m)
 {
+	struct area *area;
+	struct error error;
+	uint8_t *bytes;
+	int r = target_area(&m->target, &error);
+
+	if (r < 0)
+		return complain("%s", error.text);
+	area = m->target.area;
+	bytes = aligned_alloc(4096, WIPE_BYTES);
+	if (bytes)
+		memset(bytes, 0, WIPE_BYTES);
+	r = bytes ? area_read(area, bytes, area_size(area) < WIPE_BYTES ? area_size(area) : WIPE_BYTES, 0) : -ENOMEM;
+	m->target.area = area_close(area);
+	if (r == 0 && (bytes[0] || memcmp(bytes, bytes + 1, WIPE_BYTES - 1)))
+		r = -EEXIST;
+	free(bytes);
+	if (r == -EEXIST)
+		return complain("'%s' holds something; 'polytropon mkfs --force' overwrites it", m->target.text);
+	return r < 0 ? complain("read '%s': %s", m->target.text, strerror(-r)) : 0;
+}
+
+static int check_holds(struct mkfs *m)
+{
+	if (!m->force && cluster_has_area(m->target.description)) {
+		int r = check_cluster(m);
+		if (r != 0)
+			return r;
+	}
 	for (size_t i = 0; i < m->target.volume.count; i++) {
 		const struct image *image = &m->target.volume.image[i];
 		const char *what = m->force || image->empty ? NULL : image_holds(image);

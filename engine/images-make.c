@@ -35,7 +35,7 @@ int images_make(struct images *volume, struct json_object *area, uint64_t size, 
 	r = area_open(opened, &a, error->text, sizeof(error->text));
 	if (r < 0)
 		return r;
-	snprintf(name, sizeof(name), "image '%s'", volume->image[0].path);
+	snprintf(name, sizeof(name), "image '%s'", volume->count ? volume->image[0].path : "in a cluster");
 	r = volume_mkfs(a, name, &params, error->text, sizeof(error->text));
 	area_close(a);
 	for (size_t i = 0; i < volume->count && r == 0; i++)

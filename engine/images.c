@@ -3,11 +3,13 @@
  * The images of a pool's volume on their way to its service: opened and claimed, made and given a volume if
  * they hold nothing, grown if they are smaller than the pool file says.
  *
- * A volume is made only where all its images hold nothing at all.
+ * A volume is made only where all its images hold nothing at all, and never on a block image of a cluster, of which that is not
+ * known here: there it is made by mkfs.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "engine/cluster.h"
 #include "engine/volume.h"
 #include "libservices/libservice.h"
 
@@ -158,7 +160,7 @@ int images_prepare(struct json_object *config, struct images *ret, struct json_o
 				 ret->image[i].path, text);
 	if (size)
 		r = images_grow(ret, area, size, error);
-	if (r == 0 && all_empty(ret))
+	if (r == 0 && all_empty(ret) && !cluster_has_area(area))
 		r = images_make(ret, area, size, error);
 	if (r < 0)
 		images_unmake(ret);

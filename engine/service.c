@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 
 #include "engine/cache.h"
+#include "engine/cluster.h"
 #include "engine/cpus.h"
 #include "engine/engine.h"
 #include "engine/mounts.h"
@@ -52,25 +53,37 @@ static int put_image_fd(struct json_object *file, void *arg)
 }
 
 /* It is called by its first image in what the service says of it. */
-static int put_volume_fds(struct json_object *config, int *next)
+static void put_volume_fds(struct json_object *config, int *next)
 {
 	struct json_object *area = json_child(config, "area", json_type_object);
-	int r = images_each(area, put_image_fd, next);
 
+	images_each(area, put_image_fd, next);
 	if (!json_object_object_get_ex(config, "name", NULL))
 		images_each(area, put_name, config);
-	return r;
+}
+
+struct put {
+	const struct pool *pool;
+	int next;
+};
+
+static int put_cluster_fds(const char *type, struct json_object *config, void *arg)
+{
+	struct put *put = arg;
+
+	cluster_put(config, put->pool->name, &put->next);
+	return 0;
 }
 
 static int put_host_fd(const char *type, struct json_object *config, void *arg)
 {
-	int *next = arg;
+	struct put *put = arg;
 
 	if (!strcmp(type, "host"))
-		json_object_object_add(config, "fd", json_object_new_int((*next)++));
+		json_object_object_add(config, "fd", json_object_new_int(put->next++));
 	if (!strcmp(type, "volume"))
-		return put_volume_fds(config, next);
-	return 0;
+		put_volume_fds(config, &put->next);
+	return cluster_each(type, config, put_cluster_fds, put);
 }
 
 static struct json_object *boot_mounts(const struct pool *pool)
@@ -78,7 +91,7 @@ static struct json_object *boot_mounts(const struct pool *pool)
 	struct json_object *stacks = json_child(pool->spec, "mounts", json_type_object);
 	struct json_object *places = json_child(pool->place.json, "mounts", json_type_array);
 	struct json_object *list = json_object_new_array();
-	int next = BOOT_PLACE;
+	struct put put = {pool, BOOT_PLACE};
 	size_t i = 0;
 
 	json_object_object_foreach(stacks, path, stack) {
@@ -86,7 +99,7 @@ static struct json_object *boot_mounts(const struct pool *pool)
 		struct json_object *place = json_object_array_get_idx(places, i++);
 		struct json_object *copy = json_tokener_parse(json_object_to_json_string(stack));
 		(void)path;
-		stack_walk(copy, put_host_fd, &next);
+		stack_walk(copy, put_host_fd, &put);
 		json_object_object_add(m, "path", json_object_new_string(json_string(place, "path")));
 		json_object_object_add(m, "stack", cache_put_on(pool->spec, copy, BOOT_CACHE));
 		json_object_array_add(list, m);
@@ -95,8 +108,8 @@ static struct json_object *boot_mounts(const struct pool *pool)
 		struct json_object *m = json_object_array_get_idx(list, i);
 		if (!json_true(json_object_array_get_idx(places, i), "fuse"))
 			continue;
-		json_object_object_add(m, "fuse", json_object_new_int(next++));
-		json_object_object_add(m, "root", json_object_new_int(next++));
+		json_object_object_add(m, "fuse", json_object_new_int(put.next++));
+		json_object_object_add(m, "root", json_object_new_int(put.next++));
 		json_object_object_add(m, "fuse_live", json_object_new_boolean(pool->fuse_live));
 	}
 	return list;

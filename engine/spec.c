@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/cluster.h"
 #include "engine/cpus.h"
 #include "engine/spec-keys.h"
 #include "engine/spec.h"
@@ -243,6 +244,21 @@ static int check_volume(const char *type, struct json_object *config, void *arg)
 	return fail(h->check, at ? at : h->stack, "%s", why.text);
 }
 
+static int check_cluster(const char *type, struct json_object *config, void *arg)
+{
+	struct host_check *h = arg;
+	struct error why;
+
+	if (cluster_check(type, config, h->check->pool, &why) == 0)
+		return 0;
+	return fail(h->check, culprit(h->check, h->stack, why.text), "%s", why.text);
+}
+
+static int check_clusters(const char *type, struct json_object *config, void *arg)
+{
+	return cluster_each(type, config, check_cluster, arg);
+}
+
 static int check_stack(const struct check *c, const char *path, struct json_object *stack)
 {
 	struct host_check host = {c, stack};
@@ -263,6 +279,8 @@ static int check_stack(const struct check *c, const char *path, struct json_obje
 		return fail(c, stack, "mount '%s' in pool '%s' is a stack of more than %d layers", path,
 			    c->pool, SPEC_LAYERS_MAX);
 	e = stack_walk(stack, check_host, &host);
+	if (e == 0)
+		e = stack_walk(stack, check_clusters, &host);
 	return e < 0 ? e : stack_walk(stack, check_volume, &host);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/cluster.h"
 #include "engine/pool.h"
 #include "engine/volume.h"
 #include "libservices/libservice.h"
@@ -42,6 +43,12 @@ static int take_image(struct json_object *file, void *arg)
 	return 0;
 }
 
+static int count_cluster(const char *type, struct json_object *config, void *arg)
+{
+	((struct search *)arg)->next += cluster_count(config);
+	return 0;
+}
+
 /* Descriptors lie in stack_walk's order; see engine/build.h. 1: found. */
 static int search_layer(const char *type, struct json_object *config, void *arg)
 {
@@ -50,12 +57,12 @@ static int search_layer(const char *type, struct json_object *config, void *arg)
 	int r;
 
 	s->next += !strcmp(type, "host");
-	if (strcmp(type, "volume"))
-		return 0;
-	if (config != s->wanted)
-		return images_each(area, count_fd, s);
-	r = images_each(area, take_image, s);
-	return r < 0 ? r : 1;
+	if (config == s->wanted) {
+		r = images_each(area, take_image, s);
+		return r < 0 ? r : 1;
+	}
+	r = strcmp(type, "volume") ? 0 : images_each(area, count_fd, s);
+	return r < 0 ? r : cluster_each(type, config, count_cluster, s);
 }
 
 static int images_find(struct search *s)

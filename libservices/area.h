@@ -130,6 +130,7 @@ struct area_type {
 	unsigned below_min, below_max;
 	const struct ls_option *options; /* ends with an entry without a name; NULL: none */
 	const char *primary;             /* the option that a bare scalar sets */
+	const char *object;              /* not NULL: only described here, the rest is in this object (object.h) */
 	/*
 	 * Makes the state, sets bytes and block (block and traits start as what fits all below). `config`
 	 * is as for layers. On failure returns -errno and writes a sentence to error.

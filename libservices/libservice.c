@@ -14,10 +14,11 @@
 #include <string.h>
 
 #include "libservices/libservice.h"
+#include "libservices/object.h"
 
 const char *const ls_op_names[LS_OP_MAX] = {
 #define X(ret, name, ...) #name,
-	LS_OPS(X)
+	LS_ALL_OPS(X)
 #undef X
 };
 
@@ -27,7 +28,7 @@ const char *const ls_op_names[LS_OP_MAX] = {
 	{                                                                                                  \
 		return (ret)-EOPNOTSUPP;                                                                   \
 	}
-LS_OPS(X)
+LS_ALL_OPS(X)
 #undef X
 
 static void layer_bind(struct ls *ls)
@@ -46,7 +47,7 @@ static void layer_bind(struct ls *ls)
 		ls->op.op_name.ls = ls;                                                                    \
 		ls->op.op_name.fn = refuse_##op_name;                                                      \
 	}
-	LS_OPS(X)
+	LS_ALL_OPS(X)
 #undef X
 }
 
@@ -114,6 +115,18 @@ static int layer_begin(struct ls *ls, struct json_object *body, char *error, siz
 	return r;
 }
 
+/* The whole of a type, which may be in an object. NULL: a sentence says why not. */
+static const struct ls_type *type_load(const char *name, char *error, size_t error_size)
+{
+	const struct ls_type *type = ls_type_find(name);
+	const struct ls_object *object;
+
+	if (!type->object)
+		return type;
+	object = ls_object_load(type->object, error, error_size);
+	return object ? object->layer : NULL;
+}
+
 /* `stack` has been checked: an object with one key, whose value is an object. */
 static int layer_open(struct json_object *stack, const char *tenant, struct ls **ret, char *error,
 		      size_t error_size)
@@ -126,6 +139,11 @@ static int layer_open(struct json_object *stack, const char *tenant, struct ls *
 	if (!ls) {
 		snprintf(error, error_size, "%s: %s", json_object_iter_peek_name(&it), strerror(ENOMEM));
 		return -ENOMEM;
+	}
+	ls->type = type_load(json_object_iter_peek_name(&it), error, error_size);
+	if (!ls->type) {
+		layer_free(ls);
+		return -ENOENT;
 	}
 	r = layer_open_below(ls, json_object_object_get(body, "below"), error, error_size);
 	if (r == 0)

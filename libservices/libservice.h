@@ -6,7 +6,7 @@
  * knows the layers below it only as `struct ls *`. The interface is based on inode handles, as FUSE's
  * low level and libcephfs' ceph_ll_* are, so that rename, unlink of open files and unions are right.
  *
- * Everything comes from LS_OPS: the function table, the dispatchers ls_<op>(), and the names in traces
+ * Everything comes from LS_ALL_OPS: the function table, the dispatchers ls_<op>(), and the names in traces
  * and metrics. A type states what its unset operations mean: PASS to the layer below, or REFUSE with
  * -EOPNOTSUPP. ls_open() resolves that once, so a silent layer costs nothing per call.
  *
@@ -104,6 +104,12 @@ enum ls_share_how {
 	LS_SHARE_MAX,
 };
 
+enum ls_delegation {
+	LS_DELEGATION_NONE = 0,
+	LS_DELEGATION_READ = 1,  /* nobody else changes the file */
+	LS_DELEGATION_WRITE = 2, /* nobody else looks at it either */
+};
+
 /* Shared memory with an inode's data: ipc/wire-share.h says how it is used. The descriptors are the layer's. */
 struct ls_share {
 	int data, state, marks; /* marks: -1 if it is not to be written */
@@ -145,6 +151,8 @@ struct ls_share {
  *              - After a WRITE share of one user (call->cred->uid) no other user is given the same `data`.
  *  grant       lets the session with that number append without asking; UINT32_MAX takes the grant back, and
  *              returns when it is back. Only while nobody else has the file open
+ *  delegate    until ls.recall, the release of the file, or delegate of NONE: what enum ls_delegation says, of clients of
+ *              the same storage elsewhere. -EAGAIN: there are others, or were a moment ago; -EBUSY: this file has one
  */
 /* clang-format off */
 #define LS struct ls *ls, const struct ls_call *call
@@ -204,11 +212,15 @@ struct ls_share {
 		inode, how, offset, length) \
 	X(int, grant, (LS, struct ls_inode *inode, uint32_t session), inode, session)
 #define LS_OPS(X) LS_FILE_OPS(X) LS_CACHE_OPS(X)
+/* What only a layer has whose storage others use, too. */
+#define LS_REMOTE_OPS(X) \
+	X(int, delegate, (LS, struct ls_file *f, enum ls_delegation what), f, what)
+#define LS_ALL_OPS(X) LS_OPS(X) LS_REMOTE_OPS(X)
 /* clang-format on */
 
 struct ls_ops {
 #define X(ret, name, params, ...) ret(*name) params;
-	LS_OPS(X)
+	LS_ALL_OPS(X)
 #undef X
 };
 
@@ -248,6 +260,7 @@ struct ls_type {
 	unsigned below_min, below_max;   /* how many layers it stands on */
 	const struct ls_option *options; /* ends with an entry without a name */
 	const char *primary;             /* the option that a bare scalar sets: `host: /srv/x` */
+	const char *object;              /* not NULL: only described here, the rest is in this object (object.h) */
 	/*
 	 * Makes the instance's state and root inode from `config`, the JSON object of this layer with
 	 * options as strings already checked against the table ("fd" a number). ls->below is open.
@@ -277,6 +290,14 @@ struct ls {
 	 */
 	bool (*settle)(void *arg);
 	void *settle_arg;
+	/*
+	 * Set by whoever stands on a layer that delegates (LS_SHARED), before it asks for a delegation: somebody elsewhere wants
+	 * the file. Called in a thread of the layer that holds nothing; drops what was kept of the file. It cannot write to it: a
+	 * write waits until the delegation has ended, which is when this returns. So what is kept above is only what has been
+	 * written below. It may be called for a delegation that has just ended.
+	 */
+	void (*recall)(void *arg, struct ls_file *f);
+	void *recall_arg;
 	/* Bound by ls_open: where each operation really goes. */
 	struct {
 #define X(ret, name, params, ...)                                                                         \
@@ -284,7 +305,7 @@ struct ls {
 		struct ls *ls;                                                                            \
 		ret(*fn) params;                                                                          \
 	} name;
-		LS_OPS(X)
+		LS_ALL_OPS(X)
 #undef X
 	} op;
 };
@@ -294,12 +315,12 @@ struct ls {
 	{                                                                                                 \
 		return ls->op.name.fn(ls->op.name.ls, call, ##__VA_ARGS__);                               \
 	}
-LS_OPS(X)
+LS_ALL_OPS(X)
 #undef X
 
 enum ls_op {
 #define X(ret, name, ...) LS_OP_##name,
-	LS_OPS(X)
+	LS_ALL_OPS(X)
 #undef X
 		LS_OP_MAX
 };

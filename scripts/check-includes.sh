@@ -42,7 +42,8 @@ out=$(
   for layer in libservices/*/; do
     layer=${layer%/}
     case $layer in
-    libservices/area) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h ;;
+    libservices/area) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h libservices/object.h libservices/cluster.h ;;
+    libservices/ceph) allow "$layer" libservices/libservice.h libservices/object.h libservices/cluster.h ;;
     libservices/volume) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h ;;
     libservices/cache) allow "$layer" libservices/libservice.h ipc/wire-share.h ;;
     *) allow "$layer" libservices/libservice.h ;;

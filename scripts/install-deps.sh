@@ -9,12 +9,15 @@ demo="tar make git sqlite3 python3 busybox-static musl-tools fuse3 procps"
 tests="clang llvm libclang-rt-14-dev liburcu-dev libck-dev rsync vim-nox perl nodejs attr acl strace fio stress-ng
 libpython3.11-testsuite podman util-linux binutils file libsqlite3-dev e2fsprogs btrfs-progs fuse-overlayfs unionfs-fuse"
 
+ceph="libcephfs-dev librados-dev librbd-dev ceph-mon ceph-osd ceph-mds ceph-common ceph-fuse python3-cephfs python3-rados python3-rbd"
+
 case "${1:-all}" in
 build) wanted="$build" ;;
 demo) wanted="$build $demo" ;;
-all) wanted="$build $demo $tests" ;;
+ceph) wanted="$build $ceph" ;;
+all) wanted="$build $demo $tests $ceph" ;;
 *)
-  echo "usage: $0 [build|demo|all]" >&2
+  echo "usage: $0 [build|demo|ceph|all]" >&2
   exit 2
   ;;
 esac

@@ -68,7 +68,7 @@ static int fd_of(struct boot *b, struct json_object *o, const char *key)
 	return place >= 0 && (unsigned)place < b->fd_count ? b->fds[place] : -1;
 }
 
-/* Turns every "fd" and "dir" of a stack from a place into a descriptor. */
+/* Turns every "fd", "conf_fd" and "dir" of a stack from a place into a descriptor. */
 static void stack_fds(struct boot *b, struct json_object *o)
 {
 	if (json_object_is_type(o, json_type_array)) {
@@ -79,7 +79,7 @@ static void stack_fds(struct boot *b, struct json_object *o)
 	if (!json_object_is_type(o, json_type_object))
 		return;
 	json_object_object_foreach(o, key, value) {
-		if (!strcmp(key, "fd") || !strcmp(key, "dir"))
+		if (!strcmp(key, "fd") || !strcmp(key, "conf_fd") || !strcmp(key, "dir"))
 			json_object_object_add(o, key, json_object_new_int(fd_of(b, o, key)));
 		else
 			stack_fds(b, value);
@@ -179,6 +179,27 @@ int boot_receive(struct boot *b)
 			return fail(b, "descriptors are missing: %s", strerror(-n));
 	}
 	return 0;
+}
+
+/* Is a stack, or an area in one, of a cluster? */
+static bool is_remote(struct json_object *o)
+{
+	bool found = false;
+
+	if (json_object_is_type(o, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(o) && !found; i++)
+			found = is_remote(json_object_array_get_idx(o, i));
+	if (!json_object_is_type(o, json_type_object))
+		return found;
+	json_object_object_foreach(o, key, value) {
+		found = found || !strcmp(key, "ceph") || !strcmp(key, "rbd") || is_remote(value);
+	}
+	return found;
+}
+
+bool boot_network(struct boot *b)
+{
+	return is_remote(get(b->message, "mounts"));
 }
 
 int boot_apply(struct boot *b, struct service *s)

@@ -19,3 +19,5 @@ int boot_receive(struct boot *b);
 int boot_apply(struct boot *b, struct service *s);
 /* The roots of containers that were open in the service before this. When the doors can be opened. */
 int boot_roots(struct boot *b, struct service *s);
+/* Is some of the storage in a cluster? After boot_receive. */
+bool boot_network(struct boot *b);

@@ -136,13 +136,13 @@ int main(int argc, char **argv)
 	pthread_rwlock_init(&service.mounts_lock, NULL);
 	service.root_door = &door_of_roots;
 	r = boot_receive(&boot);
-	if (r == 0)
-		r = boot_apply(&boot, &service);
 	if (r == 0) {
-		r = sandbox_enter();
+		r = sandbox_enter(boot_network(&boot)); /* before layers start threads, which inherit it */
 		if (r < 0)
 			snprintf(boot.error, sizeof(boot.error), "give up privileges: %s", strerror(-r));
 	}
+	if (r == 0)
+		r = boot_apply(&boot, &service);
 	if (r == 0)
 		r = service_start(&boot, &service);
 	if (r < 0) {

@@ -199,7 +199,7 @@ int perm_xattr(struct caller *c, const struct ls_attr *attr, const char *name, u
 
 	if (starts(name, "trusted."))
 		return caller_is_root(c) ? 0 : (write ? -EPERM : -ENODATA);
-	if (starts(name, "security."))
+	if (starts(name, "security.") || starts(name, "ceph.")) /* a cluster's: quotas, layouts */
 		return write && !caller_is_root(c) ? -EPERM : 0;
 	if (starts(name, "system."))
 		return write && !owns(c, attr) ? -EPERM : 0;

@@ -10,6 +10,7 @@
 
 #include "libservices/area.h"
 #include "libservices/area/ring.h"
+#include "libservices/object.h"
 
 /* Some microseconds: a device in memory answers within, and waking a sleeper costs more. */
 enum { SPIN = 200 };
@@ -90,6 +91,18 @@ static int area_make(const struct area_type *type, struct json_object *config, s
 	return r;
 }
 
+/* The whole of a type, which may be in an object. NULL: a sentence says why not. */
+static const struct area_type *type_load(const char *name, char *error, size_t error_size)
+{
+	const struct area_type *type = area_type_find(name);
+	const struct ls_object *object;
+
+	if (!type->object)
+		return type;
+	object = ls_object_load(type->object, error, error_size);
+	return object ? object->area : NULL;
+}
+
 int area_new(const struct area_type *type, struct json_object *config, struct area *const *below,
 	     unsigned below_count, struct area **ret, char *error, size_t error_size)
 {
@@ -125,12 +138,14 @@ static int area_open_checked(struct json_object *description, struct area **ret,
 	struct json_object_iterator it = json_object_iter_begin(description);
 	struct json_object *body = json_object_iter_peek_value(&it),
 			   *list = json_object_object_get(body, "below");
-	const struct area_type *type = area_type_find(json_object_iter_peek_name(&it));
+	const struct area_type *type = type_load(json_object_iter_peek_name(&it), error, error_size);
 	size_t count = list ? json_object_array_length(list) : 0;
 	struct area *below[AREA_BELOW_MAX];
 	unsigned n = 0;
 	int r = 0;
 
+	if (!type)
+		return -ENOENT;
 	assert(type->below_max <= AREA_BELOW_MAX);
 	for (; n < count && r == 0; n += r == 0)
 		r = area_open_checked(json_object_array_get_idx(list, n), &below[n], error, error_size);
