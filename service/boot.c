@@ -119,7 +119,7 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 	b->fuse_live[m] = get(mount, "fuse_live") && json_object_get_boolean(get(mount, "fuse_live"));
 	s->mount_count++;
 	/* Without tokens, too, files can be opened, read and written. */
-	if (b->fuse_fd[m] < 0 && tokens_open(s->mount[m]) == 0)
+	if (b->fuse_fd[m] < 0 && tokens_open(s->mount[m], b->token_fd[m]) == 0)
 		s->table->mount[m].dev = s->mount[m]->dev;
 	return 0;
 }
@@ -200,6 +200,15 @@ static bool is_remote(struct json_object *o)
 bool boot_network(struct boot *b)
 {
 	return is_remote(get(b->message, "mounts"));
+}
+
+void boot_prepare(struct boot *b)
+{
+	struct json_object *mounts = get(b->message, "mounts");
+	size_t count = json_object_array_length(mounts);
+
+	for (size_t i = 0; i < count && i < WIRE_MOUNTS_FIXED; i++)
+		b->token_fd[i] = get(json_object_array_get_idx(mounts, i), "fuse") ? -1 : tokens_mount();
 }
 
 int boot_apply(struct boot *b, struct service *s)

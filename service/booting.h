@@ -11,6 +11,7 @@ struct boot {
 	unsigned generation;
 	int fuse_fd[WIRE_MOUNTS_FIXED]; /* -1: no FUSE door */
 	bool fuse_live[WIRE_MOUNTS_FIXED];
+	int token_fd[WIRE_MOUNTS_FIXED]; /* of a mount without FUSE; negative: none */
 	char error[1024];
 };
 
@@ -19,5 +20,7 @@ int boot_receive(struct boot *b);
 int boot_apply(struct boot *b, struct service *s);
 /* The roots of containers that were open in the service before this. When the doors can be opened. */
 int boot_roots(struct boot *b, struct service *s);
+/* What a service may not do any more when it has given up its privileges. After boot_receive. */
+void boot_prepare(struct boot *b);
 /* Is some of the storage in a cluster? After boot_receive. */
 bool boot_network(struct boot *b);

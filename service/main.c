@@ -137,6 +137,7 @@ int main(int argc, char **argv)
 	service.root_door = &door_of_roots;
 	r = boot_receive(&boot);
 	if (r == 0) {
+		boot_prepare(&boot);
 		r = sandbox_enter(boot_network(&boot)); /* before layers start threads, which inherit it */
 		if (r < 0)
 			snprintf(boot.error, sizeof(boot.error), "give up privileges: %s", strerror(-r));

@@ -30,7 +30,7 @@ static struct {
 
 /* ---- the file system --------------------------------------------------------------------------- */
 
-static int mount_make(void)
+int tokens_mount(void)
 {
 	int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), mount = -1;
 
@@ -45,18 +45,18 @@ static int mount_make(void)
 	return mount;
 }
 
-int tokens_open(struct instance *fs)
+int tokens_open(struct instance *fs, int mount)
 {
 	struct stat st;
-	int mount;
 
-	if (tokens.inotify < 0)
-		tokens.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (tokens.inotify < 0)
-		return -errno;
-	mount = mount_make();
 	if (mount < 0)
 		return mount;
+	if (tokens.inotify < 0)
+		tokens.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (tokens.inotify < 0) {
+		close(mount);
+		return -errno;
+	}
 	fs->token_dir = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	close(mount);
 	if (fs->token_dir < 0 || fstat(fs->token_dir, &st) < 0)

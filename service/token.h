@@ -16,11 +16,10 @@
 #include <sys/types.h>
 #include "service/ofd.h"
 
-/*
- * The file system for an instance that has no FUSE mount, whose `dev` it sets. Before privileges are dropped. 0 or
- * -errno: then the instance has no tokens.
- */
-int tokens_open(struct instance *fs);
+/* A file system for the tokens of an instance, mounted nowhere: a descriptor or -errno. Needs privileges. */
+int tokens_mount(void);
+/* Takes it over, and sets the instance's `dev`. With -errno instead the instance has no tokens. 0 or -errno. */
+int tokens_open(struct instance *fs, int mount);
 void tokens_close(struct instance *fs);
 
 /* A descriptor, or -errno: -ENOTSUP if the instance has none. By the socket thread alone. */
