@@ -214,7 +214,7 @@ static int run(int connection, struct entry *e, bool listed)
 	return r;
 }
 
-int enter_run(int connection, const char *pool, bool listed, char **argv)
+static int enter(int connection, const char *pool, bool listed, bool host_users, char **argv)
 {
 	_cleanup_(json_put_p) struct json_object *parameters = json_object_new_object(), *reply = NULL;
 	struct entry e = {.pool = pool, .argv = argv, .init = -1};
@@ -226,9 +226,19 @@ int enter_run(int connection, const char *pool, bool listed, char **argv)
 		return complain("%s", error.text);
 	if (e.init < 0)
 		return complain("the engine handed out no way into pool '%s'", pool);
-	e.user = json_true(reply, "user");
+	e.user = json_true(reply, "user") && !host_users;
 	e.network = json_true(reply, "network");
 	e.preload = json_true(reply, "preload");
 	e.cpus = json_string(reply, "cpus");
 	return run(connection, &e, listed);
+}
+
+int enter_run(int connection, const char *pool, bool listed, char **argv)
+{
+	return enter(connection, pool, listed, false, argv);
+}
+
+int enter_run_trusted(int connection, const char *pool, char **argv)
+{
+	return enter(connection, pool, false, true, argv);
 }

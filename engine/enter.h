@@ -11,3 +11,8 @@
  * program's.
  */
 int enter_run(int connection, const char *pool, bool listed, char **argv);
+/*
+ * The same of a program of ours, which gives up its rights by itself: outside of the pool's user namespace, in which
+ * nobody may set trusted.* attributes.
+ */
+int enter_run_trusted(int connection, const char *pool, char **argv);

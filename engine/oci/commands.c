@@ -85,7 +85,8 @@ static const struct oci_command {
 	int (*run)(const struct oci *oci, const struct command *command, char **argv);
 	bool enters; /* a process of it will be inside a container */
 } oci_commands[] = {
-	{{"oci create", "ID", "make a container of a bundle, up to its program", NULL, create_options, NULL}, oci_cmd_create, true},
+	{{"oci create", "ID", "make a container of a bundle, up to its program", NULL, create_options, NULL},
+	 oci_cmd_create, true},
 	{{"oci start", "ID", "let its program begin", NULL, NULL, NULL}, oci_cmd_life},
 	{{"oci run", "ID", "make and start one, and wait for its end", NULL, create_options, NULL}, oci_cmd_run, true},
 	{{"oci state", "ID", "print its state", NULL, NULL, NULL}, oci_cmd_life},

@@ -202,7 +202,8 @@ static void remove_it(struct contain *c)
 {
 	struct error error;
 
-	if (c->made && !c->keep && call(c->connection, "RemoveContainer", c->wish->pool, NULL, c->wish->name, NULL, &error) < 0)
+	if (c->made && !c->keep &&
+	    call(c->connection, "RemoveContainer", c->wish->pool, NULL, c->wish->name, NULL, &error) < 0)
 		complain("%s", error.text);
 }
 

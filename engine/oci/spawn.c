@@ -23,19 +23,6 @@
 
 /* ---- the container's first process -------------------------------------------------------------- */
 
-static void give_up(int sync, const struct error *error)
-{
-	sync_send(sync, SYNC_FAILED, 0, error->text, -1);
-	_exit(1);
-}
-
-/* Its program, that is: whoever started it wants to tell that from other failures. */
-static void give_up_program(int sync, int r, const struct error *error)
-{
-	sync_send(sync, SYNC_FAILED, r, error->text, -1);
-	_exit(1);
-}
-
 static void loopback_up(void)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -182,11 +169,11 @@ static void first_process(struct spawn *s, const struct namespaces *n, int sync)
 	if (sync_wait(sync, SYNC_GO, NULL, NULL, &error) < 0)
 		_exit(1);
 	if (build_inside(s, n, sync, &master, &slave, &error) < 0)
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	if (slave >= 0 && console_take(slave, &error) < 0)
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	if (b.process && (r = process_find(&b, program, &error)) < 0)
-		give_up_program(sync, r, &error);
+		sync_give_up(sync, r, &error);
 	if (sync_send(sync, SYNC_READY, 0, NULL, master) < 0)
 		_exit(1);
 	close_p(&master);
@@ -196,7 +183,7 @@ static void first_process(struct spawn *s, const struct namespaces *n, int sync)
 		error_set(&error, -EINVAL, "config.json has no process to start");
 	else if (hooks_run(s->bundle->config, "startContainer", s->state, &error) == 0)
 		r = process_become(&b, program, NULL, NULL, &error);
-	give_up_program(go, r, &error);
+	sync_give_up(go, r, &error);
 }
 
 /* ---- the one between ---------------------------------------------------------------------------- */
@@ -269,12 +256,12 @@ static void make_first(struct spawn *s, struct namespaces *n, int sync, int proc
 	}
 	if (pid < 0) {
 		error_errno(&error, errno, "make the container's namespaces");
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	}
 	pid = host_pid(proc, pidfd);
 	if (n->fresh & CLONE_NEWUSER && write_maps(s, proc, pid, &error) < 0) {
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	}
 	_exit(sync_send(sync, SYNC_PID, pid, NULL, -1) < 0);
 }
@@ -290,7 +277,7 @@ static void nest(struct spawn *s, struct namespaces *n, int sync, int proc)
 		make_first(s, n, sync, proc);
 	if (pid < 0) {
 		error_errno(&error, errno, "enter pool '%s'", s->place->pool);
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	}
 	_exit(sync_send(sync, SYNC_NESTED, pid, NULL, -1) < 0);
 }
@@ -303,9 +290,9 @@ static void between(struct spawn *s, struct namespaces *n, int sync, int runtime
 	close(runtime_end);
 	close_p(&s->lock);
 	if (s->place->pool && enter_pool(s->place, &error) < 0)
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	if (namespaces_enter(n, &error) < 0)
-		give_up(sync, &error);
+		sync_give_up(sync, 0, &error);
 	if (s->place->pool)
 		nest(s, n, sync, proc);
 	make_first(s, n, sync, proc);
@@ -404,93 +391,4 @@ int spawn_go(struct spawn *s, struct error *error)
 		r = sync_wait(s->sync, SYNC_READY, NULL, NULL, &why);
 	close_p(&s->sync);
 	return r == -ECONNRESET ? 0 : error_set(error, r, "%s", why.text);
-}
-
-/* ---- a further program ---------------------------------------------------------------------------- */
-
-static void beside_run(struct enter_container *e, int sync)
-{
-	struct error error = {};
-	char program[PATH_MAX];
-	int r, master = -1, slave = -1, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	setsid();
-	if (sync_wait(sync, SYNC_GO, NULL, NULL, &error) < 0)
-		_exit(1);
-	if (e->terminal) {
-		master = console_make(root, e->become.process, &slave, &error);
-		if (master < 0 || console_take(slave, &error) < 0)
-			give_up(sync, &error);
-	}
-	r = process_find(&e->become, program, &error);
-	if (r < 0)
-		give_up_program(sync, r, &error);
-	if (sync_send(sync, SYNC_READY, 0, NULL, master) < 0)
-		_exit(1);
-	close_p(&master);
-	r = process_become(&e->become, program, NULL, NULL, &error);
-	give_up_program(sync, r, &error);
-}
-
-static void beside_between(struct enter_container *e, int sync, int runtime_end)
-{
-	struct clone_args args = {.flags = CLONE_PARENT};
-	struct error error;
-	pid_t pid;
-
-	close(runtime_end);
-	if (namespaces_enter_all(e->init, &error) < 0)
-		give_up(sync, &error);
-	pid = syscall(SYS_clone3, &args, sizeof(args));
-	if (pid == 0)
-		beside_run(e, sync);
-	if (pid < 0) {
-		error_errno(&error, errno, "start a process in the container");
-		give_up(sync, &error);
-	}
-	_exit(sync_send(sync, SYNC_PID, pid, NULL, -1) < 0);
-}
-
-static int beside_guide(struct enter_container *e, int sync, const struct limits *limits, struct error *error)
-{
-	struct sync_message m;
-	struct error why;
-	int r = sync_wait(sync, SYNC_PID, &m, NULL, error);
-
-	if (r < 0)
-		return r;
-	e->pid = m.pid;
-	r = limits_join(limits, e->pid, error);
-	if (r == 0 && sync_send(sync, SYNC_GO, 0, NULL, -1) < 0)
-		r = -EPIPE;
-	if (r == 0)
-		r = sync_wait(sync, SYNC_READY, NULL, &e->master, error);
-	if (r < 0)
-		return r;
-	r = sync_wait(sync, SYNC_READY, NULL, NULL, &why);
-	return r == -ECONNRESET ? 0 : error_set(error, r, "%s", why.text);
-}
-
-int spawn_beside(struct enter_container *e, const struct limits *limits, struct error *error)
-{
-	int pair[2], r = sync_pair(pair, error);
-	pid_t pid;
-
-	e->pid = 0;
-	e->master = -1;
-	if (r < 0)
-		return r;
-	pid = fork();
-	if (pid == 0)
-		beside_between(e, pair[1], pair[0]);
-	close(pair[1]);
-	r = pid < 0 ? error_errno(error, errno, "start a process") : beside_guide(e, pair[0], limits, error);
-	close(pair[0]);
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-	if (r < 0 && e->pid > 0) {
-		kill(e->pid, SIGKILL);
-		waitpid(e->pid, NULL, __WALL);
-	}
-	return r;
 }

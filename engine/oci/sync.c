@@ -35,6 +35,12 @@ int sync_send(int socket, int kind, int pid, const char *text, int fd)
 	return sendmsg(socket, &msg, MSG_NOSIGNAL) == sizeof(m) ? 0 : -errno;
 }
 
+void sync_give_up(int socket, int r, const struct error *error)
+{
+	sync_send(socket, SYNC_FAILED, r, error->text, -1);
+	_exit(1);
+}
+
 static ssize_t receive(int socket, struct sync_message *m, int *ret_fd)
 {
 	union control control = {};

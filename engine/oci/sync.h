@@ -25,6 +25,8 @@ struct sync_message {
 
 int sync_pair(int pair[2], struct error *error);
 int sync_send(int socket, int kind, int pid, const char *text, int fd);
+/* Says what went wrong and ends; r: -errno if it is about the program that was to run, which callers tell from others. */
+void sync_give_up(int socket, int r, const struct error *error) __attribute__((noreturn));
 /*
  * The next message, which is to be of that kind. A failure of the other side is an error with its sentence; its end
  * is -ECONNRESET without one. fd: what came with it, or -1; NULL: none is wanted.

@@ -133,12 +133,9 @@ static int open_inner(struct unpack *u)
 
 /* ---- entries ----------------------------------------------------------------------------------- */
 
-/* A pool with users of its own may not set what is trusted, and has the other spelling. */
 static int mark_opaque(const char *path)
 {
-	if (lsetxattr(path, "trusted.overlay.opaque", "y", 1, 0) == 0)
-		return 0;
-	return lsetxattr(path, "user.overlay.opaque", "y", 1, 0) < 0 ? -errno : 0;
+	return lsetxattr(path, "trusted.overlay.opaque", "y", 1, 0) < 0 ? -errno : 0;
 }
 
 static int make_opaque(struct unpack *u, const char *path)

@@ -73,6 +73,21 @@ done
 expect 125 "$polytropon" kill box web 2> error
 "$polytropon" clone --rm box web kept
 
+# In a pool with users of its own the layers' marks are the same.
+mkdir "$work/store2"
+cat > pools2.yaml <<EOF
+pools:
+  own:
+    user: true
+    network: true
+    roots: {host: {path: $work/store2}}
+EOF
+"$polytropon" up pools2.yaml
+"$polytropon" image import --pool own busy layout > /dev/null
+same "new" run busy own -- ls /hidden
+expect 1 run busy own -- test -e /gone
+same own run busy --network --hostname own own -- hostname
+
 # Limits: forks end at the number of processes.
 "$polytropon" run --root busy --pids 8 box -- sh -c 'i=0; while [ $i -lt 20 ]; do sleep 1 & i=$((i + 1)); done; wait' 2> error || true
 grep -q "fork" error || fail "more processes than allowed: $(cat error)"

@@ -13,6 +13,7 @@ clean() {
   pod rm --all --force > /dev/null 2>&1 || true
   pod rmi --all --force > /dev/null 2>&1 || true
   umount -q "$work/pod" "$work/podrun" 2> /dev/null || true
+  find /sys/fs/cgroup -depth -path '*/libpod_parent*' -type d -exec rmdir {} \; 2> /dev/null || true
 }
 trap clean EXIT
 pod load -q -i docker.tar > /dev/null
