@@ -50,6 +50,14 @@ alive() { # NAME, like osd.0
   pid=$(cat "$dir/run/$1.pid" 2>/dev/null) && [ -n "$pid" ] || return 1
   grep -qs "^State:.[^ZX]" "/proc/$pid/status" && grep -qs "^ceph-" "/proc/$pid/comm"
 }
+gone() { # NAME: waits until it is
+  local i
+  for ((i = 0; i < wait * 20; i++)); do
+    alive "$1" || return 0
+    sleep 0.05
+  done
+  die "$1 does not end"
+}
 daemons() { echo mon.a osd.0 mds.a; [ "$mgr" = 0 ] || echo mgr.x; }
 name_of() {
   case $1 in mon) echo mon.a ;; osd) echo osd.0 ;; mds) echo mds.a ;; mgr) echo mgr.x ;; *) die "'$1' is none of mon, osd, mds, mgr" ;; esac
@@ -230,7 +238,7 @@ PY
 start() { # NAME: unless it runs
   alive "$1" && return
   rm -f "$dir/run/$1.pid" "$dir/run/$1.asok"
-  "ceph-${1%%.*}" -c "$dir/ceph.conf" -i "${1#*.}" </dev/null >>"$dir/log/$1.out" 2>&1 9>&- ||
+  timeout "$wait" "ceph-${1%%.*}" -c "$dir/ceph.conf" -i "${1#*.}" </dev/null >>"$dir/log/$1.out" 2>&1 9>&- ||
     die "$1 does not start: $(tail -n 1 "$dir/log/$1.out")"
 }
 
@@ -342,6 +350,7 @@ signal() { # SIGNAL
   settings_load
   alive "$d" || die "$d does not run"
   kill "-$1" "$(cat "$dir/run/$d.pid")"
+  [ "$1" != KILL ] || gone "$d"
 }
 
 evict() {
@@ -386,7 +395,7 @@ down() {
     [ -e "$f" ] && alive "$(basename "$f" .pid)" && kill -KILL "$(cat "$f")"
   done
   for f in "$dir"/run/*.pid; do
-    for _ in $(seq 100); do [ -e "$f" ] && alive "$(basename "$f" .pid)" || break; sleep 0.05; done
+    [ ! -e "$f" ] || gone "$(basename "$f" .pid)"
   done
   rm -rf "$dir" "$dir.lock"
 }

@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The main job, shown: two tenants with a filesystem service each, and ordinary programs on their files.
+#
+#   scripts/demo.sh [--ceph]      --ceph: and a tenant's files in a Ceph cluster, which is made for that on this machine
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "run as root: sudo scripts/demo.sh" >&2; exit 1; }
@@ -11,6 +13,12 @@ note() { printf '   %s\n' "$*"; }
 
 title "Packages"
 scripts/install-deps.sh demo
+ceph=
+case "${1:-}" in
+"") ;;
+--ceph) ceph=1 && scripts/install-deps.sh ceph ;;
+*) echo "usage: scripts/demo.sh [--ceph]" >&2 && exit 2 ;;
+esac
 note "all there"
 
 title "Build"
@@ -22,6 +30,7 @@ polytropon=$PWD/$build/engine/polytropon
 work=$(mktemp -d /tmp/polytropon-demo.XXXXXX)
 finish() {
   "$polytropon" down >/dev/null 2>&1 || true
+  [ -z "$ceph" ] || scripts/ceph-dev.sh down "$work/ceph"
   rm -rf "$work"
 }
 trap finish EXIT
@@ -135,3 +144,31 @@ title "The volumes, in their images"
 "$polytropon" fsck -n "$work/bob.img"
 note "and there the next time: $("$polytropon" run --image "$work/bob.img" --at /data -- \
   sqlite3 /data/tenant.db "SELECT count(*) || ' rows of ' || pool FROM t GROUP BY pool")"
+
+[ -n "$ceph" ] || exit 0
+title "A Ceph cluster on this machine, and carol's files in it"
+scripts/ceph-dev.sh up "$work/ceph"
+scripts/ceph-dev.sh tenant carol "$work/ceph" --quota 1G
+scripts/ceph-dev.sh status "$work/ceph"
+cat >"$work/ceph.yaml" <<YAML
+pools:
+  carol:
+    mounts:
+      /data:
+        ceph:
+          conf: $work/ceph/ceph.conf
+          name: client.carol
+          keyring: $work/ceph/client.carol.keyring
+          path: /carol
+          exclusive: true
+YAML
+sed 's/^/   /' "$work/ceph.yaml"
+"$polytropon" up "$work/ceph.yaml"
+"$polytropon" run carol -- sh -ec '
+  cd /data
+  sqlite3 t.db "CREATE TABLE t(n); INSERT INTO t VALUES (42);" && sync
+  mkdir .snap/before && sqlite3 t.db "DELETE FROM t" && sync
+  echo "   now $(sqlite3 t.db "SELECT count(*) FROM t") rows; in the snapshot $(sqlite3 "file:.snap/before/t.db?immutable=1" "SELECT count(*) FROM t")"
+  rmdir .snap/before'
+"$polytropon" df carol
+"$polytropon" down

@@ -8,7 +8,7 @@ work=$(mktemp -d /tmp/polytropon-faults.XXXXXX)
 export POLYTROPON_RUN=$work/run
 mkdir "$work/run"
 limit=20 # s, for what should take a few
-trap 'status=$?; "$dev" cont osd "$ceph_dir" 2>/dev/null; "$dev" cont mds "$ceph_dir" 2>/dev/null; "$dev" cont mon "$ceph_dir" 2>/dev/null
+trap 'status=$?; set +e; "$dev" cont osd "$ceph_dir" 2>/dev/null; "$dev" cont mds "$ceph_dir" 2>/dev/null; "$dev" cont mon "$ceph_dir" 2>/dev/null
   "$polytropon" down >/dev/null 2>&1; [ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2' EXIT
 
 say() { echo "== $*"; }

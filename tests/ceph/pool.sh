@@ -7,7 +7,7 @@ polytropon=$build/engine/polytropon
 work=$(mktemp -d /tmp/polytropon-ceph-pool.XXXXXX)
 export POLYTROPON_RUN=$work/run
 mkdir "$work/run"
-trap 'status=$?; "$polytropon" down >/dev/null 2>&1; [ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2' EXIT
+trap 'status=$?; set +e; "$polytropon" down >/dev/null 2>&1; [ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2' EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 same() { # WANTED COMMAND...
   local wanted=$1 got
