@@ -26,8 +26,8 @@
 enum {
 	LEASE_WAYS = 4,
 	LEASE_NAME_SETS = 1 << 15,
-	LEASE_ATTR_SETS = 1 << 14,
-	LEASE_NAME_MAX = 31, /* bytes, without a NUL */
+	LEASE_ATTR_SETS = 1 << 15,
+	LEASE_NAME_MAX = 99, /* bytes, without a NUL */
 };
 
 enum lease_flags {
@@ -47,9 +47,8 @@ struct lease_name {
 	uint16_t type;   /* S_IFMT bits >> 12 */
 	uint8_t len;
 	char name[LEASE_NAME_MAX];
-	uint32_t pad;
 };
-_Static_assert(sizeof(struct lease_name) == 64, "a cache line");
+_Static_assert(sizeof(struct lease_name) == 128, "a cache line, and another for long names");
 
 struct lease_attr {
 	uint32_t seq;
