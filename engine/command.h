@@ -51,6 +51,11 @@ int cmd_run(const struct command *command, char **argv);
 int cmd_exec(const struct command *command, char **argv);
 int cmd_ps(const struct command *command, char **argv);
 int cmd_stats(const struct command *command, char **argv);
+int cmd_top(const struct command *command, char **argv);
+int cmd_trace(const struct command *command, char **argv);
+int cmd_metrics(const struct command *command, char **argv);
+int cmd_doctor(const struct command *command, char **argv);
+int cmd_bench(const struct command *command, char **argv);
 int cmd_set(const struct command *command, char **argv);
 int cmd_dump(const struct command *command, char **argv);
 int cmd_down(const struct command *command, char **argv);
@@ -60,6 +65,7 @@ int cmd_df(const struct command *command, char **argv);
 /* `dump --image`: argv are the words after it. */
 int dump_image(const struct command *command, char *image, char **argv, bool as_json);
 
+extern const struct option_row stats_options[], top_options[], trace_options[], metrics_options[], bench_options[];
 extern const struct option_row run_options[], json_options[], dump_options[], mkfs_options[], fsck_options[];
 
 /* Makes the caller, a fresh child, an engine; never returns. Descriptors as engine_run's. */

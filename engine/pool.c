@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/reaper.h"
 #include "engine/table.h"
+#include "service/meter.h"
 
 const char *pool_state_name(enum pool_state state)
 {
@@ -154,6 +155,7 @@ struct pool *pool_start(struct engine *engine, const char *name, struct json_obj
 	pool->spec = json_object_get(spec);
 	pool->warnings = json_object_new_array();
 	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = pool->cache = -1;
+	pool->meter = meter_make(); /* without it a service counts for itself */
 	TAILQ_INIT(&pool->service.calls);
 	TAILQ_INIT(&pool->containers);
 	snprintf(pool->name, sizeof(pool->name), "%s", name);

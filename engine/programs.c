@@ -42,3 +42,12 @@ int program_preload(char ret[static PATH_MAX], struct error *error)
 	return find("POLYTROPON_PRELOAD", "../preload/" POLYTROPON_PRELOAD_NAME,
 		    POLYTROPON_LIB "/" POLYTROPON_PRELOAD_NAME, ret, error);
 }
+
+int program_benches(char ret[static PATH_MAX], struct error *error)
+{
+	int r = find("POLYTROPON_BENCHES", "../bench/bench-report", POLYTROPON_LIBEXEC "/bench-report", ret, error);
+
+	if (r == 0)
+		*strrchr(ret, '/') = 0;
+	return r;
+}

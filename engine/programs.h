@@ -12,3 +12,5 @@
 /* 0, or -ENOENT with a sentence that says where it looked. */
 int program_service(char ret[static PATH_MAX], struct error *error);
 int program_preload(char ret[static PATH_MAX], struct error *error);
+/* The directory of the benchmarks, bench-<name> and bench-report. */
+int program_benches(char ret[static PATH_MAX], struct error *error);

@@ -30,6 +30,23 @@ const char *const ls_op_names[LS_OP_MAX] = {
 LS_OPS(X)
 #undef X
 
+_Thread_local struct stage_clock stage_clock;
+
+/* A delay is a tool of tests, and stands for a slow device. */
+static uint8_t layer_stage(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint8_t stage;
+	} stages[] = {{"cache", STAGE_CACHE}, {"union", STAGE_UNION}, {"host", STAGE_DEVICE}, {"delay", STAGE_DEVICE},
+		      {"ceph", STAGE_NETWORK}};
+
+	for (unsigned i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+		if (!strcmp(stages[i].name, name))
+			return stages[i].stage;
+	return STAGE_LAYER;
+}
+
 static void layer_bind(struct ls *ls)
 {
 	const struct ls_ops *ops = &ls->type->ops;
@@ -113,6 +130,7 @@ static int layer_open(struct json_object *stack, const char *tenant, struct ls *
 		layer_free(ls);
 		return r;
 	}
+	ls->stage = layer_stage(ls->type->name);
 	layer_bind(ls);
 	*ret = ls;
 	return 0;

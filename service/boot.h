@@ -16,6 +16,7 @@
  *     "table": 1,                    the file WIRE_TABLE, read-write; the engine has filled in pool,
  *                                    mounts (dev and flags too), one_core and the placeholder
  *     "proc": 2,                     a directory descriptor of the host's /proc
+ *     "meter": 4,                    memory for its figures (service/meter.h); absent: they are its own
  *     "cpus": [0, 1],                the pool's cores; one queue each
  *     "settings": {"flush.interval": "5s", ...},      flat, as `polytropon set` names them
  *     "mounts": [
@@ -29,6 +30,7 @@
  * {"ok": false, "error": "a sentence"} and exits. Then the engine may send, and gets one answer each:
  *
  *   {"method": "stats"}              -> {"ok": true, "stats": {...}}  (see service/stats.c)
+ *   {"method": "processes", "after": 0}  -> {"ok": true, "stats": [{"pid": ..}, ..]}: some, with greater pids
  *   {"method": "set", "key": "flush.interval", "value": "1s"}  -> {"ok": true} or {"ok": false, "error"}
  *   {"method": "stop"}               -> {"ok": true} after everything is written back; then it exits 0
  *

@@ -30,6 +30,7 @@ struct session {
 	bool ended;  /* no new handles */
 	bool reaped; /* under the service's sessions_lock: found dead by sessions_reap */
 	struct process process;
+	unsigned container; /* container.c: its row in the meter */
 	struct lease *lease; /* of these credentials; NULL: none */
 	struct handle *handles;
 	unsigned handle_room, handle_hint;
