@@ -106,26 +106,29 @@ struct meter *stat_meter(void)
 	return meter;
 }
 
+static struct meter_shard *shard_take(uint32_t state)
+{
+	for (struct meter_shard *s = meter->shard; s < &meter->shard[METER_SHARDS - 1]; s++) {
+		uint32_t owner = state;
+		if (__atomic_compare_exchange_n(&s->owner, &owner, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return s;
+	}
+	return NULL;
+}
+
 void stat_thread(uint32_t cpu)
 {
-	struct meter_shard *last = &meter->shard[METER_SHARDS - 1], *s;
+	/* First one that has had figures: so no more of them have memory than there were threads at one time. */
+	struct meter_shard *s = shard_take(2);
 
-	/* First one that has had figures: so there are no more shards in use than threads at one time. */
-	for (s = meter->shard; s < last; s++) {
-		uint32_t used = 2;
-		if (s->owner == 2 && __atomic_compare_exchange_n(&s->owner, &used, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			break;
-	}
-	for (s = s < last ? s : meter->shard; s < last && mine != s; s++) {
-		uint32_t none = 0;
-		if (s->owner == 1)
-			continue;
-		if (__atomic_compare_exchange_n(&s->owner, &none, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			break;
-	}
-	if (s == last)
+	if (!s)
+		s = shard_take(0);
+	if (!s) {
+		s = &meter->shard[METER_SHARDS - 1];
 		s->owner = 1;
-	s->cpu = s == last ? UINT32_MAX : cpu;
+		cpu = UINT32_MAX;
+	}
+	s->cpu = cpu;
 	mine = s;
 	pthread_setspecific(shard_key, s);
 }
