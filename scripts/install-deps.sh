@@ -4,10 +4,10 @@
 set -eu
 
 build="gcc pkg-config meson ninja-build libc6-dev libfuse3-dev libjson-c-dev libyaml-dev libcgroup-dev libcap-dev
-libseccomp-dev liburing-dev libcmocka-dev scdoc"
+libseccomp-dev liburing-dev libcmocka-dev scdoc systemtap-sdt-dev"
 demo="tar make git sqlite3 python3 busybox-static musl-tools fuse3 procps"
 tests="clang llvm libclang-rt-14-dev liburcu-dev libck-dev rsync vim-nox perl nodejs attr acl strace fio stress-ng
-libpython3.11-testsuite util-linux binutils file libsqlite3-dev e2fsprogs btrfs-progs"
+libpython3.11-testsuite util-linux binutils file libsqlite3-dev e2fsprogs btrfs-progs curl fuse-overlayfs"
 
 case "${1:-all}" in
 build) wanted="$build" ;;

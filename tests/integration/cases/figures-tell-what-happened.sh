@@ -85,6 +85,16 @@ for line in open(sys.argv[1]):
         assert re.fullmatch(r'[a-z_]+\{([a-z]+="([^"\\]|\\.)*",?)*\} -?[0-9.e+-]+\n', line), line
 assert "polytropon_latency_seconds" in seen and "polytropon_cache_dirty_bytes" in seen
 PY
+# The dashboard asks for nothing that there is not.
+python3 - metrics "$source/docs/grafana.json" <<'PY'
+import json, re, sys
+text = open(sys.argv[1]).read()
+names = {n for p in json.load(open(sys.argv[2]))["panels"] for t in p["targets"] for n in re.findall(r"polytropon_\w+", t["expr"])}
+assert len(names) >= 10
+for name in names:
+    family = re.sub("_(total|count|bucket)$", "", name)
+    assert "# TYPE %s " % family in text, name
+PY
 "$polytropon" metrics --socket "$work/metrics.sock" &
 server=$!
 until [ -S metrics.sock ]; do sleep 0.05; done
