@@ -25,7 +25,7 @@ const struct option_row trace_options[] = {
 	{},
 };
 
-enum { LOOK_US = 20000, LEASE_NS = 2000000000 };
+enum { LOOK_US = 20000, LEASE_NS = 2000000000, HALF_WRITTEN = METER_EVENTS / 8 };
 
 struct filter {
 	bool json, errors;
@@ -180,7 +180,9 @@ static void trace(struct meter *meter, const struct filter *f)
 			missed += end_of - next - METER_EVENTS;
 			next = end_of - METER_EVENTS;
 		}
-		while (next < end_of && (event_take(meter, next, &e, &gone) || gone)) {
+		/* (One that is half written for long was being written by a service that died.) */
+		while (next < end_of &&
+		       (event_take(meter, next, &e, &gone) || gone || (gone = end_of - next > HALF_WRITTEN))) {
 			next++;
 			if (gone)
 				missed++;

@@ -7,17 +7,22 @@
 #include <errno.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "engine/command.h"
 #include "engine/conversation.h"
 #include "engine/figures.h"
 
+enum { PATIENCE_S = 2 }; /* a service may hang */
+
 static int ask(const char *method, const char *pool, int64_t after, struct json_object **ret, int *ret_fd,
 	       struct error *error)
 {
 	_cleanup_(close_p) int connection = command_connect();
 	struct json_object *parameters = json_object_new_object();
+	struct timeval patience = {.tv_sec = PATIENCE_S};
+	int r;
 
 	if (connection < 0) {
 		json_object_put(parameters);
@@ -27,7 +32,12 @@ static int ask(const char *method, const char *pool, int64_t after, struct json_
 		json_set(parameters, "pool", "%s", pool);
 	if (after)
 		json_object_object_add(parameters, "after", json_object_new_int64(after));
-	return engine_call(connection, method, parameters, ret, ret_fd, error);
+	errno = 0;
+	setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	r = engine_call(connection, method, parameters, ret, ret_fd, error);
+	if (r == CALL_FAILED && errno == EAGAIN && pool)
+		error_set(error, 0, "the service of pool '%s' has not answered for %d s", pool, PATIENCE_S);
+	return r;
 }
 
 struct json_object *figures_pools(void)

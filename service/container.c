@@ -8,6 +8,7 @@
 #include <json.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "service/container.h"
@@ -109,13 +110,27 @@ static const struct wire_counts *counts_of(const struct session *session)
 	return (const struct wire_counts *)(session->back.memory + WIRE_COUNTS_AT);
 }
 
+/* The shards that have memory: a look at another would make some. */
+static unsigned shards_used(const struct session *session)
+{
+	unsigned char there[WIRE_COUNT_SHARDS] = {0};
+	unsigned used = 0;
+
+	if (!session->back.memory || mincore(session->back.memory + WIRE_COUNTS_AT, sizeof(struct wire_counts), there) < 0)
+		return 0;
+	for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
+		used |= (there[s] & 1u) << s;
+	return used;
+}
+
 /* A client that writes nonsense gets nonsense, but no negative numbers. */
 static void counts_add(const struct session *session, uint64_t to[64])
 {
 	const struct wire_counts *c = counts_of(session);
+	unsigned used = shards_used(session);
 
-	for (unsigned i = 0; session->back.memory && i < WIRE_COUNT_MAX; i++)
-		for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
+	for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
+		for (unsigned i = 0; (used >> s & 1) && i < WIRE_COUNT_MAX; i++)
 			to[i] += __atomic_load_n(&c->shard[s].count[i], __ATOMIC_RELAXED) & INT64_MAX >> 8;
 }
 
@@ -207,12 +222,13 @@ static struct json_object *calls_json(const struct session *session, bool kernel
 {
 	struct json_object *o = json_object_new_object();
 	const struct wire_counts *c = counts_of(session);
+	unsigned used = shards_used(session);
 
 	for (unsigned nr = 0; nr < WIRE_COUNT_CALLS; nr++) {
 		uint64_t n = 0;
 		char name[8];
 		for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
-			n += kernel ? c->shard[s].kernel[nr] : c->shard[s].served[nr];
+			n += !(used >> s & 1) ? 0 : kernel ? c->shard[s].kernel[nr] : c->shard[s].served[nr];
 		snprintf(name, sizeof(name), "%u", nr);
 		if (n)
 			json_object_object_add(o, name, json_object_new_uint64(n));

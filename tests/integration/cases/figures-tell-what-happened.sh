@@ -11,7 +11,10 @@ pools:
     mounts:
       /data: {mem: {}}
       /slow: {delay: {read: 30ms, below: {host: $work/slow}}}
-  bob: {mounts: {/data: {mem: {}}}}
+  bob:
+    mounts:
+      /data: {mem: {}}
+      /slow: {delay: {read: 30ms, below: {host: $work/slow}}}
 YAML
 "$polytropon" up pools.yaml
 
@@ -37,7 +40,8 @@ until [ -e ready ]; do sleep 0.05; done
 "$polytropon" stats alice --json | json 'all(o["p50_ns"] <= o["p99_ns"] <= o["p999_ns"] and o["count"] > 0 for door in d["doors"].values() for o in door["ops"].values())'
 "$polytropon" stats alice --json | json 'any("python3" in name and c["direct_reads"] > 4000 for name, c in d["containers"].items())'
 "$polytropon" stats alice --processes --json | json 'len(d) == 1 and d[0]["name"] == "python3" and d[0]["served"]["pread64"] == 5000 and d[0]["counts"]["real_standard"] == 1 and d[0]["kernel"]["openat"] > 0'
-"$polytropon" stats alice --processes | grep -q 'materialised for: *standard 1' || fail 'no reason in the report'
+"$polytropon" stats alice --processes >out
+grep -q 'materialised for: *standard 1' out || fail 'no reason in the report'
 "$polytropon" stats bob --processes --json | json 'd == []'
 
 # Of a process that has ended the pool keeps the counts.
@@ -48,8 +52,16 @@ wait $program
 # What is slow says where: the device, here a delay. The other pool was idle.
 "$polytropon" run alice -- cat /slow/f1 /slow/f2 >/dev/null
 "$polytropon" stats alice --slow --json | json 'len(d) >= 2 and d[0]["lost_in"] == "device" and d[0]["ns"] >= 30000000 and d[0]["op"] in ("read", "open") and "neighbour" not in d[0]'
-"$polytropon" stats alice --slow | grep -q device || fail 'slow operations as a table'
+"$polytropon" stats alice --slow >out
+grep -q device out || fail 'slow operations as a table'
 "$polytropon" stats bob --slow --json | json 'd == []'
+
+# Two at once on one device: each is the other's neighbour.
+for pool in alice bob; do "$polytropon" run $pool -- sh -c 'for i in 1 2 3 4; do cat /slow/f3 /slow/f4; done' >/dev/null & done
+wait %+ %-
+"$polytropon" stats alice --slow --json | json 'any(o.get("neighbour") == "bob" and o["shared"] == "device" for o in d)'
+"$polytropon" stats bob --slow >out
+grep -q 'alice, on the same device' out || fail 'no neighbour in the table'
 
 # A trace sees what comes, and only what it was asked for.
 "$polytropon" trace alice --json --op getattr --errors --path missing --count 2 >trace &
@@ -97,9 +109,11 @@ for name in names:
 PY
 "$polytropon" metrics --socket "$work/metrics.sock" &
 server=$!
+trap 'kill $server 2>/dev/null || true' EXIT
 until [ -S metrics.sock ]; do sleep 0.05; done
 [ "$(stat -c %a metrics.sock)" = 600 ] || fail 'the socket is not root'"'"'s alone'
-curl -sS --unix-socket metrics.sock http://localhost/metrics | grep -q 'polytropon_up{pool="bob"} 1' || fail 'no answer on the socket'
+curl -sS --unix-socket metrics.sock http://localhost/metrics >out
+grep -q 'polytropon_up{pool="bob"} 1' out || fail 'no answer on the socket'
 same 404 curl -s -o /dev/null -w '%{http_code}' --unix-socket metrics.sock http://localhost/etc/passwd
 python3 -c 'import socket
 s = socket.socket(socket.AF_UNIX)
@@ -108,7 +122,8 @@ try:
     s.sendall(b"\0" * 100000)
 except OSError:
     pass'
-curl -sS --unix-socket metrics.sock http://localhost/metrics | grep -q '# EOF' || fail 'it did not survive nonsense'
+curl -sS --unix-socket metrics.sock http://localhost/metrics >out
+grep -q '# EOF' out || fail 'it did not survive nonsense'
 kill $server
 wait $server
 [ ! -e metrics.sock ] || fail 'the socket stays'
@@ -120,6 +135,9 @@ done
 service=$("$polytropon" ps --json | python3 -c 'import json, sys; print([p["service"] for p in json.load(sys.stdin) if p["pool"] == "alice"][0])')
 kill -STOP "$service"
 "$polytropon" stats alice --slow --json | json 'len(d) >= 2'
+"$polytropon" stats alice --json | json '"has not answered" in d["note"] and d["doors"]["preload"]["requests"] > 0'
+"$polytropon" top --once >top
+grep -q '^alice ' top || fail 'top waits for a service that hangs'
 kill -CONT "$service"
 
 # And they outlive it.

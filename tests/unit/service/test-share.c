@@ -18,6 +18,7 @@
 #include "service/service.h"
 #include "service/session.h"
 #include "service/share.h"
+#include "service/stats.h"
 
 enum { SESSIONS = 3, INO = 7 };
 
@@ -429,5 +430,7 @@ int main(void)
 		T(a_child_asks),
 	};
 
+	if (stat_open(-1) < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
