@@ -103,6 +103,8 @@ static int setup(void **state)
 	assert_int_equal(ftruncate(layer.fds.data, 8192), 0);
 	stack = calloc(1, sizeof(*stack));
 	*stack = (struct ls){.type = &type, .tenant = strdup("test"), .root = (struct ls_inode *)&type, .root_attr = root};
+	stack->op.getattr.ls = stack->op.release.ls = stack->op.forget.ls = stack;
+	stack->op.share.ls = stack->op.unshare.ls = stack->op.grant.ls = stack;
 	stack->op.getattr.fn = layer_getattr;
 	stack->op.release.fn = layer_release;
 	stack->op.forget.fn = layer_forget;
