@@ -221,6 +221,11 @@ int main(int argc, char **argv)
 	place_make(dir);
 	for (unsigned d = 0; d < DOORS; d++)
 		door_start(&doors[d]);
+	for (unsigned d = 0; d < DOORS; d++)
+		if (!doors[d].to)
+			fprintf(json ? stdout : stderr,
+				json ? "{\"bench\":\"cached\",\"missing\":\"%s\"}\n" : "bench-cached: there is no %s here\n",
+				doors[d].name);
 	for (unsigned which = 0; which < cached_case_count; which++)
 		case_measure(which, json, quick);
 	for (unsigned d = 0; d < DOORS; d++)

@@ -56,14 +56,30 @@ static double median(double *values, int n)
 	return values[n / 2];
 }
 
-static void report(const struct bench *b, const struct bench_case *c, double ours, double peer, double ratio, int n)
+/* Of sorted values, without the tenth at either end. */
+static double low(const double *values, int n)
 {
+	return values[n / 10];
+}
+
+static double high(const double *values, int n)
+{
+	return values[n - 1 - n / 10];
+}
+
+/* Sorts them. */
+static void report(const struct bench *b, const struct bench_case *c, double *ours, double *peer, double *ratios, int n)
+{
+	double our = median(ours, n), their = median(peer, n), ratio = median(ratios, n);
+
 	if (b->json)
 		printf("{\"bench\":\"%s\",\"case\":\"%s\",\"ours\":%.1f,\"peer\":%.1f,\"peer_name\":\"%s\","
-		       "\"ratio\":%.3f,\"n\":%d}\n",
-		       b->name, c->name, ours, peer, c->peer_name, ratio, n);
+		       "\"ratio\":%.3f,\"n\":%d,\"ours_low\":%.1f,\"ours_high\":%.1f,\"peer_low\":%.1f,"
+		       "\"peer_high\":%.1f}\n",
+		       b->name, c->name, our, their, c->peer_name, ratio, n, low(ours, n), high(ours, n), low(peer, n),
+		       high(peer, n));
 	else
-		printf("%-24s %12.1f ns   %-18s %12.1f ns   %6.2f\n", c->name, ours, c->peer_name, peer, ratio);
+		printf("%-24s %12.1f ns   %-18s %12.1f ns   %6.2f\n", c->name, our, c->peer_name, their, ratio);
 	fflush(stdout);
 }
 
@@ -92,7 +108,7 @@ void bench_compare(const struct bench *b, const struct bench_case *c)
 		n++;
 	}
 	if (n)
-		report(b, c, median(ours, n), median(peer, n), median(ratio, n), n);
+		report(b, c, ours, peer, ratio, n);
 	else
 		fprintf(stderr, "bench-%s: %s against %s cannot be measured here\n", b->name, c->name, c->peer_name);
 }

@@ -12,7 +12,7 @@ _polytropon() {
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "up ps run exec kill logs image oci set stats df clone dump down mkfs fsck version help --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "up ps run exec kill logs image oci set stats top trace metrics doctor bench df clone dump down mkfs fsck version help --help --version" -- "$cur")
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
@@ -106,11 +106,45 @@ _polytropon() {
 	set:*)
 		mapfile -t words < <(compgen -W "$settings" -- "$cur")
 		;;
-	stats:* | ps:* | df:*)
+	top:--sort)
+		mapfile -t words < <(compgen -W "ops spared hit dirty cache throttled p50 p99 pool" -- "$cur")
+		;;
+	trace:--door)
+		mapfile -t words < <(compgen -W "preload fuse" -- "$cur")
+		;;
+	trace:--op)
+		mapfile -t words < <(compgen -W "open close read write getattr setattr readlink lookup getdents fsync unlink rename" -- "$cur")
+		;;
+	metrics:--socket | bench:--report)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	*:--watch | *:--interval | trace:--pid | trace:--path | trace:--slower | trace:--count | metrics:--listen)
+		return
+		;;
+	trace:trace)
+		mapfile -t words < <(compgen -W "$(_polytropon_pools) --help" -- "$cur")
+		;;
+	trace:*)
+		mapfile -t words < <(compgen -W "--json --op --door --pid --path --errors --slower --count --help" -- "$cur")
+		;;
+	top:*)
+		mapfile -t words < <(compgen -W "--once --sort --interval --help" -- "$cur")
+		;;
+	metrics:*)
+		mapfile -t words < <(compgen -W "--socket --listen --help" -- "$cur")
+		;;
+	bench:*)
+		mapfile -t words < <(compgen -W "$(polytropon bench 2>/dev/null) all --quick --json --report --help" -- "$cur")
+		;;
+	stats:*)
+		mapfile -t words < <(compgen -W "--json --processes --slow --watch --help" -- "$cur")
+		;;
+	ps:* | df:* | doctor:*)
 		mapfile -t words < <(compgen -W "--json --help" -- "$cur")
 		;;
 	help:help)
-		mapfile -t words < <(compgen -W "up ps run exec kill logs image oci set stats df clone dump down mkfs fsck version" -- "$cur")
+		mapfile -t words < <(compgen -W "up ps run exec kill logs image oci set stats top trace metrics doctor bench df clone dump down mkfs fsck version" -- "$cur")
 		;;
 	esac
 	COMPREPLY=("${words[@]}")

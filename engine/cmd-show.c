@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `ps` and `stats`: what runs, and what it counted, as tables or as the JSON that they are made of. */
+/* `ps`: what runs; and how figures are printed, as tables or as the JSON that they are made of. */
 #include <errno.h>
 #include <string.h>
 
 #include "engine/command.h"
 #include "engine/conversation.h"
+#include "engine/figures.h"
 
 const struct option_row json_options[] = {
 	{"json", NULL, "print JSON"},
@@ -18,7 +19,7 @@ static int take_json(const struct command *command, const struct option_row *opt
 	return 0;
 }
 
-static void print_json(struct json_object *json)
+void json_print(struct json_object *json)
 {
 	puts(json_object_to_json_string_ext(json,
 					    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -99,7 +100,7 @@ int cmd_ps(const struct command *command, char **argv)
 	}
 	if (!json)
 		return print_pools(reply);
-	print_json(json_child(reply, "pools", json_type_array));
+	json_print(json_child(reply, "pools", json_type_array));
 	return 0;
 }
 
@@ -172,7 +173,7 @@ static void print_table(struct json_object *table, const char *title)
 	}
 }
 
-static void print_stats(struct json_object *stats, const char *title)
+void stats_print(struct json_object *stats, const char *title)
 {
 	json_object_object_foreach(stats, key, value) {
 		char name[128];
@@ -180,47 +181,8 @@ static void print_stats(struct json_object *stats, const char *title)
 		if (is_table(value))
 			print_table(value, name);
 		else if (json_object_is_type(value, json_type_object))
-			print_stats(value, name);
+			stats_print(value, name);
 		else
 			printf("%-34s%s\n", name, value ? json_object_get_string(value) : "-");
 	}
-}
-
-int cmd_stats(const struct command *command, char **argv)
-{
-	_cleanup_(json_put_p) struct json_object *reply = NULL;
-	struct json_object *parameters = NULL, *stats = NULL;
-	_cleanup_(close_p) int connection = -1;
-	struct error error;
-	bool json = false;
-	char *pool;
-	int r = options_take(command, &argv, take_json, &json);
-
-	if (r != 0)
-		return r;
-	pool = argv[0];
-	if (!pool)
-		return misuse(command, "no pool is given");
-	argv++;
-	r = options_take(command, &argv, take_json, &json);
-	if (r == 0 && argv[0])
-		r = misuse(command, "it takes one pool");
-	if (r == 0)
-		r = command_needs_root(command);
-	if (r != 0)
-		return r;
-	connection = command_connect();
-	if (connection < 0)
-		return connection == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) :
-					       EXIT_OURS;
-	parameters = json_object_new_object();
-	json_set(parameters, "pool", "%s", pool);
-	if (engine_call(connection, "Stats", parameters, &reply, NULL, &error) != CALL_OK)
-		return complain("%s", error.text);
-	json_object_object_get_ex(reply, "stats", &stats);
-	if (json || !json_object_is_type(stats, json_type_object))
-		print_json(stats);
-	else
-		print_stats(stats, "");
-	return 0;
 }

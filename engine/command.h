@@ -51,6 +51,11 @@ int cmd_run(const struct command *command, char **argv);
 int cmd_exec(const struct command *command, char **argv);
 int cmd_ps(const struct command *command, char **argv);
 int cmd_stats(const struct command *command, char **argv);
+int cmd_top(const struct command *command, char **argv);
+int cmd_trace(const struct command *command, char **argv);
+int cmd_metrics(const struct command *command, char **argv);
+int cmd_doctor(const struct command *command, char **argv);
+int cmd_bench(const struct command *command, char **argv);
 int cmd_set(const struct command *command, char **argv);
 int cmd_dump(const struct command *command, char **argv);
 int cmd_down(const struct command *command, char **argv);
@@ -66,6 +71,7 @@ int cmd_logs(const struct command *command, char **argv);
 int dump_image(const struct command *command, char *image, char **argv, bool as_json);
 
 extern const struct option_row exec_options[], logs_options[];
+extern const struct option_row stats_options[], top_options[], trace_options[], metrics_options[], bench_options[];
 extern const struct option_row run_options[], json_options[], dump_options[], mkfs_options[], fsck_options[], clone_options[];
 
 /* Makes the caller, a fresh child, an engine; never returns. Descriptors as engine_run's. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stats and Set: the pool's service has the answer, or the last word. */
+#include <fcntl.h>
 #include <string.h>
 
 #include "engine/control.h"
@@ -61,6 +62,34 @@ void control_stats(struct client *client, struct json_object *parameters)
 		return;
 	json_set(question, "method", "stats");
 	service_ask(pool, call, question);
+}
+
+void control_processes(struct client *client, struct json_object *parameters)
+{
+	_cleanup_(json_put_p) struct json_object *question = json_object_new_object();
+	struct pool *pool = control_pool(client, json_string(parameters, "pool"));
+	struct service_call *call;
+
+	if (!pool || !control_service_is_there(client, pool) || !(call = control_call_new(client, stats_done)))
+		return;
+	json_set(question, "method", "processes");
+	json_set(question, "after", "%lld", (long long)json_number(parameters, "after", 0));
+	service_ask(pool, call, question);
+}
+
+/* Whoever has it needs nobody. */
+void control_meter(struct client *client, struct json_object *parameters)
+{
+	struct pool *pool = control_pool(client, json_string(parameters, "pool"));
+	int fd;
+
+	if (!pool)
+		return;
+	fd = fcntl(pool->meter, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		client_fail(client, "Failed", "pool '%s' has no memory for figures", pool->name);
+	else
+		client_reply(client, NULL, fd);
 }
 
 static void set_next(struct client *client, struct pool *pool);

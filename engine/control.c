@@ -133,6 +133,8 @@ static const struct method methods[] = {
 	{"io.polytropon.Up", control_up, {{"pools", json_type_object}}},
 	{"io.polytropon.Ps", control_ps},
 	{"io.polytropon.Stats", control_stats, {{"pool", json_type_string}}},
+	{"io.polytropon.Processes", control_processes, {{"pool", json_type_string}, {"after", json_type_int, true}}},
+	{"io.polytropon.Meter", control_meter, {{"pool", json_type_string}}},
 	{"io.polytropon.Set", control_set, {{"pool", json_type_string}, {"settings", json_type_object}}},
 	{"io.polytropon.Dump", control_dump, {{"pools", json_type_array, true}}},
 	{"io.polytropon.Down", control_down, {{"pools", json_type_array, true}}},

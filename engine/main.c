@@ -40,7 +40,15 @@ const struct command commands[] = {
 	{"set", "POOL KEY=VALUE...", "change settings of a running pool", cmd_set, NULL,
 	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio,\n"
 	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
-	{"stats", "POOL", "show what the pool's service counted", cmd_stats, json_options, NULL},
+	{"stats", "POOL", "show what the pool's service counted", cmd_stats, stats_options, NULL},
+	{"top", "", "watch the pools", cmd_top, top_options,
+	 "Keys: s sorts by the next column, q ends. SPARED is what needed no message to the service."},
+	{"trace", "POOL", "show a pool's operations as they happen", cmd_trace, trace_options, NULL},
+	{"metrics", "", "print all figures as OpenMetrics, or serve them", cmd_metrics, metrics_options, NULL},
+	{"doctor", "", "see what this host offers, and what is missing", cmd_doctor, json_options,
+	 "The exit status is 1 if something is missing without which nothing works."},
+	{"bench", "[NAME...]", "measure our doors against what else there is", cmd_bench, bench_options,
+	 "Without a NAME it lists them; `all` is all of them."},
 	{"df", "[POOL]", "show how full the pools' mounts are", cmd_df, json_options, NULL},
 	{"clone", "POOL SRC DST...", "make containers of an image or of another container", cmd_clone, clone_options,
 	 "SRC is an image or a container that does not run, in the store that is `roots` in the pool's file.\n"

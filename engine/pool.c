@@ -11,6 +11,7 @@
 #include "engine/reaper.h"
 #include "engine/roots.h"
 #include "engine/table.h"
+#include "service/meter.h"
 
 const char *pool_state_name(enum pool_state state)
 {
@@ -156,6 +157,7 @@ struct pool *pool_start(struct engine *engine, const char *name, struct json_obj
 	roots_lower(pool->spec);
 	pool->warnings = json_object_new_array();
 	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = pool->cache = -1;
+	pool->meter = meter_make(); /* without it a service counts for itself */
 	TAILQ_INIT(&pool->service.calls);
 	TAILQ_INIT(&pool->containers);
 	TAILQ_INIT(&pool->roots);

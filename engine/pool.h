@@ -86,6 +86,7 @@ struct pool {
 	pid_t builder, locker, init; /* 0: none */
 	struct source builder_socket;
 	struct parcel place; /* what the builder answered; its descriptors are the service's too */
+	int meter; /* what its services measure (service/meter.h) */
 	int cache; /* the tmpfs of its page cache; -1: not made yet */
 	struct wire_table *table;
 	bool fuse_live; /* a service answered on the FUSE devices */

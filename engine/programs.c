@@ -47,3 +47,12 @@ int program_store(char ret[static PATH_MAX], struct error *error)
 {
 	return find("POLYTROPON_STORE", "store/polytropon-store", POLYTROPON_LIBEXEC "/polytropon-store", ret, error);
 }
+
+int program_benches(char ret[static PATH_MAX], struct error *error)
+{
+	int r = find("POLYTROPON_BENCHES", "../bench/bench-report", POLYTROPON_LIBEXEC "/bench-report", ret, error);
+
+	if (r == 0)
+		*strrchr(ret, '/') = 0;
+	return r;
+}

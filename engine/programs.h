@@ -13,3 +13,5 @@
 int program_service(char ret[static PATH_MAX], struct error *error);
 int program_preload(char ret[static PATH_MAX], struct error *error);
 int program_store(char ret[static PATH_MAX], struct error *error);
+/* The directory of the benchmarks, bench-<name> and bench-report. */
+int program_benches(char ret[static PATH_MAX], struct error *error);

@@ -34,9 +34,9 @@
 
 /* ---- the boot message -------------------------------------------------------------------------- */
 
-/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; four come before
+/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; five come before
  * them. */
-enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_CACHE, BOOT_PLACE };
+enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_CACHE, BOOT_METER, BOOT_PLACE };
 
 static int put_name(struct json_object *file, void *arg)
 {
@@ -149,6 +149,7 @@ static int boot_send(struct pool *pool)
 	fds[BOOT_TABLE] = pool_fd(pool, BUILD_TABLE);
 	fds[BOOT_PROC] = pool->engine->proc;
 	fds[BOOT_CACHE] = pool->cache;
+	fds[BOOT_METER] = pool->meter >= 0 ? pool->meter : pool->cache;
 	memcpy(fds + BOOT_PLACE, pool->place.fds + BUILD_FDS, place * sizeof(int));
 	json_object_object_add(json, "method", json_object_new_string("boot"));
 	json_object_object_add(json, "pool", json_object_new_string(pool->name));
@@ -157,6 +158,8 @@ static int boot_send(struct pool *pool)
 	json_object_object_add(json, "table", json_object_new_int(BOOT_TABLE));
 	json_object_object_add(json, "proc", json_object_new_int(BOOT_PROC));
 	json_object_object_add(json, "mnt_ns", json_object_new_int64(mount_namespace(pool)));
+	if (pool->meter >= 0)
+		json_object_object_add(json, "meter", json_object_new_int(BOOT_METER));
 	json_object_object_add(json, "cpus", boot_cpus(pool));
 	json_object_object_add(json, "settings", spec_settings(pool->spec));
 	json_object_object_add(json, "mounts", boot_mounts(pool));

@@ -250,8 +250,10 @@ void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 	ops_begin(&op, req, WIRE_FLUSH);
 	ofd = file_of(&op, fi);
-	if (ofd)
+	if (ofd) {
 		lock_drop(&ofd->inode->locks, (struct lock_owner){LOCK_OWNER_KERNEL, fi->lock_owner}, false);
+		vfs_closed(ofd->inode);
+	}
 	/* What was written since the service that knew it has ended, nobody has got. */
 	ops_status(&op, !ofd && (fi->fh & DOOR_PASSES) ? -EIO : 0);
 	ofd_unref(ofd);

@@ -25,7 +25,7 @@ static void lock_done(struct lock_wait *wait, int result)
 	struct lock_op *lock = (struct lock_op *)wait;
 
 	fuse_reply_err(lock->req, -result);
-	stat_record(DOOR_FUSE, lock->stat, lock->started_at, result);
+	stat_record_parked(DOOR_FUSE, lock->stat, lock->started_at, result, NULL);
 	ofd_unref(lock->ofd);
 	free(lock);
 }

@@ -18,11 +18,12 @@ void ops_begin(struct op *op, fuse_req_t req, unsigned stat)
 
 	*op = (struct op){.req = req, .door = fuse_req_userdata(req), .stat = stat, .started_at = stat_now()};
 	caller_init(&op->c, DOOR_FUSE, op->door->fs->tenant, ctx->uid, ctx->gid, ctx->pid);
+	stat_begin();
 }
 
 void ops_end(struct op *op, int64_t result)
 {
-	stat_record(DOOR_FUSE, op->stat, op->started_at, result);
+	stat_record(DOOR_FUSE, op->stat, op->started_at, result, &(struct stat_about){.pid = op->c.pid});
 	caller_fini(&op->c);
 }
 

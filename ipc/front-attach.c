@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include "ipc/front-count.h"
 #include "ipc/front-internal.h"
 
 enum {
@@ -330,8 +331,10 @@ static int session_map(struct front_session *s, const struct wire_welcome *w, co
 	}
 	head = (const struct wire_session *)s->segment;
 	if (head->magic == WIRE_MAGIC && head->version == WIRE_VERSION && head->slots == WIRE_SLOTS &&
-	    head->slot_stride == WIRE_SLOT_STRIDE)
+	    head->slot_stride == WIRE_SLOT_STRIDE) {
+		front_count_attach(s->segment, fds[0]);
 		return 0;
+	}
 	session_unmap(s);
 	return -EPROTO;
 }

@@ -20,6 +20,7 @@
  * futex_waitv is restarted by the kernel after a signal handler with SA_RESTART, even with a timeout (it is
  * absolute). So its -EINTR means exactly that a handler without SA_RESTART ran.
  */
+#include "ipc/front-count.h"
 #include "ipc/front-internal.h"
 
 enum {
@@ -48,6 +49,7 @@ struct route {
 	int spin; /* else sleep at once */
 	int ask;  /* the worker is asked to spin: a reply says nothing about the next one's time */
 	int quick;
+	uint64_t since; /* time stamp counter when it was chosen; 0: not looked at */
 };
 
 /* ---- the queue -------------------------------------------------------------------------------- */
@@ -95,9 +97,10 @@ static int route_remote(const struct front *f, const struct front_session *s, ui
 	return -1;
 }
 
-static void pace_begin(const struct front *f, struct front_pace *pace)
+/* Returns the time stamp counter as it is now. */
+static uint64_t pace_begin(const struct front *f, struct front_pace *pace)
 {
-	uint64_t gap = sys_cycles_cpu(&pace->cpu) - pace->end;
+	uint64_t now = sys_cycles_cpu(&pace->cpu), gap = now - pace->end;
 
 	if (gap > (uint64_t)STREAK_GAP_US * f->cycles_us)
 		pace->streak = 0;
@@ -105,6 +108,7 @@ static void pace_begin(const struct front *f, struct front_pace *pace)
 		pace->streak++;
 	if (pace->refused)
 		pace->refused--;
+	return now;
 }
 
 static struct route route_choose(const struct front *f, const struct front_session *s, struct front_pace *pace)
@@ -112,7 +116,7 @@ static struct route route_choose(const struct front *f, const struct front_sessi
 	struct route route = {0};
 	int queue;
 
-	pace_begin(f, pace);
+	route.since = pace_begin(f, pace);
 	route.queue = route_local(f, s, pace->cpu);
 	if (f->table->one_core || pace->refused)
 		return route;
@@ -220,14 +224,16 @@ static int wait_quick(struct front_pace *pace, const struct wire_slot *slot)
 }
 
 /* True when the reply is there. */
-static int wait_spin(const struct front *f, struct front_pace *pace, const struct route *route,
-		     const struct wire_slot *slot)
+static int wait_spin(const struct front *f, struct front_pace *pace, const struct route *route, struct wire_slot *slot)
 {
 	uint64_t start, took, spin;
 
 	if (wait_quick(pace, slot))
 		return 1;
 	start = sys_cycles();
+	/* If it is not taken yet: better late than never. */
+	if (!route->since)
+		__atomic_store_n(&slot->request.sent, start, __ATOMIC_RELAXED);
 	spin = pace_spin(f, pace, route);
 	do {
 		int answered = wait_looks(slot, LOOKS);
@@ -367,6 +373,8 @@ int front_wait_send(struct front *f, struct front_session *s, unsigned index, in
 	slot->request.queue = route.queue;
 	slot->request.cpu = pace->cpu;
 	slot->request.ask = (uint32_t)route.ask;
+	slot->request.sent = route.since;
+	front_count(WIRE_COUNT_REQUESTS, 1);
 	/* Releases the request to the worker, which acquires it with its compare-and-swap to TAKEN. A full barrier.
 	 * Partner: watch_end in back-queue.c takes `watched` away, then looks at the state. */
 	__atomic_exchange_n(&slot->state, WIRE_SLOT_SUBMITTED, __ATOMIC_SEQ_CST);

@@ -130,7 +130,10 @@ enum {
 	WIRE_INLINE = 3584,     /* bytes at the end of a slot's first page */
 	WIRE_BULK = 256 * 1024, /* bytes after it */
 	WIRE_SLOT_STRIDE = WIRE_PAGE + WIRE_BULK,
-	WIRE_SESSION_SIZE = WIRE_PAGE + WIRE_SLOTS * WIRE_SLOT_STRIDE,
+	WIRE_COUNTS_AT = WIRE_PAGE + WIRE_SLOTS * WIRE_SLOT_STRIDE, /* struct wire_counts */
+	WIRE_COUNT_SHARDS = 8,
+	WIRE_COUNT_CALLS = 448, /* system calls by number; those beyond are counted with the last */
+	WIRE_SESSION_SIZE = WIRE_COUNTS_AT + WIRE_COUNT_SHARDS * WIRE_PAGE,
 };
 
 /*
@@ -198,7 +201,8 @@ struct wire_request {
 	uint32_t cpu;      /* the core that it was submitted from: a hint, whether to spin for the next */
 	uint32_t ask;      /* 1: more will follow closely; please spin for them */
 	uint32_t pad2;
-	uint64_t spare[4];
+	uint64_t sent; /* time stamp counter when it was submitted, or a moment later; 0: nobody looked at it */
+	uint64_t spare[3];
 };
 
 struct wire_reply {
@@ -263,6 +267,53 @@ struct wire_session {
 	 * last name, when many are parked, whenever it likes). Only files that were opened to read, without any lock.
 	 */
 	uint32_t parked[WIRE_PARKED];
+};
+
+/*
+ * What the client counts of itself, for people who ask: what it was spared to ask, and what it left to the kernel. It
+ * may write what it likes here; nobody decides anything by it. Threads are spread over the shards by where their
+ * stacks are, and count without atomic operations: two of one shard may lose a count between them.
+ */
+#define WIRE_COUNTS(X)                                                                              \
+	X(DIRECT_READS, direct_reads)   /* reads, or the first parts of some, from shared data */   \
+	X(DIRECT_BYTES_READ, direct_bytes_read)                                                     \
+	X(DIRECT_WRITES, direct_writes)                                                             \
+	X(DIRECT_BYTES_WRITTEN, direct_bytes_written)                                               \
+	X(LEASE_HITS, lease_hits)       /* names and attributes that needed no message */           \
+	X(LEASE_MISSES, lease_misses)                                                               \
+	X(KEPT, kept)                   /* small files and listings that were remembered */         \
+	X(REOPENED, reopened)           /* opens by a handle that was parked */                     \
+	X(REQUESTS, requests)                                                                       \
+	X(ADOPTED, adopted)             /* the kernel's descriptors that were taken over */         \
+	X(STALE, stale)                 /* descriptors closed without the client's seeing it */     \
+	/* Descriptors that were made the kernel's, by why. */                                      \
+	X(REAL_CALL, real_call)         /* a call that is not served */                             \
+	X(REAL_MAP, real_map)                                                                       \
+	X(REAL_STANDARD, real_standard) /* dup2 onto 0, 1 or 2 */                                   \
+	X(REAL_FORK, real_fork)                                                                     \
+	X(REAL_EXEC, real_exec)                                                                     \
+	X(REAL_PASSED, real_passed)     /* to another process, or to an io_uring */                 \
+	X(REAL_PROC, real_proc)         /* named in /proc/self/fd */                                \
+	X(REAL_POLL, real_poll)                                                                     \
+	X(REAL_CLASS, real_class)       /* the process lost its placeholders for good */            \
+	X(REAL_NUMBER, real_number)     /* a descriptor beyond what is remembered */
+
+enum wire_count {
+#define X(NAME, name) WIRE_COUNT_##NAME,
+	WIRE_COUNTS(X)
+#undef X
+		WIRE_COUNT_MAX
+};
+
+struct wire_count_shard {
+	uint64_t count[64];                 /* enum wire_count */
+	uint32_t served[WIRE_COUNT_CALLS];  /* system calls that were answered without the kernel */
+	uint32_t kernel[WIRE_COUNT_CALLS];  /* and that were left to it, on whatever files */
+};
+_Static_assert(sizeof(struct wire_count_shard) == WIRE_PAGE && WIRE_COUNT_MAX <= 64, "a page each");
+
+struct wire_counts {
+	struct wire_count_shard shard[WIRE_COUNT_SHARDS];
 };
 
 /* ---- socket ---------------------------------------------------------------------------------- */

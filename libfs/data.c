@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include "ipc/copy.h"
+#include "ipc/front-count.h"
 #include "libfs/cursor.h"
 #include "libfs/direct.h"
 #include "libfs/internal.h"
@@ -94,8 +95,10 @@ int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t
 	int end = 0;
 
 	cursor_init(&c, iov, count);
-	if (!f->share && offset < FS_HANDED && keep_read(f, &c, offset, &done))
+	if (!f->share && offset < FS_HANDED && keep_read(f, &c, offset, &done)) {
+		front_count(WIRE_COUNT_KEPT, 1);
 		return done;
+	}
 	if (f->share && offset < FS_HANDED)
 		done = copied = direct_read(f, &c, offset, &end);
 	if (end || !c.left)
@@ -169,8 +172,10 @@ int64_t fs_getdents(struct fs_file *f, void *buf, uint64_t size, uint64_t cookie
 	struct fs_op op;
 	int64_t r;
 
-	if (cookie < FS_HANDED && keep_list(f, buf, size, cookie, ret_next, &r))
+	if (cookie < FS_HANDED && keep_list(f, buf, size, cookie, ret_next, &r)) {
+		front_count(WIRE_COUNT_KEPT, 1);
 		return r;
+	}
 	r = fs_op_begin(&op, WIRE_GETDENTS, f->session, room);
 	if (r < 0)
 		return r;

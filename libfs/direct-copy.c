@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include "ipc/front-count.h"
 #include "ipc/sys.h"
 #include "libfs/cursor.h"
 #include "libfs/internal.h"
@@ -139,6 +140,10 @@ int64_t direct_read(struct fs_file *f, struct cursor *c, uint64_t offset, int *r
 	r = read_pieces(d, c, offset, ret_end);
 	over = r == 0 && !*ret_end && !epoch_good(d);
 	direct_leave(d, slot);
+	if (r || *ret_end) {
+		front_count(WIRE_COUNT_DIRECT_READS, 1);
+		front_count(WIRE_COUNT_DIRECT_BYTES_READ, (uint64_t)r);
+	}
 	if (over)
 		direct_drop(f);
 	return r;
@@ -372,7 +377,10 @@ int64_t direct_write(struct fs_file *f, struct cursor *c, uint64_t offset, uint6
 		grant_came(f);
 		a = attempt(f, c, offset);
 	}
-	if (a.done)
+	if (a.done) {
 		*ret_end = a.end;
+		front_count(WIRE_COUNT_DIRECT_WRITES, 1);
+		front_count(WIRE_COUNT_DIRECT_BYTES_WRITTEN, a.done);
+	}
 	return (int64_t)a.done;
 }

@@ -7,6 +7,7 @@
  * has. The steps of a walk are true one after the other, as those of the kernel's walk are.
  */
 #include <sys/stat.h>
+#include "ipc/front-count.h"
 #include "ipc/front-lease.h"
 #include "libfs/internal.h"
 #include "libfs/lease.h"
@@ -184,6 +185,12 @@ static enum lease_answer walk(const struct view *v, const struct fs_object *o, s
 	return ret->type == S_IFLNK && !(o->flags & WIRE_NOFOLLOW) ? LEASE_ASK : LEASE_THERE;
 }
 
+static enum lease_answer lease_counted(enum lease_answer answer)
+{
+	front_count(answer == LEASE_ASK ? WIRE_COUNT_LEASE_MISSES : WIRE_COUNT_LEASE_HITS, 1);
+	return answer;
+}
+
 /* ---- objects --------------------------------------------------------------------------------- */
 
 /* The inode that the object starts from is known, and the handle that stands for it is good. */
@@ -217,7 +224,7 @@ enum lease_answer lease_find(const struct fs_object *o, struct lease_object *ret
 		ret->size = found.size;
 		ret->may = found.flags & (LEASE_MAY_R | LEASE_MAY_W | LEASE_MAY_X);
 	}
-	return view_good(&v) ? answer : LEASE_ASK;
+	return lease_counted(view_good(&v) ? answer : LEASE_ASK);
 }
 
 enum lease_answer lease_getattr(const struct fs_object *o, struct wire_attr *ret)
@@ -233,5 +240,5 @@ enum lease_answer lease_getattr(const struct fs_object *o, struct wire_attr *ret
 	if (answer == LEASE_THERE &&
 	    (!attr_read(&v, o->mount, at.ino, &found, ret) || !(found.flags & LEASE_KNOWN)))
 		answer = LEASE_ASK;
-	return view_good(&v) ? answer : LEASE_ASK;
+	return lease_counted(view_good(&v) ? answer : LEASE_ASK);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include "ipc/copy.h"
+#include "ipc/front-count.h"
 #include "libfs/internal.h"
 #include "libfs/keep.h"
 #include "libfs/lease.h"
@@ -73,8 +74,10 @@ int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct
 		return -ENOENT;
 	ret->how = 0;
 	ret->path = park_flags(flags) && o->ino && !(o->flags & WIRE_EMPTY) ? park_path(o) : 0;
-	if (known == LEASE_THERE && open_again(o, &at, flags, ret))
+	if (known == LEASE_THERE && open_again(o, &at, flags, ret)) {
+		front_count(WIRE_COUNT_REOPENED, 1);
 		return 0;
+	}
 	return open_ask(o, flags, mode, known == LEASE_ASK, open_wants(o, known, &at, flags), ret);
 }
 

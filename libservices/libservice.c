@@ -31,6 +31,23 @@ const char *const ls_op_names[LS_OP_MAX] = {
 LS_ALL_OPS(X)
 #undef X
 
+_Thread_local struct stage_clock stage_clock;
+
+/* A delay is a tool of tests, and stands for a slow device. */
+static uint8_t layer_stage(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint8_t stage;
+	} stages[] = {{"cache", STAGE_CACHE}, {"union", STAGE_UNION}, {"host", STAGE_DEVICE}, {"delay", STAGE_DEVICE},
+		      {"ceph", STAGE_NETWORK}};
+
+	for (unsigned i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+		if (!strcmp(stages[i].name, name))
+			return stages[i].stage;
+	return STAGE_LAYER;
+}
+
 static void layer_bind(struct ls *ls)
 {
 	const struct ls_ops *ops = &ls->type->ops;
@@ -110,9 +127,11 @@ static int layer_begin(struct ls *ls, struct json_object *body, char *error, siz
 	snprintf(error, error_size, "%s: cannot be opened: out of memory", ls->type->name);
 	r = ls->type->open(ls, config, error, error_size); /* any other reason, it says itself */
 	json_object_put(config);
-	if (r == 0)
-		layer_bind(ls);
-	return r;
+	if (r < 0)
+		return r;
+	ls->stage = layer_stage(ls->type->name);
+	layer_bind(ls);
+	return 0;
 }
 
 /* The whole of a type, which may be in an object. NULL: a sentence says why not. */

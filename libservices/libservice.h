@@ -34,6 +34,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "libservices/stage.h"
+
 struct ls;        /* an instance of a layer */
 struct ls_inode;  /* a layer's inode; each layer casts to its own */
 struct ls_file;   /* a layer's open file */
@@ -281,6 +283,7 @@ struct ls {
 	struct ls_inode *root;
 	struct ls_attr root_attr; /* as of open */
 	unsigned traits;          /* enum ls_traits; a layer with one below starts with its */
+	uint8_t stage;            /* enum stage: what time in it is spent on */
 	struct ls *below[128];
 	unsigned below_count;
 	/*
@@ -313,6 +316,7 @@ struct ls {
 #define X(ret, name, params, ...)                                                                         \
 	static inline ret ls_##name params                                                                \
 	{                                                                                                 \
+		STAGE_OF(ls->op.name.ls->stage);                                                          \
 		return ls->op.name.fn(ls->op.name.ls, call, ##__VA_ARGS__);                               \
 	}
 LS_ALL_OPS(X)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <errno.h>
+#include "ipc/front-count.h"
 #include "preload/dispatch.h"
 #include "preload/fd.h"
 #include "preload/map.h"
@@ -19,7 +20,7 @@ static inline int call_done(struct preload_regs *regs, int64_t r)
 {
 	if (__builtin_expect(r == FS_KERNEL, 0))
 		return 0;
-	process.counters.fast++;
+	front_count_served(regs->nr);
 	regs->ret = r;
 	return 1;
 }

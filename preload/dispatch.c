@@ -197,7 +197,7 @@ static int dispatch_pass(struct preload_regs *regs, const struct call *call)
 	unsigned left = call->descriptors, i;
 	int64_t r;
 
-	process.counters.kernel++;
+	front_count_kernel(regs->nr);
 	if (__builtin_expect(!process.placeholders, 1))
 		return 0;
 	for (i = 0; left >> i; i++) {

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include "ipc/front-count.h"
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
@@ -118,7 +119,7 @@ struct fs_file *fd_adopt_file(uint32_t mount, int64_t handle, uint32_t flags, ui
 		f->offset = FS_MOVED; /* it is the kernel's */
 	else
 		fs_close((uint32_t)handle, fs_session());
-	process.counters.adopted++;
+	front_count(WIRE_COUNT_ADOPTED, 1);
 	return f;
 }
 

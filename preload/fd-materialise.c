@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
+#include "ipc/front-count.h"
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
@@ -87,7 +88,7 @@ static void move_replace(uint32_t fd, struct fs_file *f, int real)
 	flags = sys3(__NR_fcntl, fd, F_GETFD, 0);
 	if (!fd_is_kernel_placeholder(fd) || sys_failed(sys3(__NR_dup3, real, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0))) {
 		process_broken("descriptor changed unseen:", fd);
-		process.counters.stale++;
+		front_count(WIRE_COUNT_STALE, 1);
 		after = FD_UNKNOWN;
 	}
 	__atomic_store_n(&process.fd[fd], after, __ATOMIC_RELEASE);
@@ -162,7 +163,7 @@ int64_t fd_materialise(uint64_t fd, enum reason why)
 	}
 	fd_moving_begin(&moving);
 	if (fd_is(fd, FD_PLACEHOLDER)) {
-		process.counters.real[why]++;
+		front_count(WIRE_COUNT_REAL_CALL + why, 1);
 		r = move_file(f);
 	}
 	fd_moving_end(&moving);

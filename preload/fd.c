@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The descriptor table's words: fd.h has the idea. */
 #include <errno.h>
+#include "ipc/front-count.h"
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
@@ -86,7 +87,7 @@ void fd_enter(uint32_t fd, enum fd_state state, struct fs_file *f)
 	if (FD_STATE(old) < FD_PLACEHOLDER)
 		return;
 	/* The kernel gave the number away, so it was closed where we did not see it. */
-	process.counters.stale++;
+	front_count(WIRE_COUNT_STALE, 1);
 	fd_count(old, -1u);
 	fd_ended(old);
 }

@@ -31,7 +31,7 @@ enum process_limits {
 	NO_SERVICE = 1 << 2,      /* the process may not make our system calls any more */
 };
 
-/* Why a descriptor was made real; for the report. */
+/* Why a descriptor was made real; in the order of WIRE_COUNT_REAL_CALL and the counts after it. */
 enum reason {
 	WHY_DEFAULT, /* a call that we do not serve */
 	WHY_MAP,
@@ -46,13 +46,7 @@ enum reason {
 	WHY_MAX
 };
 
-struct counters {
-	uint64_t fast;   /* served without the kernel's files */
-	uint64_t kernel; /* left to the kernel */
-	uint64_t real[WHY_MAX];
-	uint64_t adopted;
-	uint64_t stale; /* descriptors closed without our seeing it */
-};
+_Static_assert(WIRE_COUNT_REAL_CALL + WHY_MAX == WIRE_COUNT_MAX, "a count for each");
 
 struct process {
 	uint32_t pid; /* 0: nobody has looked since the fork */
@@ -71,7 +65,6 @@ struct process {
 	uint32_t mount_checked, mount_good; /* bits: the mount's path leads to the mount in this process */
 	/* Wants to know of a descriptor before it is closed or replaced: preload/aio.c, once it is used. */
 	void (*closing)(uint32_t fd);
-	struct counters counters;
 	uint32_t fd[FD_MAX]; /* preload/fd.h */
 } __attribute__((aligned(4096))); /* whole pages, and nothing else in them */
 

@@ -32,11 +32,11 @@ allow() {
 
 out=$(
   allow ipc
-  allow service 'ipc/*' libservices/libservice.h 'service/main.c=fuse/door.h'
+  allow service 'ipc/*' libservices/libservice.h libservices/stage.h 'service/main.c=fuse/door.h'
   allow fuse 'service/*' ipc/wire.h libservices/libservice.h
   allow libfs 'ipc/*'
   allow preload 'libfs/*' 'ipc/*'
-  allow engine ipc/wire.h service/boot.h preload/overlay.h libservices/libservice.h libservices/area.h \
+  allow engine ipc/wire.h service/boot.h service/meter.h preload/overlay.h libservices/libservice.h libservices/area.h \
     'libservices/volume/*'
   # A layer never uses another layer.
   for layer in libservices/*/; do

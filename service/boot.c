@@ -14,6 +14,7 @@
 #include "service/booting.h"
 #include "service/roots.h"
 #include "service/share.h"
+#include "service/stats.h"
 #include "service/token.h"
 
 static int fail(struct boot *b, const char *format, ...)
@@ -225,6 +226,8 @@ int boot_apply(struct boot *b, struct service *s)
 	if (s->listen_fd < 0 || s->proc_fd < 0)
 		return fail(b, "the boot message lacks listen or proc");
 	r = table_map(b, s);
+	if (r == 0 && stat_open(fd_of(b, b->message, "meter")) < 0)
+		r = fail(b, "the memory for figures is not what it should be");
 	if (r == 0)
 		r = cpus_boot(b, s, get(b->message, "cpus"));
 	for (size_t i = 0; r == 0 && i < json_object_array_length(mounts); i++)

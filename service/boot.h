@@ -17,6 +17,7 @@
  *                                    mounts (dev and flags too), one_core and the placeholder
  *     "proc": 2,                     a directory descriptor of the host's /proc
  *     "mnt_ns": 4026532841,          the number of the pool's mount namespace; absent: sessions are not looked at
+ *     "meter": 4,                    memory for its figures (service/meter.h); absent: they are its own
  *     "cpus": [0, 1],                the pool's cores; one queue each
  *     "settings": {"flush.interval": "5s", ...},      flat, as `polytropon set` names them
  *     "mounts": [
@@ -34,6 +35,7 @@
  * {"ok": false, "error": "a sentence"} and exits. Then the engine may send, and gets one answer each:
  *
  *   {"method": "stats"}              -> {"ok": true, "stats": {...}}  (see service/stats.c)
+ *   {"method": "processes", "after": 0}  -> {"ok": true, "stats": [{"pid": ..}, ..]}: some, with greater pids
  *   {"method": "set", "key": "flush.interval", "value": "1s"}  -> {"ok": true} or {"ok": false, "error"}
  *   {"method": "root-open", "name": "web1", "path": "/run/polytropon/root/web1", "dev": 57}, with two descriptors, the
  *       FUSE device and the mount's root -> {"ok": true, "slot": 3}: its place in the mount table

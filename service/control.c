@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "service/boot.h"
+#include "service/container.h"
 #include "service/control.h"
 #include "service/roots.h"
 #include "service/service.h"
@@ -116,7 +118,9 @@ static struct json_object *stats_json(struct service *s)
 	}
 	json_object_object_add(o, "pool", json_object_new_string(s->pool));
 	json_object_object_add(o, "sessions", json_object_new_int(sessions));
-	json_object_object_add(o, "doors", stat_json());
+	json_object_object_add(o, "doors", meter_doors_json(stat_meter()));
+	json_object_object_add(o, "spared", counts_json(s));
+	json_object_object_add(o, "containers", containers_json(s));
 	json_object_object_add(o, "queues", queue_json(s));
 	json_object_object_add(o, "mounts", mounts);
 	json_object_object_add(o, "cache", cache_json(s));
@@ -206,6 +210,9 @@ bool control_message(struct service *s)
 	if (!strcmp(method, "stats")) {
 		answer = control_ok();
 		json_object_object_add(answer, "stats", stats_json(s));
+	} else if (!strcmp(method, "processes")) {
+		answer = control_ok();
+		json_object_object_add(answer, "stats", processes_json(s, atoi(member(message, "after"))));
 	} else if (!strcmp(method, "set")) {
 		answer = set(s, message);
 	} else if (!strcmp(method, "stop")) {

@@ -78,6 +78,17 @@ static char *status_read(int proc_fd, pid_t pid)
 	return text;
 }
 
+/* Who it is among processes. */
+static void process_place(const char *status, struct process *p)
+{
+	const char *parent = status_line(status, "\nPPid:\t"), *inner = status_line(status, "\nNSpid:");
+
+	sscanf(status, "Name:\t%15[^\n]", p->name);
+	p->parent = parent ? atoi(parent) : 0;
+	for (; inner && *inner && *inner != '\n'; inner++)
+		p->depth += *inner == '\t';
+}
+
 static int process_parse(const char *status, struct process *p)
 {
 	const char *uid = status_line(status, "\nUid:\t"), *gid = status_line(status, "\nGid:\t");
@@ -88,6 +99,7 @@ static int process_parse(const char *status, struct process *p)
 	if (!uid || sscanf(uid, "%u %*u %u %u", &p->real_uid, &saved, &p->uid) != 3 || !gid ||
 	    sscanf(gid, "%u %*u %u %u", &p->real_gid, &saved, &p->gid) != 3 || !groups)
 		return -EPROTO;
+	process_place(status, p);
 	if (umask)
 		p->umask = strtoul(umask, NULL, 8) & 0777;
 	return groups_parse(groups, &p->groups, &p->group_count);

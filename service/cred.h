@@ -42,6 +42,9 @@ struct process {
 	uid_t uid, real_uid;
 	gid_t gid, real_gid;
 	mode_t umask;
+	pid_t parent;   /* in the host's PID namespace */
+	unsigned depth; /* of its PID namespace: 1 is the host's */
+	char name[16];
 	gid_t *groups; /* owned */
 	size_t group_count;
 };

@@ -38,6 +38,7 @@ struct inode {
 	struct inode *dirty_next, **dirty_at; /* in the list of the instance; under its dirty_lock */
 	struct lock_table locks;
 	unsigned opens;        /* open files. Atomic */
+	int64_t closed_at;     /* CLOCK_MONOTONIC ns of the last close(2) of a FUSE file; 0: none. Atomic */
 	struct shares *shares; /* share.h; NULL: there never were any. Atomic */
 	pthread_mutex_t names; /* of a directory: held while a name in it is changed; see vfs.c */
 	unsigned handles;      /* of sessions, open on it. Atomic */

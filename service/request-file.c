@@ -45,6 +45,15 @@ static void position_end(struct request *q, struct ofd *ofd, off_t to)
 	pthread_mutex_unlock(&ofd->position_lock);
 }
 
+/* Between our memory and the client's. */
+static int64_t transfer(struct request *q, const struct iovec *iov, bool to_client)
+{
+	STAGE_IN(STAGE_COPY);
+
+	return to_client ? cma_write(q->session->pid, q->in->address, iov->iov_base, iov->iov_len) :
+			   cma_read(q->session->pid, iov->iov_base, q->in->address, iov->iov_len);
+}
+
 int64_t request_read(struct request *q)
 {
 	bool direct = q->in->where == WIRE_IN_CLIENT;
@@ -61,7 +70,7 @@ int64_t request_read(struct request *q)
 	else
 		n = vfs_read(&q->caller, ofd, &iov, 1, at);
 	if (n > 0 && direct)
-		n = cma_write(q->session->pid, q->in->address, iov.iov_base, n);
+		n = transfer(q, &(struct iovec){iov.iov_base, n}, true);
 	position_end(q, ofd, n > 0 ? at + n : at);
 	if (q->caller.learns) /* reading may have changed its access time */
 		lease_learn(&q->caller, ofd->inode);
@@ -97,7 +106,7 @@ int64_t request_write(struct request *q)
 	if (!iov.iov_base)
 		n = -ENOMEM;
 	else if (direct)
-		n = cma_read(q->session->pid, iov.iov_base, q->in->address, iov.iov_len);
+		n = transfer(q, &iov, false);
 	at = position_begin(q, ofd);
 	if (n >= 0) {
 		iov.iov_len = n;

@@ -48,7 +48,9 @@ static void wait_done(struct lock_wait *wait, int result)
 	struct wire_reply reply = {.result = result};
 
 	wait_unlist(entry);
-	stat_record(DOOR_PRELOAD, entry->back.request.op, entry->back.taken_at, result);
+	stat_record_parked(DOOR_PRELOAD, entry->back.request.op, entry->back.taken_at, result,
+			   &(struct stat_about){.pid = ((struct session *)entry->back.session)->pid,
+						.container = ((struct session *)entry->back.session)->container});
 	back_complete(entry->service->back, &entry->back, &reply);
 	ofd_unref(entry->ofd);
 	free(entry);

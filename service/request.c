@@ -76,16 +76,36 @@ static int strings_take(struct request *q, char *path, char *path2)
 	return r;
 }
 
+/* For a trace: where the handle was opened. To be freed; NULL if there is nothing to tell. */
+static char *path_of_handle(struct request *q)
+{
+	struct ofd *ofd = op_has_path(q->in->op) || !q->in->handle ? NULL : request_ofd(q);
+	char *path;
+
+	if (!ofd)
+		return NULL;
+	pthread_mutex_lock(&ofd->lock);
+	path = ofd->path ? strdup(ofd->path) : NULL;
+	pthread_mutex_unlock(&ofd->lock);
+	ofd_unref(ofd);
+	return path;
+}
+
 void request_serve(struct service *s, unsigned queue, struct back_request *back)
 {
 	char path[PATH_MAX], path2[PATH_MAX];
 	struct request q = {.service = s, .session = (struct session *)back->session, .back = back,
 			    .in = &back->request};
+	struct stat_about about = {.pid = q.session->pid, .container = q.session->container, .sent = q.in->sent,
+				   .offset = q.in->offset, .length = q.in->length};
+	char *traced;
 	int64_t result;
 
 	if (q.in->op >= WIRE_OP_MAX) {
 		result = -ENOSYS;
 	} else {
+		stat_begin();
+		traced = __builtin_expect(stat_traces(), 0) ? path_of_handle(&q) : NULL;
 		q.payload = back_payload(back, q.in->where == WIRE_IN_BULK ? WIRE_IN_BULK : WIRE_IN_INLINE,
 					 &q.payload_size);
 		session_caller(q.session, &q.caller, q.in->op == WIRE_ACCESS && !(q.in->flags & WIRE_EFFECTIVE));
@@ -95,9 +115,14 @@ void request_serve(struct service *s, unsigned queue, struct back_request *back)
 		if (result == 0)
 			result = handlers[q.in->op](&q);
 		caller_fini(&q.caller);
-		if (result == REQUEST_PARKED)
+		if (result == REQUEST_PARKED) {
+			free(traced);
 			return;
-		stat_record(DOOR_PRELOAD, q.in->op, back->taken_at, result);
+		}
+		about.path = traced ? traced : q.path;
+		about.ino = q.out.attr.ino;
+		stat_record(DOOR_PRELOAD, q.in->op, back->taken_at, result, &about);
+		free(traced);
 	}
 	q.out.result = result;
 	back_complete(s->back, back, &q.out);

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "service/container.h"
 #include "service/lease.h"
 #include "service/pending.h"
 #include "service/roots.h"
@@ -205,6 +206,7 @@ static void session_finish(struct service *s, struct session *session, bool proc
 	pthread_mutex_unlock(&s->sessions_lock);
 	socket_forget_session(s, session); /* after it left the list, whose readers use its pidfd */
 	session_release(s, session, process_ended);
+	container_count(session);
 	pthread_mutex_unlock(&release_mutex);
 	back_session_close(s->back, &session->back);
 }
@@ -292,6 +294,8 @@ static int session_make(struct service *s, int socket, const struct ucred *cred,
 	*session = (struct session){.service = s, .pid = cred->pid, .pidfd = -1, .back.free = session_free};
 	pthread_mutex_init(&session->lock, NULL);
 	r = peer_process(s, cred, &session->process);
+	if (r == 0)
+		container_join(s, session);
 	if (r == 0)
 		r = session->pidfd = peer_pidfd(socket, cred->pid);
 	if (r >= 0)

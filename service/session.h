@@ -33,6 +33,7 @@ struct session {
 	bool confined;       /* to what its own mount namespace has: */
 	uint64_t view[WIRE_MOUNTS_MAX / 64];
 	unsigned root;       /* the view of the container's root that is its own; 0: none */
+	unsigned container; /* container.c: its row in the meter */
 	struct lease *lease; /* of these credentials; NULL: none */
 	struct handle *handles;
 	unsigned handle_room, handle_hint;

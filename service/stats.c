@@ -1,23 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recording costs a look at the time stamp counter and some stores to memory that is this thread's own. A thread has a
+ * shard from its first operation until its end.
+ */
+#include <errno.h>
 #include <json.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
+#include "libservices/libservice.h"
+#include "service/probe.h"
 #include "service/stats.h"
 
-static struct stat_cell cells[DOOR_MAX][STAT_OP_MAX];
+enum {
+	CLOCK_MIN_NS = 1000 * 1000,        /* to measure the time stamp counter by */
+	CLOCK_VALID_NS = 100 * 1000 * 1000, /* then it is compared again */
+};
 
-const char *stat_name(unsigned op)
-{
-	static const char *const names[] = {
-#define X(NAME, name) #name,
-		WIRE_OPS(X)
-#undef X
-			"lookup",
-		"forget",
-	};
-	return names[op];
-}
+static struct meter *meter;
+static uint64_t started_cycles; /* at meter->started_ns */
+static pthread_key_t shard_key;
+static _Thread_local struct meter_shard *mine;
+static _Thread_local unsigned operations;
+
+/* CLOCK_MONOTONIC by the time stamp counter, of each thread. */
+static _Thread_local struct {
+	uint64_t cycles, valid, rate; /* rate: ns in 2^32 cycles; 0: not known yet */
+	int64_t ns;
+} watch;
 
 int64_t stat_now(void)
 {
@@ -27,70 +39,281 @@ int64_t stat_now(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-static unsigned bucket_of(uint64_t ns)
+static uint64_t cycles_ns(uint64_t cycles)
 {
-	unsigned log, index;
-
-	if (ns < 4)
-		return ns;
-	log = 63 - __builtin_clzll(ns);
-	index = log * 4 + ((ns >> (log - 2)) & 3);
-	return index < STAT_BUCKETS ? index : STAT_BUCKETS - 1;
+	return (uint64_t)((unsigned __int128)cycles * watch.rate >> 32);
 }
 
-static uint64_t bucket_value(unsigned index)
+static int64_t watch_renew(uint64_t cycles)
 {
-	if (index < 8) /* 4..7 are never used: their values have a logarithm of 2 or more */
-		return index;
-	return (4ull + (index & 3)) << (index / 4 - 2);
+	int64_t ns = stat_now();
+
+	if (!watch.ns) {
+		watch.ns = (int64_t)meter->started_ns;
+		watch.cycles = started_cycles;
+	}
+	if (ns - watch.ns < CLOCK_MIN_NS)
+		return ns; /* too early to tell how fast it is */
+	if (cycles > watch.cycles) {
+		watch.rate = (uint64_t)(((unsigned __int128)(ns - watch.ns) << 32) / (cycles - watch.cycles));
+		watch.valid = watch.rate ? (uint64_t)(((unsigned __int128)CLOCK_VALID_NS << 32) / watch.rate) : 0;
+	}
+	watch.cycles = cycles;
+	watch.ns = ns;
+	return ns;
 }
+
+static int64_t watch_now(uint64_t cycles)
+{
+	uint64_t since = cycles - watch.cycles;
+
+	return watch.rate && since < watch.valid ? watch.ns + (int64_t)cycles_ns(since) : watch_renew(cycles);
+}
+
+/* ---- shards ------------------------------------------------------------------------------------ */
+
+static void shard_give(void *arg)
+{
+	struct meter_shard *shard = arg;
+
+	if (shard != &meter->shard[METER_SHARDS - 1])
+		__atomic_store_n(&shard->owner, 2, __ATOMIC_RELEASE); /* free, and there are figures in it */
+}
+
+int stat_open(int fd)
+{
+	meter = fd >= 0 ? meter_map(fd) : NULL;
+	if (fd < 0) {
+		fd = meter_make();
+		meter = meter_map(fd);
+		if (fd >= 0)
+			meter->generation = 0;
+	}
+	if (!meter)
+		return -EPROTO;
+	/* Those of a service that died. */
+	for (unsigned i = 0; i < METER_SHARDS; i++)
+		if (meter->shard[i].owner)
+			meter->shard[i].owner = 2;
+	meter->generation++;
+	meter->started_ns = (uint64_t)stat_now();
+	started_cycles = stage_cycles();
+	return -pthread_key_create(&shard_key, shard_give);
+}
+
+struct meter *stat_meter(void)
+{
+	return meter;
+}
+
+static struct meter_shard *shard_take(uint32_t state)
+{
+	for (struct meter_shard *s = meter->shard; s < &meter->shard[METER_SHARDS - 1]; s++) {
+		uint32_t owner = state;
+		if (__atomic_compare_exchange_n(&s->owner, &owner, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return s;
+	}
+	return NULL;
+}
+
+void stat_thread(uint32_t cpu)
+{
+	/* First one that has had figures: so no more of them have memory than there were threads at one time. */
+	struct meter_shard *s = shard_take(2);
+
+	if (!s)
+		s = shard_take(0);
+	if (!s) {
+		s = &meter->shard[METER_SHARDS - 1];
+		s->owner = 1;
+		cpu = UINT32_MAX;
+	}
+	s->cpu = cpu;
+	mine = s;
+	pthread_setspecific(shard_key, s);
+}
+
+/* ---- operations -------------------------------------------------------------------------------- */
 
 static void add(uint64_t *counter, uint64_t n)
 {
-	__atomic_add_fetch(counter, n, __ATOMIC_RELAXED);
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result)
+void stat_begin(void)
 {
-	struct stat_cell *cell = &cells[door][op];
-	int64_t now = stat_now(), ns = now > started_at ? now - started_at : 0; /* cores' clocks differ a little */
+	struct stage_clock *c = &stage_clock;
 
+	memset(c, 0, sizeof(*c));
+	c->runs = true;
+	c->sampled = operations++ % STAGE_SAMPLE == 0;
+	c->since = stage_cycles();
+}
+
+/* Ends the thread's clock. */
+static uint64_t clock_end(void)
+{
+	struct stage_clock *c = &stage_clock;
+	uint64_t now = stage_cycles();
+
+	if (c->runs)
+		c->spent[c->now] += now - c->since;
+	c->runs = c->sampled = false;
+	return now;
+}
+
+static void record_second(uint64_t now_ns, uint64_t ns, uint64_t device_ns, uint64_t bytes)
+{
+	struct meter_second *s = &mine->second[now_ns / 1000000000u % METER_SECONDS];
+
+	if (s->second != now_ns / 1000000000u)
+		*s = (struct meter_second){.second = now_ns / 1000000000u};
+	add(&s->busy_ns, ns > device_ns ? ns - device_ns : 0);
+	add(&s->device_ns, device_ns);
+	add(&s->bytes, bytes);
+	add(&s->ops, 1);
+}
+
+static void record_slow(enum door door, unsigned op, uint64_t now, uint64_t ns, int64_t result,
+			const struct stat_about *about, const uint64_t stage_ns[STAGE_MAX], bool sampled)
+{
+	uint64_t n = __atomic_fetch_add(&meter->slows, 1, __ATOMIC_RELAXED);
+	struct meter_slow *s = &meter->slow[n % METER_SLOW];
+
+	__atomic_store_n(&s->seq, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	s->ended_ns = now;
+	s->ns = ns;
+	s->result = result;
+	s->pid = (uint32_t)about->pid;
+	s->cpu = mine->cpu;
+	s->door = (uint8_t)door;
+	s->op = (uint8_t)op;
+	s->sampled = sampled;
+	memcpy(s->stage_ns, stage_ns, sizeof(s->stage_ns));
+	__atomic_store_n(&s->seq, 2 * n + 1, __ATOMIC_RELEASE);
+}
+
+static void record_event(enum door door, unsigned op, uint64_t now, uint64_t ns, uint64_t queue_ns, int64_t result,
+			 const struct stat_about *about)
+{
+	uint64_t n = __atomic_fetch_add(&meter->events, 1, __ATOMIC_RELAXED);
+	struct meter_event *e = &meter->event[n % METER_EVENTS];
+
+	__atomic_store_n(&e->seq, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	e->ended_ns = now;
+	e->ns = ns;
+	e->queue_ns = queue_ns;
+	e->ino = about->ino;
+	e->offset = about->offset;
+	e->length = about->length;
+	e->result = result;
+	e->pid = (uint32_t)about->pid;
+	e->cpu = mine->cpu;
+	e->door = (uint8_t)door;
+	e->op = (uint8_t)op;
+	e->path[0] = 0;
+	if (about->path)
+		strncat(e->path, about->path, METER_PATH - 1);
+	__atomic_store_n(&e->seq, n + 1, __ATOMIC_RELEASE);
+}
+
+/* The time that a client says it waited. It may say anything, and wrongs nobody but itself. */
+static uint64_t queue_ns(uint64_t sent, uint64_t now, uint64_t ns)
+{
+	uint64_t whole;
+
+	if (!sent || sent > now || !watch.rate)
+		return 0;
+	whole = cycles_ns(now - sent);
+	return whole > ns ? whole - ns : 0;
+}
+
+static void record_cell(struct meter_cell *cell, uint64_t ns, int64_t result, uint64_t bytes)
+{
 	add(&cell->count, 1);
 	add(&cell->time_ns, ns);
-	add(&cell->bucket[bucket_of(ns)], 1);
+	if (ns > cell->max_ns)
+		__atomic_store_n(&cell->max_ns, ns, __ATOMIC_RELAXED);
 	if (result < 0)
 		add(&cell->errors, 1);
-	else if (op == WIRE_READ || op == WIRE_WRITE || op == WIRE_COPY)
-		add(&cell->bytes, result);
+	if (bytes)
+		add(&cell->bytes, bytes);
 }
 
-uint64_t stat_percentile(const struct stat_cell *cell, double p)
+static void record_container(unsigned row, uint64_t ns, int64_t result, uint64_t bytes)
 {
-	uint64_t total = 0, seen = 0;
+	add(&mine->container[row].count, 1);
+	add(&mine->container[row].time_ns, ns);
+	add(&mine->container[row].errors, result < 0);
+	add(&mine->container[row].bytes, bytes);
+}
 
-	for (unsigned i = 0; i < STAT_BUCKETS; i++)
-		total += __atomic_load_n(&cell->bucket[i], __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < STAT_BUCKETS && total; i++) {
-		seen += __atomic_load_n(&cell->bucket[i], __ATOMIC_RELAXED);
-		if (seen >= total * p && seen)
-			return bucket_value(i);
+void stat_record_parked(enum door door, unsigned op, int64_t started_at, int64_t result,
+			const struct stat_about *about)
+{
+	struct stage_clock outer = stage_clock;
+
+	stage_clock.runs = stage_clock.sampled = false;
+	stat_record(door, op, started_at, result, about);
+	stage_clock = outer;
+}
+
+/* Who traced may have been killed. */
+static bool trace_goes_on(uint64_t now)
+{
+	uint64_t until = __atomic_load_n(&meter->trace_until, __ATOMIC_RELAXED);
+
+	if (until > now)
+		return true;
+	__atomic_compare_exchange_n(&meter->trace_until, &until, 0, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	return false;
+}
+
+bool stat_traces(void)
+{
+	return __atomic_load_n(&meter->trace_until, __ATOMIC_RELAXED) > 0;
+}
+
+void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result, const struct stat_about *about)
+{
+	static const struct stat_about nothing;
+	struct stage_clock *c = &stage_clock;
+	bool sampled = c->sampled, ran = c->runs;
+	uint64_t cycles = clock_end(), now = (uint64_t)watch_now(cycles), stage_ns[STAGE_MAX] = {0};
+	uint64_t ns = now > (uint64_t)started_at ? now - (uint64_t)started_at : 0, bytes = 0;
+	struct meter_cell *cell;
+
+	if (!about)
+		about = &nothing;
+	if (!mine)
+		stat_thread(UINT32_MAX);
+	if (result > 0 && (op == WIRE_READ || op == WIRE_WRITE || op == WIRE_COPY))
+		bytes = (uint64_t)result;
+	cell = &mine->cell[door][op];
+	record_cell(cell, ns, result, bytes);
+	add(&mine->bucket[door][op][meter_bucket(ns)], 1);
+	record_container(about->container, ns, result, bytes);
+	stage_ns[STAGE_QUEUE] = queue_ns(about->sent, cycles, ns);
+	if (about->sent) {
+		add(&cell->queued, 1);
+		add(&cell->stage_ns[STAGE_QUEUE], stage_ns[STAGE_QUEUE]);
 	}
-	return 0;
-}
-
-static struct json_object *cell_json(const struct stat_cell *cell, unsigned op)
-{
-	struct json_object *o = json_object_new_object();
-	uint64_t count = __atomic_load_n(&cell->count, __ATOMIC_RELAXED);
-
-	json_object_object_add(o, "count", json_object_new_int64(count));
-	json_object_object_add(o, "errors", json_object_new_int64(cell->errors));
-	if (op == WIRE_READ || op == WIRE_WRITE || op == WIRE_COPY)
-		json_object_object_add(o, "bytes", json_object_new_int64(cell->bytes));
-	json_object_object_add(o, "mean_ns", json_object_new_int64(count ? cell->time_ns / count : 0));
-	json_object_object_add(o, "p50_ns", json_object_new_int64(stat_percentile(cell, 0.50)));
-	json_object_object_add(o, "p99_ns", json_object_new_int64(stat_percentile(cell, 0.99)));
-	return o;
+	for (unsigned i = 0; i < STAGE_MAX && ran; i++)
+		if (i != STAGE_QUEUE)
+			stage_ns[i] = c->spent[i] ? cycles_ns(c->spent[i]) : 0;
+	for (unsigned i = 0; i < STAGE_MAX && sampled; i++)
+		if (i != STAGE_QUEUE && stage_ns[i])
+			add(&cell->stage_ns[i], stage_ns[i]);
+	if (sampled)
+		add(&cell->sampled, 1);
+	record_second(now, ns, stage_ns[STAGE_DEVICE], bytes);
+	if (__builtin_expect(ns + stage_ns[STAGE_QUEUE] >= METER_SLOW_NS, 0))
+		record_slow(door, op, now, ns + stage_ns[STAGE_QUEUE], result, about, stage_ns, sampled);
+	if (__builtin_expect(stat_traces(), 0) && trace_goes_on(now))
+		record_event(door, op, now, ns, stage_ns[STAGE_QUEUE], result, about);
+	probe_operation(door, op, about->pid, ns, result);
 }
 
 /* To what is there, but for figures of the whole pool. */
@@ -119,24 +342,4 @@ struct json_object *stat_layers_json(const struct ls *stack, const char *type)
 
 	layers_sum(stack, type, &o);
 	return o;
-}
-
-struct json_object *stat_json(void)
-{
-	struct json_object *doors = json_object_new_object();
-
-	for (int d = 0; d < DOOR_MAX; d++) {
-		struct json_object *ops = json_object_new_object(), *door = json_object_new_object();
-		uint64_t requests = 0;
-		for (unsigned op = 0; op < STAT_OP_MAX; op++) {
-			if (!cells[d][op].count)
-				continue;
-			requests += cells[d][op].count;
-			json_object_object_add(ops, stat_name(op), cell_json(&cells[d][op], op));
-		}
-		json_object_object_add(door, "requests", json_object_new_int64(requests));
-		json_object_object_add(door, "ops", ops);
-		json_object_object_add(doors, door_names[d], door);
-	}
-	return doors;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the service did: requests, errors, bytes and latencies by door and operation.
- *
- * Latencies go to a histogram of 4 buckets for each power of two, so a percentile is within 19 % of the true
- * one. Counters are relaxed atomics of their own cache lines by operation.
+ * What the service did, written into its meter (service/meter.h): operations, errors, bytes, latencies and stages by
+ * door; operations by container; slow operations; a trace while somebody wants one.
  */
 #pragma once
 
 #include <stdint.h>
 #include "ipc/wire.h"
 #include "service/cred.h"
+#include "service/meter.h"
 
 struct json_object;
+struct ls;
 
 /* Operations as people know them; the first are those of the wire. */
 enum stat_op {
@@ -20,19 +20,30 @@ enum stat_op {
 	STAT_OP_MAX
 };
 
-enum { STAT_BUCKETS = 4 * 40 };
-
-struct stat_cell {
-	uint64_t count, errors, bytes, time_ns;
-	uint64_t bucket[STAT_BUCKETS];
+/* What is known of an operation beside its time. */
+struct stat_about {
+	pid_t pid;
+	unsigned container; /* row of meter.container */
+	uint64_t sent;      /* time stamp counter, of whatever quality; 0: unknown */
+	uint64_t ino, offset, length;
+	const char *path; /* NULL: none */
 };
 
-const char *stat_name(unsigned op);
+/* Before anything is recorded: the engine's memory, or without it (-1) some of our own. 0 or -errno. */
+int stat_open(int fd);
+struct meter *stat_meter(void);
+/* The calling thread serves a queue on that core. */
+void stat_thread(uint32_t cpu);
+
 int64_t stat_now(void); /* CLOCK_MONOTONIC, ns */
-void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result);
-/* Percentile (0..1) of a cell, in ns; 0 if it is empty. */
-uint64_t stat_percentile(const struct stat_cell *cell, double p);
-/* {"doors": {"preload": {"requests":..., "ops": {"read": {"count":..,"errors":..,"bytes":..,"p50_ns":..}}}}} */
-struct json_object *stat_json(void);
+/* Around an operation that one thread serves from its beginning to its end. */
+void stat_begin(void);
+void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result, const struct stat_about *about);
+/* The same of an operation that waited without a thread, and is answered by whatever thread came along. */
+void stat_record_parked(enum door door, unsigned op, int64_t started_at, int64_t result,
+			const struct stat_about *about);
+/* Somebody wants to see operations as they happen. */
+bool stat_traces(void);
+
 /* What all layers of that type in a stack counted, together; the type has stats. NULL: there is none. */
 struct json_object *stat_layers_json(const struct ls *stack, const char *type);

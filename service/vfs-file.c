@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "service/acl.h"
@@ -444,17 +445,42 @@ int vfs_advise(struct caller *c, struct ofd *ofd, off_t offset, off_t length, in
 	return r == -EOPNOTSUPP ? 0 : r; /* a hint */
 }
 
+static int64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void vfs_closed(struct inode *inode)
+{
+	__atomic_store_n(&inode->closed_at, clock_ns(), __ATOMIC_RELAXED);
+}
+
+static bool closed_just_now(const struct inode *inode)
+{
+	return clock_ns() - __atomic_load_n(&inode->closed_at, __ATOMIC_RELAXED) < CLOSE_NS;
+}
+
+/*
+ * The kernel tells of a file's last close, which ends its locks, a moment after close(2) has returned; and what it tells
+ * later may overtake that in another thread of ours.
+ */
 int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range)
 {
 	const struct instance *fs = ofd->inode->fs;
 	int r = lock_set(&ofd->inode->locks, range);
 
-	/* The kernel tells of a file's last close a moment after close(2) has returned. */
 	if (r == -EAGAIN && c->door == DOOR_PRELOAD && fs->hooks) {
 		fs->hooks->drain(fs->door);
 		r = lock_set(&ofd->inode->locks, range);
 	} else if (r == -EAGAIN && fs->token_dir >= 0) {
 		tokens_reap();
+		r = lock_set(&ofd->inode->locks, range);
+	}
+	while (r == -EAGAIN && closed_just_now(ofd->inode)) {
+		nanosleep(&(struct timespec){.tv_nsec = CLOSE_LOOK_NS}, NULL);
 		r = lock_set(&ofd->inode->locks, range);
 	}
 	return r;

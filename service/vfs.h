@@ -68,6 +68,8 @@ int vfs_setxattr(struct caller *c, struct inode *inode, const char *name, const 
 ssize_t vfs_listxattr(struct caller *c, struct inode *inode, char *buf, size_t size);
 int vfs_removexattr(struct caller *c, struct inode *inode, const char *name);
 
+/* The kernel says that a descriptor of the file was closed: more about that may follow. */
+void vfs_closed(struct inode *inode);
 /* A lock at once or -EAGAIN. */
 int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range);
 /* flock(2) operation on the open file; wait as in lock.h (NULL: LOCK_NB). */

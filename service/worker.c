@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "service/request.h"
+#include "service/stats.h"
 
 enum { WORKERS_PER_QUEUE = 6 };
 
@@ -31,6 +32,7 @@ static void *worker_run(void *arg)
 	CPU_ZERO(&cpu);
 	CPU_SET(s->cpus[worker->queue], &cpu);
 	pthread_setaffinity_np(pthread_self(), sizeof(cpu), &cpu); /* a cpu taken offline: stay anywhere */
+	stat_thread((uint32_t)s->cpus[worker->queue]);
 	while (back_next(s->back, worker->queue, &request) > 0)
 		request_serve(s, worker->queue, &request);
 	return NULL;

@@ -135,6 +135,7 @@ int area_wait(const struct area *area, struct area_io *io, struct area_ring *rin
 
 int area_run_here(struct area *area, struct area_io *io)
 {
+	STAGE_WAITS(STAGE_DEVICE);
 	struct area_ring *ring = area_ring_take(&area->rings);
 
 	io->here = ring;
@@ -146,6 +147,7 @@ int area_run_here(struct area *area, struct area_io *io)
 
 int area_run(struct area *area, struct area_io *io)
 {
+	STAGE_WAITS(STAGE_DEVICE);
 	int r = io_check(area, io);
 
 	io->done = NULL;

@@ -73,6 +73,7 @@ static void file_accessed(struct cfile *f)
 static ssize_t segment_copy(struct cfile *f, const struct iovec *iov, int iovcnt, uint64_t skip,
 			    uint64_t offset, uint64_t length)
 {
+	STAGE_IN(STAGE_COPY);
 	int r = scatter(f->inode, iov, iovcnt, skip, offset, length);
 
 	if (r < 0)

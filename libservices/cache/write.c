@@ -97,6 +97,7 @@ int cinode_reserve(struct cinode *c, const struct ls_call *call, uint64_t offset
 /* The bytes themselves; how many made it. */
 static int64_t piece_copy(struct piece *p)
 {
+	STAGE_IN(STAGE_COPY);
 	uint64_t skip = p->skip, done = 0;
 	int r = 0;
 

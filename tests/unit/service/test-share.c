@@ -18,6 +18,7 @@
 #include "service/service.h"
 #include "service/session.h"
 #include "service/share.h"
+#include "service/stats.h"
 
 enum { SESSIONS = 3, INO = 7 };
 
@@ -102,6 +103,8 @@ static int setup(void **state)
 	assert_int_equal(ftruncate(layer.fds.data, 8192), 0);
 	stack = calloc(1, sizeof(*stack));
 	*stack = (struct ls){.type = &type, .tenant = strdup("test"), .root = (struct ls_inode *)&type, .root_attr = root};
+	stack->op.getattr.ls = stack->op.release.ls = stack->op.forget.ls = stack;
+	stack->op.share.ls = stack->op.unshare.ls = stack->op.grant.ls = stack;
 	stack->op.getattr.fn = layer_getattr;
 	stack->op.release.fn = layer_release;
 	stack->op.forget.fn = layer_forget;
@@ -429,5 +432,7 @@ int main(void)
 		T(a_child_asks),
 	};
 
+	if (stat_open(-1) < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container is what `polytropon run` or `exec` started: its first process is one in the pool's PID namespace whose
+ * parent is outside of it. Processes that lost their parents belong to row 0, with those of containers that found no
+ * row.
+ */
+#include <fcntl.h>
+#include <json.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "service/container.h"
+#include "service/stats.h"
+
+enum { ANCESTORS = 32 };
+
+static bool pid_lives(const struct service *s, uint32_t pid)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", pid);
+	return faccessat(s->proc_fd, name, F_OK, 0) == 0;
+}
+
+static void row_clear(struct meter *m, unsigned row)
+{
+	memset(&m->container[row], 0, sizeof(m->container[row]));
+	for (unsigned i = 0; i < METER_SHARDS; i++)
+		if (m->shard[i].owner)
+			memset(&m->shard[i].container[row], 0, sizeof(m->shard[i].container[row]));
+}
+
+/* The container's row, a new one perhaps; one whose process has ended goes when there is no other. */
+static unsigned row_of(const struct service *s, pid_t pid, const char *name)
+{
+	struct meter *m = stat_meter();
+	unsigned row, free_row = 0;
+
+	for (row = 1; row < METER_CONTAINERS; row++) {
+		if (m->container[row].pid == (uint32_t)pid)
+			return row;
+		if (!free_row && !m->container[row].pid)
+			free_row = row;
+	}
+	for (row = 1; row < METER_CONTAINERS && !free_row; row++)
+		if (!pid_lives(s, m->container[row].pid))
+			free_row = row;
+	if (!free_row)
+		return 0;
+	row_clear(m, free_row);
+	snprintf(m->container[free_row].name, sizeof(m->container[free_row].name), "%s", name);
+	m->container[free_row].pid = (uint32_t)pid;
+	return free_row;
+}
+
+/* False: that session's process is not known. */
+static bool row_of_session(struct service *s, pid_t pid, unsigned *ret)
+{
+	struct session *session = session_of_pid(s, pid);
+
+	if (!session)
+		return false;
+	*ret = session->container;
+	back_session_put(&session->back);
+	return true;
+}
+
+static unsigned row_find(struct service *s, pid_t pid, const struct process *process)
+{
+	char name[16];
+	pid_t at = pid, parent = process->parent;
+	unsigned row;
+
+	memcpy(name, process->name, sizeof(name));
+	/* (After an exec it is its own predecessor.) */
+	if (process->depth < 2 || row_of_session(s, pid, &row))
+		return process->depth < 2 ? row_of(s, pid, name) : row;
+	for (unsigned i = 0; i < ANCESTORS && parent > 0; i++) {
+		struct process p = {0};
+		if (row_of_session(s, parent, &row))
+			return row;
+		if (process_read(s->proc_fd, parent, &p) < 0)
+			return 0;
+		process_fini(&p);
+		if (p.depth < 2)
+			return i == 0 && process_inner_pid(s->proc_fd, at) == 1 ? 0 : row_of(s, at, name);
+		if (process_inner_pid(s->proc_fd, parent) == 1)
+			return 0;
+		at = parent;
+		parent = p.parent;
+		memcpy(name, p.name, sizeof(name));
+	}
+	return 0;
+}
+
+void container_join(struct service *s, struct session *session)
+{
+	struct meter *m = stat_meter();
+
+	session->container = row_find(s, session->pid, &session->process);
+	m->container[session->container].processes++;
+}
+
+/* ---- counts ------------------------------------------------------------------------------------ */
+
+static const struct wire_counts *counts_of(const struct session *session)
+{
+	return (const struct wire_counts *)(session->back.memory + WIRE_COUNTS_AT);
+}
+
+/* The shards that have memory: a look at another would make some. */
+static unsigned shards_used(const struct session *session)
+{
+	unsigned char there[WIRE_COUNT_SHARDS] = {0};
+	unsigned used = 0;
+
+	if (!session->back.memory || mincore(session->back.memory + WIRE_COUNTS_AT, sizeof(struct wire_counts), there) < 0)
+		return 0;
+	for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
+		used |= (there[s] & 1u) << s;
+	return used;
+}
+
+/* A client that writes nonsense gets nonsense, but no negative numbers. */
+static void counts_add(const struct session *session, uint64_t to[64])
+{
+	const struct wire_counts *c = counts_of(session);
+	unsigned used = shards_used(session);
+
+	for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
+		for (unsigned i = 0; (used >> s & 1) && i < WIRE_COUNT_MAX; i++)
+			to[i] += __atomic_load_n(&c->shard[s].count[i], __ATOMIC_RELAXED) & INT64_MAX >> 8;
+}
+
+void container_count(const struct session *session)
+{
+	counts_add(session, stat_meter()->container[session->container].count);
+}
+
+static void counts_put(struct json_object *o, const uint64_t count[64])
+{
+	for (unsigned i = 0; i < WIRE_COUNT_MAX; i++)
+		if (count[i])
+			json_object_object_add(o, meter_count_name(i), json_object_new_uint64(count[i]));
+}
+
+/* Of the live sessions of a container (row), or of all (METER_CONTAINERS). */
+static void counts_live(struct service *s, unsigned row, uint64_t to[64])
+{
+	pthread_mutex_lock(&s->sessions_lock);
+	for (struct session *session = s->sessions; session; session = session->next)
+		if (row == METER_CONTAINERS || session->container == row)
+			counts_add(session, to);
+	pthread_mutex_unlock(&s->sessions_lock);
+}
+
+struct json_object *counts_json(struct service *s)
+{
+	struct json_object *o = json_object_new_object();
+	const struct meter *m = stat_meter();
+	uint64_t count[64] = {0};
+
+	for (unsigned row = 0; row < METER_CONTAINERS; row++)
+		for (unsigned i = 0; i < WIRE_COUNT_MAX; i++)
+			count[i] += m->container[row].count[i];
+	counts_live(s, METER_CONTAINERS, count);
+	for (unsigned i = 0; i < WIRE_COUNT_MAX; i++)
+		json_object_object_add(o, meter_count_name(i), json_object_new_uint64(count[i]));
+	return o;
+}
+
+static struct json_object *container_json(struct service *s, unsigned row)
+{
+	struct json_object *o = json_object_new_object();
+	const struct meter *m = stat_meter();
+	uint64_t requests = 0, errors = 0, bytes = 0, time_ns = 0, count[64];
+
+	for (const struct meter_shard *shard = m->shard; shard < m->shard + METER_SHARDS; shard++) {
+		if (!shard->owner)
+			continue;
+		requests += shard->container[row].count;
+		errors += shard->container[row].errors;
+		bytes += shard->container[row].bytes;
+		time_ns += shard->container[row].time_ns;
+	}
+	json_object_object_add(o, "requests", json_object_new_uint64(requests));
+	json_object_object_add(o, "errors", json_object_new_uint64(errors));
+	json_object_object_add(o, "bytes", json_object_new_uint64(bytes));
+	json_object_object_add(o, "mean_ns", json_object_new_uint64(requests ? time_ns / requests : 0));
+	json_object_object_add(o, "processes", json_object_new_uint64(m->container[row].processes));
+	memcpy(count, m->container[row].count, sizeof(count));
+	counts_live(s, row, count);
+	count[WIRE_COUNT_REQUESTS] = 0; /* the service knows better */
+	counts_put(o, count);
+	return o;
+}
+
+struct json_object *containers_json(struct service *s)
+{
+	struct json_object *o = json_object_new_object();
+	const struct meter *m = stat_meter();
+
+	for (unsigned row = 0; row < METER_CONTAINERS; row++) {
+		char name[48];
+		if (row && !m->container[row].pid)
+			continue;
+		if (row)
+			snprintf(name, sizeof(name), "%u %s%s", m->container[row].pid, m->container[row].name,
+				 pid_lives(s, m->container[row].pid) ? "" : " +");
+		else
+			snprintf(name, sizeof(name), "others");
+		json_object_object_add(o, name, container_json(s, row));
+	}
+	return o;
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+static struct json_object *calls_json(const struct session *session, bool kernel)
+{
+	struct json_object *o = json_object_new_object();
+	const struct wire_counts *c = counts_of(session);
+	unsigned used = shards_used(session);
+
+	for (unsigned nr = 0; nr < WIRE_COUNT_CALLS; nr++) {
+		uint64_t n = 0;
+		char name[8];
+		for (unsigned s = 0; s < WIRE_COUNT_SHARDS; s++)
+			n += !(used >> s & 1) ? 0 : kernel ? c->shard[s].kernel[nr] : c->shard[s].served[nr];
+		snprintf(name, sizeof(name), "%u", nr);
+		if (n)
+			json_object_object_add(o, name, json_object_new_uint64(n));
+	}
+	return o;
+}
+
+static struct json_object *process_json(const struct session *session)
+{
+	struct json_object *o = json_object_new_object(), *counts = json_object_new_object();
+	uint64_t count[64] = {0};
+
+	counts_add(session, count);
+	counts_put(counts, count);
+	json_object_object_add(o, "pid", json_object_new_int(session->pid));
+	json_object_object_add(o, "name", json_object_new_string(session->process.name));
+	json_object_object_add(o, "container",
+			       json_object_new_uint64(stat_meter()->container[session->container].pid));
+	json_object_object_add(o, "counts", counts);
+	json_object_object_add(o, "served", calls_json(session, false));
+	json_object_object_add(o, "kernel", calls_json(session, true));
+	return o;
+}
+
+/* The session with the least pid above `after`. The lock is held. */
+static struct session *session_after(struct service *s, pid_t after)
+{
+	struct session *next = NULL;
+
+	for (struct session *session = s->sessions; session; session = session->next)
+		if (session->pid > after && session->back.memory && (!next || session->pid < next->pid))
+			next = session;
+	return next;
+}
+
+struct json_object *processes_json(struct service *s, pid_t after)
+{
+	enum { AT_ONCE = 24 }; /* an entry has at most a few thousand bytes */
+	struct json_object *list = json_object_new_array();
+	struct session *session;
+
+	pthread_mutex_lock(&s->sessions_lock);
+	while (json_object_array_length(list) < AT_ONCE && (session = session_after(s, after))) {
+		json_object_array_add(list, process_json(session));
+		after = session->pid;
+	}
+	pthread_mutex_unlock(&s->sessions_lock);
+	return list;
+}
