@@ -445,6 +445,11 @@ int vfs_advise(struct caller *c, struct ofd *ofd, off_t offset, off_t length, in
 	return r == -EOPNOTSUPP ? 0 : r; /* a hint */
 }
 
+enum {
+	CLOSE_NS = 20000000, /* within that, the kernel has told of a last close */
+	CLOSE_LOOK_NS = 300000,
+};
+
 static int64_t clock_ns(void)
 {
 	struct timespec now;
