@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include "bench/cached.h"
 
-enum { DOORS = 7, ROUNDS = 9, ROUNDS_QUICK = 5, CASES_MAX = 32 };
+enum { DOORS = 7, ROUNDS = 9, ROUNDS_QUICK = 5, CASES_MAX = 32, QUICK_NS = 50000000 };
 
 struct door {
 	const char *name;
@@ -153,17 +153,29 @@ static void report(bool json, const struct door *ours, unsigned which, const cha
 	fflush(stdout);
 }
 
-static void case_measure(unsigned which, bool json, bool quick)
+/* The first round fetches into caches, and tells how many operations a quick measurement has time for. */
+static unsigned count_find(struct door *d, unsigned which, bool quick)
 {
 	const struct cached_case *c = &cached_cases[which];
-	int rounds = quick ? ROUNDS_QUICK : ROUNDS;
-	double first;
+	double ns, fit;
 
-	for (int i = -1; i < rounds; i++)
+	door_measure(d, which, (quick ? c->quick / 4 : c->count) / 4 + 1, &ns);
+	fit = QUICK_NS / (ns > 1 ? ns : 1);
+	return !quick ? c->count : fit < c->quick ? (unsigned)fit + 1 : c->quick;
+}
+
+static void case_measure(unsigned which, bool json, bool quick)
+{
+	unsigned count[DOORS] = {0};
+	int rounds = quick ? ROUNDS_QUICK : ROUNDS;
+
+	for (unsigned d = 0; d < DOORS; d++)
+		if (doors[d].to)
+			count[d] = count_find(&doors[d], which, quick);
+	for (int i = 0; i < rounds; i++)
 		for (unsigned d = 0; d < DOORS; d++)
-			if (doors[d].to) /* the first round fetches into caches */
-				door_measure(&doors[d], which, (quick ? c->quick : c->count) / (i < 0 ? 4 : 1),
-					     i < 0 ? &first : &doors[d].ns[which][i]);
+			if (doors[d].to)
+				door_measure(&doors[d], which, count[d], &doors[d].ns[which][i]);
 	for (unsigned ours = 0; ours < 2; ours++)
 		for (unsigned d = 2; d < DOORS && doors[ours].to; d++)
 			if (doors[d].to)
