@@ -5,7 +5,7 @@
 
 #include "libservices/cache/cache.h"
 
-enum { KERNEL_FILL_PAGES = 2048 + CHUNK_PAGES };
+enum { KERNEL_FILL_PAGES = 2048 + CHUNK_PAGES, KERNEL_CACHE_MIN = 16 << 20 };
 
 static uint64_t pages_of(uint64_t size)
 {
@@ -27,10 +27,34 @@ static bool is_kernel(enum ls_share_how how)
 	return how >= LS_SHARE_KERNEL;
 }
 
+/* A mapping that is to be written now, too, keeps what it keeps already. */
+static bool is_pinned(struct cinode *c, enum ls_share_how how, uint64_t first, uint64_t last)
+{
+	const struct share_range *range = NULL;
+
+	if (how != LS_SHARE_MAP_WRITE)
+		return false;
+	pthread_rwlock_rdlock(&c->lock);
+	if (c->share)
+		LIST_FOREACH(range, &c->share->ranges, link)
+			if (range->first <= first && range->last >= last && range->pinned)
+				break;
+	pthread_rwlock_unlock(&c->lock);
+	return range != NULL;
+}
+
 /*
- * Mappings may take half of the cache: the other half has to serve everything else. What the kernel may write it has
- * to read already.
+ * Mappings may take half of the cache, the other half has to serve everything else; the kernel somewhat less of it, and
+ * nothing of a small cache: what it may write is looked through at each flush, and a small one is always flushing.
  */
+static uint64_t pinned_limit(const struct budget *b, enum ls_share_how how)
+{
+	uint64_t size = __atomic_load_n(&b->size, __ATOMIC_RELAXED);
+
+	return !is_kernel(how) ? size / 2 : size < KERNEL_CACHE_MIN ? 0 : size / 8 * 3;
+}
+
+/* What the kernel may write it has to read already. */
 static int range_pin(struct cinode *c, enum ls_share_how how, uint64_t offset, uint64_t length,
 		     struct share_range **ret)
 {
@@ -39,8 +63,9 @@ static int range_pin(struct cinode *c, enum ls_share_how how, uint64_t offset, u
 		 bytes = how == LS_SHARE_KERNEL_WRITE ? 0 : is_kernel(how) || length > size ? size : length;
 	struct share_range *range;
 
-	if (__atomic_add_fetch(&b->pinned, bytes, __ATOMIC_RELAXED) >
-		__atomic_load_n(&b->size, __ATOMIC_RELAXED) / 2 ||
+	if (!is_kernel(how) && is_pinned(c, how, page_index(offset), page_index(offset + length - 1)))
+		bytes = 0;
+	if ((__atomic_add_fetch(&b->pinned, bytes, __ATOMIC_RELAXED) > pinned_limit(b, how) && bytes) ||
 	    !(range = calloc(1, sizeof(*range)))) {
 		__atomic_sub_fetch(&b->pinned, bytes, __ATOMIC_RELAXED);
 		return -EAGAIN;
