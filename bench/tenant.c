@@ -100,7 +100,7 @@ static void rage(unsigned ms)
 		while (bench_now() < until)
 			for (int i = 0; i < 100000; i++)
 				sum += (unsigned)i;
-		_exit(0);
+		_exit(sum == 1);
 	}
 	while (bench_now() < until) {
 		int fd = open("rage", O_RDWR | O_CREAT, 0600);
