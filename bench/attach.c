@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 		unsetenv("LD_PRELOAD");
 		execv("/proc/self/exe", argv);
 	}
-	bench_begin(&b, "attach", argv);
+	bench_begin(&b, "attach", NULL, argv);
 	if (b.quick)
 		ours.starts = peer.starts = STARTS_QUICK;
 	ours.env = env_with(WIRE_PRELOAD);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the layer `ceph` costs over libcephfs: the same calls made directly and by way of the layer, which hands each to a
- * helper so that its caller need not wait for ever. By turns (compare.h), on one cluster, whose client caches are
- * set up alike.
+ * On one cluster, by turns (compare.h): bench-ceph [MONITORS NAME KEYRING PATH] [--json] [--quick] [PART...], the words for
+ * example of scripts/ceph-dev.sh tenant.
  *
- *   bench-ceph MONITORS NAME KEYRING PATH [--json] [--quick]      for example of scripts/ceph-dev.sh tenant
+ *   layer    what the layer `ceph` costs over libcephfs: the same calls made directly and by way of the layer, which hands
+ *            each to a helper so that its caller need not wait for ever. The client caches are set up alike
+ *   clients  threads on the layer when it is several clients of the cluster, against one
+ *   doors    cached operations in a pool with the preload library, in one through FUSE, and on ceph-fuse
+ *
+ * Without words it takes them from ceph_monitors, ceph_name, ceph_keyring and ceph_path; without these there is no cluster.
  */
 #include <cephfs/libcephfs.h>
 #include <fcntl.h>
@@ -13,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/cached.h"
+#include "bench/ceph.h"
 #include "bench/compare.h"
+#include "bench/door.h"
 #include "libservices/libservice.h"
 
 enum { PAGE = 4096, PIECE = 1 << 20, FILE_SIZE = 64 << 20, PAGES = FILE_SIZE / PAGE };
@@ -202,7 +209,7 @@ static void compare(const struct bench *b, struct side *ours, struct side *peer,
 	bench_compare(b, &(struct bench_case){what, fn, ours, "libcephfs", fn, peer, 0});
 }
 
-static void cached_compare(const struct bench *b)
+static void layer_cached(const struct bench *b)
 {
 	struct side ours = {.buf = calloc(1, PIECE)}, peer = {.buf = calloc(1, PIECE)};
 
@@ -219,7 +226,7 @@ static void cached_compare(const struct bench *b)
 	free(peer.buf);
 }
 
-static void uncached_compare(const struct bench *b)
+static void layer_uncached(const struct bench *b)
 {
 	struct side ours = {.buf = calloc(1, PIECE)}, peer = {.buf = calloc(1, PIECE)};
 
@@ -234,20 +241,67 @@ static void uncached_compare(const struct bench *b)
 	free(peer.buf);
 }
 
+/* ---- doors ---------------------------------------------------------------------------------- */
+
+#define POOL(name)                                                                                                     \
+	"printf 'pools: {" name ": {cache: {size: 256M}, mounts: {/bench: {ceph: {monitors: \"%s\", name: %s, keyring: "   \
+	"%s, path: %s, exclusive: true}}}}}' \"$ceph_monitors\" \"$ceph_name\" \"$ceph_keyring\" \"$ceph_path\" >" name     \
+	".yaml && mkdir -p run-" name " && export POLYTROPON_RUN=\"$PWD/run-" name "\" && "                                \
+	"\"$POLYTROPON\" up " name ".yaml >&2 && "
+#define WORK(name)                                                                                                     \
+	"run " name " -- sh -c 'mkdir /bench/" name " && \"$BENCH\" --worker /bench/" name "; rm -rf /bench/" name "'; "
+
+static const struct cached_place places[] = {
+	{"preload", POOL("preload") "\"$POLYTROPON\" " WORK("preload") "\"$POLYTROPON\" down >&2", true},
+	{"fuse", POOL("fuse") "POLYTROPON_MODE=off \"$POLYTROPON\" " WORK("fuse") "\"$POLYTROPON\" down >&2", true},
+	{"ceph-fuse",
+	 "command -v ceph-fuse >/dev/null && mkdir c && ceph-fuse -c /dev/null -m \"$ceph_monitors\" "
+	 "-n \"client.${ceph_name#client.}\" -k \"$ceph_keyring\" -r \"$ceph_path\" --log-to-stderr=false c >&2 && mkdir c/k && { \"$BENCH\" --worker c/k; "
+	 "rm -rf c/k; umount c; }", false},
+};
+
+static void doors_compare(const struct bench *b)
+{
+	setenv("ceph_monitors", monitors, 1);
+	setenv("ceph_name", name, 1);
+	setenv("ceph_keyring", keyring, 1);
+	setenv("ceph_path", path, 1);
+	place_begin("ceph", "/tmp");
+	cached_compare(b, places, sizeof(places) / sizeof(places[0]), NULL);
+	place_end();
+}
+
 int main(int argc, char **argv)
 {
+	static const char *const parts[] = {"layer", "clients", "doors", NULL};
 	struct bench b;
 
-	if (argc < 5) {
-		fprintf(stderr, "usage: bench-ceph MONITORS NAME KEYRING PATH [--json] [--quick]\n");
-		return 2;
+	if (argc == 3 && !strcmp(argv[1], "--worker"))
+		return cached_worker(argv[2]);
+
+	monitors = getenv("ceph_monitors");
+	name = getenv("ceph_name");
+	keyring = getenv("ceph_keyring");
+	path = getenv("ceph_path");
+	if (argc >= 5 && argv[1][0] != '-' && argv[4][0] != '-') {
+		monitors = argv[1];
+		name = argv[2];
+		keyring = argv[3];
+		path = argv[4];
+		argv += 4;
 	}
-	monitors = argv[1];
-	name = argv[2];
-	keyring = argv[3];
-	path = argv[4];
-	bench_begin(&b, "ceph", argv + 4);
-	cached_compare(&b);
-	uncached_compare(&b);
+	bench_begin(&b, "ceph", parts, argv);
+	if (!monitors || !name || !keyring || !path) {
+		bench_missing(&b, "cluster");
+		return 77;
+	}
+	if (bench_wants(&b, "layer")) {
+		layer_cached(&b);
+		layer_uncached(&b);
+	}
+	if (bench_wants(&b, "clients"))
+		ceph_clients_compare(&b, &(struct ceph_where){monitors, name, keyring, path});
+	if (bench_wants(&b, "doors"))
+		doors_compare(&b);
 	return 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ enum {
 	TIMES_MAX = 20,
 	QUICK_MS = 800, /* for a comparison, on a machine that is busy with other things */
 	AWAIT_LOOKS = 2000,
+	VALUES_MAX = PAIRS * TIMES_MAX,
 };
 
 int64_t bench_now(void)
@@ -50,36 +52,93 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *values, int n)
+/* A copy in order; to be freed. */
+static double *sorted(const double *values, int n)
 {
-	qsort(values, (size_t)n, sizeof(*values), compare_doubles);
-	return values[n / 2];
+	double *copy = malloc((size_t)n * sizeof(*copy));
+
+	if (!copy)
+		abort();
+	memcpy(copy, values, (size_t)n * sizeof(*copy));
+	qsort(copy, (size_t)n, sizeof(*copy), compare_doubles);
+	return copy;
 }
 
-/* Of sorted values, without the tenth at either end. */
-static double low(const double *values, int n)
+/* The middle, and what is left of the ends without a tenth of all at either. */
+struct spread {
+	double low, middle, high;
+};
+
+static struct spread spread_of(const double *values, int n)
 {
-	return values[n / 10];
+	double *s = sorted(values, n);
+	struct spread spread = {s[n / 10], s[n / 2], s[n - 1 - n / 10]};
+
+	free(s);
+	return spread;
 }
 
-static double high(const double *values, int n)
+double bench_median(const double *values, int n)
 {
-	return values[n - 1 - n / 10];
+	return spread_of(values, n).middle;
 }
 
-/* Sorts them. */
-static void report(const struct bench *b, const struct bench_case *c, double *ours, double *peer, double *ratios, int n)
+static double ratio_of(const struct bench_result *r)
 {
-	double our = median(ours, n), their = median(peer, n), ratio = median(ratios, n);
+	double ratio[VALUES_MAX];
 
-	if (b->json)
-		printf("{\"bench\":\"%s\",\"case\":\"%s\",\"ours\":%.1f,\"peer\":%.1f,\"peer_name\":\"%s\","
-		       "\"ratio\":%.3f,\"n\":%d,\"ours_low\":%.1f,\"ours_high\":%.1f,\"peer_low\":%.1f,"
-		       "\"peer_high\":%.1f}\n",
-		       b->name, c->name, our, their, c->peer_name, ratio, n, low(ours, n), high(ours, n), low(peer, n),
-		       high(peer, n));
+	for (int i = 0; i < r->n; i++)
+		ratio[i] = r->ours[i] / r->peer[i];
+	return bench_median(ratio, r->n);
+}
+
+/* A cell of the table. */
+static void cell(double value, const char *unit)
+{
+	if (!unit)
+		printf("%12.1f ns ", value);
+	else if (!strcmp(unit, "bytes"))
+		printf("%12.1f KiB", value / 1024);
 	else
-		printf("%-24s %12.1f ns   %-18s %12.1f ns   %6.2f\n", c->name, our, c->peer_name, their, ratio);
+		printf("%12.3f %% ", value);
+}
+
+static void bench_print(const struct bench_result *r, double ours, double peer, double ratio)
+{
+	printf("%-32s ", r->name);
+	cell(ours, r->unit);
+	printf("  %-18s ", r->peer_name);
+	cell(peer, r->unit);
+	printf("  %6.2f\n", ratio);
+}
+
+void bench_report(const struct bench *b, const struct bench_result *r)
+{
+	struct spread ours = spread_of(r->ours, r->n), peer = spread_of(r->peer, r->n);
+	double ratio = ratio_of(r);
+	char x[64] = "";
+
+	if (r->x)
+		snprintf(x, sizeof(x), "\"x\":%u,", r->x);
+	if (r->unit)
+		snprintf(x + strlen(x), sizeof(x) - strlen(x), "\"unit\":\"%s\",", r->unit);
+	if (b->json)
+		printf("{\"bench\":\"%s\",\"case\":\"%s\",%s\"ours\":%.1f,\"peer\":%.1f,\"peer_name\":\"%s\","
+		       "\"ratio\":%.4g,\"n\":%d,\"ours_low\":%.1f,\"ours_high\":%.1f,\"peer_low\":%.1f,"
+		       "\"peer_high\":%.1f}\n",
+		       b->name, r->name, x, ours.middle, peer.middle, r->peer_name, ratio, r->n, ours.low, ours.high,
+		       peer.low, peer.high);
+	else
+		bench_print(r, ours.middle, peer.middle, ratio);
+	fflush(stdout);
+}
+
+void bench_missing(const struct bench *b, const char *what)
+{
+	if (b->json)
+		printf("{\"bench\":\"%s\",\"missing\":\"%s\"}\n", b->name, what);
+	else
+		fprintf(stderr, "bench-%s: there is no %s here\n", b->name, what);
 	fflush(stdout);
 }
 
@@ -91,24 +150,20 @@ static bool pair_measure(const struct bench_case *c, bool ours_first, double *re
 	*ret_peer = c->peer(c->peer_arg);
 	if (!ours_first)
 		*ret_ours = c->ours(c->ours_arg);
-	return *ret_ours >= 0 && *ret_peer >= 0;
+	return isfinite(*ret_ours) && isfinite(*ret_peer) && *ret_ours >= 0 && *ret_peer >= 0;
 }
 
 void bench_compare(const struct bench *b, const struct bench_case *c)
 {
-	static double ours[PAIRS * TIMES_MAX], peer[PAIRS * TIMES_MAX], ratio[PAIRS * TIMES_MAX];
+	static double ours[VALUES_MAX], peer[VALUES_MAX];
 	int n = 0, most = (b->quick ? PAIRS_QUICK : PAIRS) * (c->times ? c->times : 1);
 	int64_t until = bench_now() + QUICK_MS * 1000000ll;
 
 	pair_measure(c, true, &ours[0], &peer[0]); /* warms up */
-	for (int i = 0; i < most && (n < PAIRS_MIN || !b->quick || bench_now() < until); i++) {
-		if (!pair_measure(c, i & 1, &ours[n], &peer[n]))
-			continue;
-		ratio[n] = ours[n] / peer[n];
-		n++;
-	}
+	for (int i = 0; i < most && (n < PAIRS_MIN || !b->quick || bench_now() < until); i++)
+		n += pair_measure(c, i & 1, &ours[n], &peer[n]);
 	if (n)
-		report(b, c, ours, peer, ratio, n);
+		bench_report(b, &(struct bench_result){c->name, c->peer_name, ours, peer, n, 0, c->unit});
 	else
 		fprintf(stderr, "bench-%s: %s against %s cannot be measured here\n", b->name, c->name, c->peer_name);
 }
@@ -126,20 +181,45 @@ static void cpus_find(int cpus[2])
 		cpus[1] = cpus[0];
 }
 
-void bench_begin(struct bench *b, const char *name, char **argv)
+static bool is_part(const char *const *parts, const char *word)
 {
-	*b = (struct bench){.name = name};
+	for (; parts && *parts; parts++)
+		if (!strcmp(*parts, word))
+			return true;
+	return false;
+}
+
+static void misused(const char *name, const char *const *parts)
+{
+	fprintf(stderr, "usage: bench-%s [--json] [--quick]%s", name, parts ? " [PART...], of" : "");
+	for (; parts && *parts; parts++)
+		fprintf(stderr, " %s", *parts);
+	fputc('\n', stderr);
+	exit(2);
+}
+
+void bench_begin(struct bench *b, const char *name, const char *const *parts, char **argv)
+{
+	char **end = argv + 1; /* the parts are moved together */
+
+	*b = (struct bench){.name = name, .parts = end};
 	for (char **arg = argv + 1; *arg; arg++) {
-		if (!strcmp(*arg, "--json")) {
+		if (!strcmp(*arg, "--json"))
 			b->json = true;
-		} else if (!strcmp(*arg, "--quick")) {
+		else if (!strcmp(*arg, "--quick"))
 			b->quick = true;
-		} else {
-			fprintf(stderr, "usage: bench-%s [--json] [--quick]\n", name);
-			exit(2);
-		}
+		else if (is_part(parts, *arg))
+			*end++ = *arg;
+		else
+			misused(name, parts);
 	}
+	*end = NULL;
 	cpus_find(b->cpus);
 	if (!b->json)
-		printf("%-24s %15s   %-18s %15s   %6s\n", name, "ours", "against", "theirs", "ratio");
+		printf("%-32s %15s   %-18s %15s   %6s\n", name, "ours", "against", "theirs", "ratio");
+}
+
+bool bench_wants(const struct bench *b, const char *part)
+{
+	return !*b->parts || is_part((const char *const *)b->parts, part);
 }

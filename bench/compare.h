@@ -14,6 +14,7 @@ struct bench {
 	bool json;   /* a line of JSON a comparison, instead of a row of a table */
 	bool quick;  /* the whole benchmark takes less than a minute */
 	int cpus[2]; /* two cores, or the same twice */
+	char **parts; /* those that are wanted; none: all */
 };
 
 /* One measurement: mean time of an operation in ns; or negative if it cannot be done here. */
@@ -27,11 +28,27 @@ struct bench_case {
 	bench_measure *peer;
 	void *peer_arg;
 	int times; /* so many times the pairs: for measurements of a millisecond. 0: once */
+	const char *unit; /* "bytes" or "percent", of what is measured instead; NULL: ns */
 };
 
-/* Takes --json and --quick, and exits if there is anything else. */
-void bench_begin(struct bench *b, const char *name, char **argv);
+/* What was measured by turns elsewhere: what stands in one place of the two arrays was measured one after the other. */
+struct bench_result {
+	const char *name, *peer_name;
+	const double *ours, *peer;
+	int n;
+	unsigned x; /* its place on a scaling curve; 0: it has none */
+	const char *unit; /* "bytes" or "percent"; NULL: ns */
+};
+
+/* Takes --json, --quick and words of `parts` (NULL: there are none), and exits if there is anything else. */
+void bench_begin(struct bench *b, const char *name, const char *const *parts, char **argv);
+/* Was it asked for, or nothing in particular? */
+bool bench_wants(const struct bench *b, const char *part);
 void bench_compare(const struct bench *b, const struct bench_case *c);
+void bench_report(const struct bench *b, const struct bench_result *r);
+/* A peer that would be measured, but is not here. */
+void bench_missing(const struct bench *b, const char *what);
+double bench_median(const double *values, int n);
 
 int64_t bench_now(void);
 void bench_pin(int cpu);

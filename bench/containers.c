@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What containers' roots cost, ours and others': bench-containers [--json] [--quick]
+ * What containers' roots cost, ours and others': bench-containers [--json] [--quick] [PART...]
  *
  * A root is a writable branch over one that is only read: a Debian tree (what this machine has of Debian's own required
  * packages) and a file of 2 GiB. All of it, and every writable branch, is on one ext4 (a loop device). The same program
@@ -10,27 +10,29 @@
  *   append   a file of 2 GiB is opened, 1 MiB is appended, and it is closed: the first time on a fresh root. ns in all
  *   find     all names of the tree, with their attributes, when they were found once. ns a name
  *   cat      all bytes of its files, when they were read once. ns a file
+ *   idle     what idle containers and pools need (containers-idle.c). bytes, and percent of a core
+ *   start    a container of 100 layers starts and ends (containers-start.c). ns in all
  *
  * Prints the medians, and the median of the ratios of ours to theirs, round by round. Needs root.
  */
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench/compare.h"
+#include "bench/containers.h"
+#include "bench/door.h"
 
 enum { KINDS = 5, OURS = 2, CASES = 3, ROUNDS = 7, ROUNDS_QUICK = 3, APPEND = 1 << 20, BUFFER = 1 << 17 };
 
-static const char *const cases[CASES] = {"append", "find", "cat"};
+static const char *const cases[] = {"append", "find", "cat", "start", "idle", NULL}; /* and parts of their own */
 
 struct kind {
 	const char *name, *make, *run, *unmake; /* of a shell; $BENCH $CASE is to be run on the root */
@@ -55,14 +57,6 @@ static struct kind kinds[KINDS] = {
 	{"unionfs-fuse", "command -v unionfs-fuse >/dev/null && mkdir u m && unionfs-fuse -o cow \"$PWD/u=RW:$PWD/base=RO\" m",
 	 "exec \"$BENCH\" --worker $CASE m", "umount m; rm -rf u m"},
 };
-
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 /* ---- a worker --------------------------------------------------------------------------------- */
 
@@ -107,19 +101,19 @@ static double walk_twice(bool bytes)
 	unsigned n;
 
 	tree_walk(open("tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC), bytes);
-	start = now();
+	start = bench_now();
 	n = tree_walk(open("tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC), bytes);
-	return n ? (double)(now() - start) / n : -1;
+	return n ? (double)(bench_now() - start) / n : -1;
 }
 
 static double append_once(void)
 {
-	int64_t start = now();
+	int64_t start = bench_now();
 	int fd = open("large", O_WRONLY | O_APPEND | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, buffer, APPEND) != APPEND || close(fd) < 0)
 		return -1;
-	return now() - start;
+	return bench_now() - start;
 }
 
 static int worker(const char *what, const char *dir)
@@ -135,6 +129,11 @@ static int worker(const char *what, const char *dir)
 
 /* ---- kinds of roots --------------------------------------------------------------------------- */
 
+static bool shell(const char *command)
+{
+	return system(command) == 0;
+}
+
 static double measure(struct kind *k, const char *what)
 {
 	char line[64] = "";
@@ -142,9 +141,8 @@ static double measure(struct kind *k, const char *what)
 	FILE *out;
 
 	setenv("CASE", what, 1);
-	if (system(k->make) != 0) {
-		if (system(k->unmake) != 0)
-			return -1;
+	if (!shell(k->make)) {
+		shell(k->unmake);
 		return -1;
 	}
 	out = popen(k->run, "re");
@@ -152,44 +150,18 @@ static double measure(struct kind *k, const char *what)
 		ns = atof(line);
 	if (out)
 		pclose(out);
-	if (system(k->unmake) != 0)
-		return -1;
-	return ns;
+	return shell(k->unmake) ? ns : -1;
 }
 
-static int by_value(const void *a, const void *b)
+static void report(const struct bench *b, unsigned c, const struct kind *ours, const struct kind *peer, int n)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	char name[64];
 
-	return (x > y) - (x < y);
+	snprintf(name, sizeof(name), "%s, %s", cases[c], ours->name);
+	bench_report(b, &(struct bench_result){name, peer->name, ours->ns[c], peer->ns[c], n, 0});
 }
 
-static double median(const double *values, int n)
-{
-	double sorted[ROUNDS];
-
-	memcpy(sorted, values, n * sizeof(*values));
-	qsort(sorted, n, sizeof(*sorted), by_value);
-	return sorted[n / 2];
-}
-
-static void report(bool json, unsigned c, const struct kind *ours, const struct kind *peer, int n)
-{
-	double ratio[ROUNDS];
-
-	for (int i = 0; i < n; i++)
-		ratio[i] = ours->ns[c][i] / peer->ns[c][i];
-	if (json)
-		printf("{\"bench\":\"containers\",\"case\":\"%s, %s\",\"ours\":%.1f,\"peer\":%.1f,\"peer_name\":\"%s\","
-		       "\"ratio\":%.3f,\"n\":%d}\n",
-		       cases[c], ours->name, median(ours->ns[c], n), median(peer->ns[c], n), peer->name, median(ratio, n), n);
-	else
-		printf("%-8s %-8s %14.1f   %-16s %14.1f   %7.3f\n", cases[c], ours->name, median(ours->ns[c], n), peer->name,
-		       median(peer->ns[c], n), median(ratio, n));
-	fflush(stdout);
-}
-
-static void case_measure(unsigned c, bool json, int rounds)
+static void case_measure(const struct bench *b, unsigned c, int rounds)
 {
 	for (unsigned k = 0; k < KINDS; k++)
 		kinds[k].here = true;
@@ -199,10 +171,13 @@ static void case_measure(unsigned c, bool json, int rounds)
 				kinds[k].ns[c][i] = measure(&kinds[k], cases[c]);
 				kinds[k].here = kinds[k].ns[c][i] > 0;
 			}
+	for (unsigned k = 0; k < KINDS; k++)
+		if (!kinds[k].here)
+			bench_missing(b, kinds[k].name);
 	for (unsigned ours = 0; ours < OURS; ours++)
 		for (unsigned k = OURS; k < KINDS; k++)
 			if (kinds[ours].here && kinds[k].here)
-				report(json, c, &kinds[ours], &kinds[k], rounds);
+				report(b, c, &kinds[ours], &kinds[k], rounds);
 }
 
 /* ---- the place -------------------------------------------------------------------------------- */
@@ -215,58 +190,41 @@ static void must(bool good, const char *what)
 	exit(1);
 }
 
-static void place_make(char *dir, bool quick)
+/* The file of 2 GiB is for those who append, the tree for the others. */
+static void base_make(const struct bench *b)
 {
-	static const char tree[] =
-		"mkdir base base/tree && dpkg-query -W -f '${Priority} ${Package}\\n' | sed -n 's/^required //p' | "
-		"xargs dpkg -L | sort -u | while read -r f; do [ -f \"$f\" ] && echo \"$f\"; done | "
-		"tar -cf - -T - 2>/dev/null | tar -xf - -C base/tree && "
+	static const char file[] =
 		"dd if=/dev/urandom of=base/large bs=1M count=$LARGE status=none && cat base/large >/dev/null";
+	static const char tree[] =
+		"dpkg-query -W -f '${Priority} ${Package}\\n' | sed -n 's/^required //p' | "
+		"xargs dpkg -L | sort -u | while read -r f; do [ -f \"$f\" ] && echo \"$f\"; done | "
+		"tar -cf - -T - 2>/dev/null | tar -xf - -C base/tree";
 
-	must(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "needs root");
-	must(mkdtemp(dir) && chdir(dir) == 0, "no place to work in");
-	setenv("LARGE", quick ? "256" : "2048", 1);
-	must(system("truncate -s 12G e.img && mkfs.ext4 -q e.img && mkdir e && mount -o loop e.img e") == 0, "no ext4");
-	must(chdir("e") == 0 && system(tree) == 0, "no tree to work on");
-}
-
-static void names_set(const char *dir)
-{
-	char self[4096], *engine = NULL, *run = NULL;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	must(n > 0, "/proc/self/exe");
-	self[n] = 0;
-	setenv("BENCH", self, 1);
-	*strrchr(self, '/') = 0;
-	if (asprintf(&engine, "%s/../engine/polytropon", self) > 0 && access(engine, X_OK) == 0)
-		setenv("POLYTROPON", engine, 0);
-	setenv("POLYTROPON", "polytropon", 0);
-	if (asprintf(&run, "%s/e/run", dir) > 0)
-		setenv("POLYTROPON_RUN", run, 1);
-	free(engine);
-	free(run);
+	setenv("LARGE", b->quick ? "64" : "2048", 1);
+	must(shell("truncate -s 12G e.img && mkfs.ext4 -q e.img && mkdir e && mount -o loop e.img e"), "no ext4");
+	must(chdir("e") == 0 && shell("mkdir -p base/tree"), "no tree to work on");
+	must(!bench_wants(b, "append") || shell(file), "no file to work on");
+	must((!bench_wants(b, "find") && !bench_wants(b, "cat")) || shell(tree), "no tree to work on");
 }
 
 int main(int argc, char **argv)
 {
-	char dir[] = "/var/tmp/bench-containers.XXXXXX", command[128];
-	bool json = false, quick = false;
+	char run[128];
+	struct bench b;
 
 	if (argc == 4 && !strcmp(argv[1], "--worker"))
 		return worker(argv[2], argv[3]);
-	for (int i = 1; i < argc; i++) {
-		json |= !strcmp(argv[i], "--json");
-		quick |= !strcmp(argv[i], "--quick");
-		if (strcmp(argv[i], "--json") && strcmp(argv[i], "--quick")) {
-			fprintf(stderr, "usage: bench-containers [--json] [--quick]\n");
-			return 2;
-		}
-	}
-	place_make(dir, quick);
-	names_set(dir);
+	bench_begin(&b, "containers", cases, argv);
+	place_begin("containers", "/var/tmp");
+	snprintf(run, sizeof(run), "%s/e/run", place_name());
+	setenv("POLYTROPON_RUN", run, 1);
+	base_make(&b);
 	for (unsigned c = 0; c < CASES; c++)
-		case_measure(c, json, quick ? ROUNDS_QUICK : ROUNDS);
-	snprintf(command, sizeof(command), "cd / && umount -l %s/e; rm -rf %s", dir, dir);
-	return system(command) != 0;
+		if (bench_wants(&b, cases[c]))
+			case_measure(&b, c, b.quick ? ROUNDS_QUICK : ROUNDS);
+	if (bench_wants(&b, "start"))
+		containers_start(&b);
+	if (bench_wants(&b, "idle"))
+		containers_rest(&b);
+	return place_end();
 }

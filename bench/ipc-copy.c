@@ -19,7 +19,9 @@ enum {
 	REGION = 32 << 20,
 	BUFFER = 4 << 20,
 	AMOUNT = 64 << 20, /* moved in a measurement, at most */
+	AMOUNT_QUICK = 16 << 20,
 	MOVES_MAX = 4000,
+	MOVES_QUICK = 500,
 };
 
 enum way { SMC, SMO, CMA, QUIT };
@@ -44,6 +46,7 @@ struct job {
 	struct pair *pair;
 	enum way way;
 	size_t size;
+	bool quick;
 };
 
 static void receive(struct pair *p)
@@ -103,7 +106,8 @@ static bool send_one(struct job *job)
 static double measure(void *arg)
 {
 	struct job *job = arg;
-	size_t moves = AMOUNT / job->size < MOVES_MAX ? AMOUNT / job->size : MOVES_MAX;
+	size_t amount = job->quick ? AMOUNT_QUICK : AMOUNT, most = job->quick ? MOVES_QUICK : MOVES_MAX;
+	size_t moves = amount / job->size < most ? amount / job->size : most;
 	int64_t start = bench_now();
 
 	for (size_t i = 0; i < moves; i++)
@@ -142,8 +146,10 @@ void bench_copy(const struct bench *b)
 	bench_pin(b->cpus[0]);
 	pair_start(&pair, b);
 	for (size_t size = 1024; size <= BUFFER; size *= 4) {
-		struct job smc = {&pair, SMC, size}, smo = {&pair, SMO, size}, cma = {&pair, CMA, size};
+		struct job smc = {&pair, SMC, size, b->quick}, smo = smc, cma = smc;
 
+		smo.way = SMO;
+		cma.way = CMA;
 		snprintf(name, sizeof(name), "copy-smo-%zuK", size / 1024);
 		bench_compare(b, &(struct bench_case){name, measure, &smo, "SMC", measure, &smc});
 		bench_compare(b, &(struct bench_case){name, measure, &smo, "CMA", measure, &cma});

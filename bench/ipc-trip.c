@@ -31,15 +31,14 @@ struct words {
 
 static struct front *front;
 
-static bool trip(void)
+bool trip_null(struct front *f)
 {
-	struct wire_slot *slot = front_claim(front);
+	struct wire_slot *slot = front_claim(f);
 	bool good;
 
-	slot->request.op = WIRE_NULL;
-	slot->request.arg = 21;
-	good = front_call(front, slot, 0) == 0 && slot->reply.result == 42;
-	front_release(front, slot);
+	slot->request = (struct wire_request){.op = WIRE_NULL, .arg = 21};
+	good = front_call(f, slot, 0) == 0 && slot->reply.result == 42;
+	front_release(f, slot);
 	return good;
 }
 
@@ -51,7 +50,7 @@ static double measure_trips(void *arg)
 	for (unsigned i = 0; i < TRIPS_WARM + n; i++) {
 		if (i == TRIPS_WARM)
 			start = bench_now();
-		if (!trip())
+		if (!trip_null(front))
 			return -1;
 	}
 	return (double)(bench_now() - start) / n;

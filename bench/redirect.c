@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "worker") == 0)
 		return work();
-	bench_begin(&b, "redirect", argv);
+	bench_begin(&b, "redirect", NULL, argv);
 	library_find(library);
 	signal(SIGPIPE, SIG_IGN);
 	worker_start(&with, library);

@@ -1,43 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tenants side by side: each is this program again (`--worker DIR CPU`), in a pool of its own on a volume, or in a
- * directory of a kernel's file system. They wait for orders, so that all begin at once.
+ * Tenants side by side: each is this program again (`--worker JOB DIR CPU`), in a pool of its own on a volume, or on what
+ * a user would take instead. They wait for orders, so that all begin at once (bench/door.h).
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <sys/types.h>
+#include "bench/door.h"
 
-enum { TENANTS_MAX = 8, TENANT_POINTS = 24 };
+enum { TENANTS_MAX = 32, TENANT_POINTS = 24, TENANT_KINDS = 2 };
+
+/* What tenants do, in a directory of their own. */
+struct tenant_job {
+	const char *name;
+	unsigned megabytes; /* of a volume for it */
+	void (*prepare)(void);
+	/* Does one operation, and says of which kind it was. */
+	unsigned (*step)(unsigned random);
+};
+
+/* Where: the first is a pool of ours. */
+enum tenant_place { TENANT_POOL, TENANT_EXT4, TENANT_OVERLAYFS, TENANT_FUSE_OVERLAYFS, TENANT_PLACES };
 
 struct tenant {
-	pid_t pid;
-	FILE *to, *from; /* NULL: it could not be started */
+	struct door door;
+	char name[32];
 };
 
 /* What one measured: time of an operation in ns, and points of its distribution. */
-struct tenant_result {
+struct tenant_times {
 	uint64_t operations;
-	double mean, p50, p99, p999;
+	double p50, p99, p999;
 	double point[TENANT_POINTS], share[TENANT_POINTS];
 	unsigned points;
 };
 
-/* In a fresh directory under /tmp, which goes at the end. `megabytes`: of the ext4. */
+struct tenant_result {
+	double mean; /* of all */
+	struct tenant_times all, kind[TENANT_KINDS];
+};
+
+/* Runs as a worker of these jobs, if that is what it was started for; ends with a name of NULL. */
+void tenant_main(char **argv, const struct tenant_job *jobs);
+/* In a fresh directory under /tmp, which goes at the end. */
 void tenants_begin(const char *bench);
-void tenants_end(void);
-/* In a pool on a new volume, or in a directory of the one ext4; on that core. False: it cannot be started here. */
-bool tenant_start(struct tenant *t, bool pool, unsigned number, int cpu);
-/* Reads, writes and looks at cached files for so long; tenant_take gets what it measured. */
+int tenants_end(void);
+/* What ended tenants have left, so that new ones may begin. */
+void tenants_clear(void);
+const char *tenant_place_name(enum tenant_place place);
+/* On that core, or with -1 on all. False: it cannot be started here. */
+bool tenant_start(struct tenant *t, enum tenant_place place, const struct tenant_job *job, unsigned number, int cpu);
+/* Does its job for so long, and at least once; tenant_take gets what it measured. */
 void tenant_work(struct tenant *t, unsigned ms);
 /* Computes, writes and syncs as much as it can. */
 void tenant_rage(struct tenant *t, unsigned ms);
-struct tenant_result tenant_take(struct tenant *t);
+void tenant_take(struct tenant *t, struct tenant_result *ret);
 void tenant_end(struct tenant *t);
 
-/* The worker's life; never returns. */
-void tenant_run(const char *dir, int cpu) __attribute__((noreturn));
 /* ,"cdf":[[ns,share],...] */
-void tenant_print_points(const char *key, const struct tenant_result *r);
+void tenant_print_points(const char *key, const struct tenant_times *t);
+
+/* Seven reads of 4 KiB to two looks at a name and one write. */
+extern const struct tenant_job tenant_mixed;
+/* Failures end the worker. */
+void tenant_must(bool good, const char *what);

@@ -27,14 +27,20 @@ struct place {
 	struct ls *ls; /* of a volume */
 	int dir;       /* of a mounted filesystem */
 	bool bare;
+	uint64_t size, first;
+	unsigned files; /* of a bare one: parts of it that were given out */
 };
 
 struct file {
 	struct place *place;
 	int fd;
+	uint64_t base; /* of a part of a bare image */
 	struct ls_inode *inode;
 	struct ls_file *file;
 };
+
+#define PART (UINT64_C(256) << 20) /* as long as the largest file */
+#define FIRST (UINT64_C(64) << 20) /* where the first file of a volume of 2 GiB lies, nearly */
 
 static const struct ls_cred cred;
 static const struct ls_call call = {.tenant = "bench", .cred = &cred};
@@ -106,7 +112,8 @@ struct place *place_free(struct place *p)
 		close(p->loop);
 	}
 	close(p->fd);
-	unlink(p->image);
+	if (*p->image)
+		unlink(p->image);
 	free(p);
 	return NULL;
 }
@@ -132,20 +139,43 @@ static void volume_make(const struct place *p)
 	area_close(area);
 }
 
-struct place *place_volume(const char *dir, uint64_t size)
+struct place *place_volume_new(const char *dir, uint64_t size, bool device)
 {
 	struct place *p = place_new(dir, size);
+
+	volume_make(p);
+	if (device && !device_attach(p))
+		return place_free(p);
+	return p;
+}
+
+void place_mount(struct place *p)
+{
 	struct json_object *stack;
 	char text[96], error[512] = "";
 
-	volume_make(p);
-	snprintf(text, sizeof(text), "{\"volume\": {\"area\": {\"file\": {\"fd\": %d}}}}", p->fd);
+	if (p->loop >= 0)
+		snprintf(text, sizeof(text), "{\"volume\": {\"area\": {\"file\": {\"path\": \"%s\"}}}}", p->device);
+	else
+		snprintf(text, sizeof(text), "{\"volume\": {\"area\": {\"file\": {\"fd\": %d}}}}", p->fd);
 	stack = json_tokener_parse(text);
 	if (ls_stack_open(stack, "bench", &p->ls, error, sizeof(error)) < 0) {
 		fprintf(stderr, "bench-volume: %s\n", error);
 		exit(1);
 	}
 	json_object_put(stack);
+}
+
+void place_unmount(struct place *p)
+{
+	p->ls = ls_stack_close(p->ls);
+}
+
+struct place *place_volume(const char *dir, uint64_t size)
+{
+	struct place *p = place_volume_new(dir, size, false);
+
+	place_mount(p);
 	return p;
 }
 
@@ -177,6 +207,20 @@ struct place *place_device(const char *dir, uint64_t size)
 	struct place *p = place_new(dir, size);
 
 	p->bare = true;
+	p->size = size;
+	return p;
+}
+
+struct place *place_beneath(const struct place *volume)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	must(p, "memory");
+	p->dir = p->loop = -1;
+	p->fd = fcntl(volume->fd, F_DUPFD_CLOEXEC, 0);
+	must(p->fd >= 0, volume->image);
+	p->bare = true;
+	p->first = FIRST;
 	return p;
 }
 
@@ -204,6 +248,8 @@ struct file *place_create(struct place *p, const char *name)
 	else if (!p->bare)
 		must((f->fd = openat(p->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) >= 0,
 		     name);
+	else if (p->files++ > 0) /* other memory than the first, as a new file has it */
+		f->base = PART * (1 + p->files % (p->size / PART - 1));
 	return f;
 }
 
@@ -213,6 +259,7 @@ struct file *place_open(struct place *p, const char *name, bool direct)
 	int flags = O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : 0);
 	struct ls_attr attr;
 
+	f->base = p->first;
 	if (p->ls) {
 		must_ls(ls_lookup(p->ls, &call, p->ls->root, name, &f->inode, &attr), name);
 		must_ls(ls_open(p->ls, &call, f->inode, flags, &f->file), name);
@@ -244,7 +291,7 @@ void place_file_write(struct file *f, const void *buf, size_t size, uint64_t off
 			    : -EIO,
 			"write");
 	else
-		must(pwrite(f->place->bare ? f->place->fd : f->fd, buf, size, offset) == (ssize_t)size,
+		must(pwrite(f->place->bare ? f->place->fd : f->fd, buf, size, f->base + offset) == (ssize_t)size,
 		     "write");
 }
 
@@ -256,7 +303,7 @@ void place_file_read(struct file *f, void *buf, size_t size, uint64_t offset)
 		must_ls(ls_read(f->place->ls, &call, f->file, &iov, 1, offset) == (ssize_t)size ? 0 : -EIO,
 			"read");
 	else
-		must(pread(f->place->bare ? f->place->fd : f->fd, buf, size, offset) == (ssize_t)size,
+		must(pread(f->place->bare ? f->place->fd : f->fd, buf, size, f->base + offset) == (ssize_t)size,
 		     "read");
 }
 

@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a volume costs, against the kernel's filesystems and against the bare device, on loop devices over a
- * tmpfs, by turns (compare.h). Needs root.
+ * tmpfs, by turns (compare.h): bench-volume [--json] [--quick] [PART...]. Needs root.
+ *
+ *   fsync   small writes, each with its fsync (Arrakis' first figure)
+ *   files   many small files
+ *   device  large files, against the image itself
+ *   disk    small writes, each with its fsync, on the disk of /var/tmp: against the least that one can be, and ext4
+ *   areas   a mirror and a stripe, against one image (volume-areas.c)
+ *   resync  a mirror's image that comes back (volume-resync.c)
+ *   cpu     CPU time of small writes, each with its fsync (volume-cpu.c)
+ *   memory  of a volume that is mounted and empty, and
+ *   mount   of one with many files, after a crash: against what they are to be at most (volume-mount.c)
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +28,17 @@
 
 enum {
 	SYNCS = 2000,
+	SYNCS_QUICK = 200,
+	SYNCS_DISK = 200,
+	SYNCS_DISK_QUICK = 20,
 	FILES = 100000,
-	FILES_QUICK = 20000,
+	FILES_QUICK = 4000, /* in one directory, which takes some file systems the square of it */
 	LARGE = 256 << 20,
 	PIECE = 1 << 20,
 	READERS = 32,
 	READS = 1000, /* of each reader */
 	SMALL = 1024,
+	SMALL_MAX = 4096,
 	NAME = 32,
 };
 
@@ -35,6 +50,9 @@ struct work {
 	struct place *place;
 	unsigned files; /* of the workload with many */
 	unsigned count; /* so far: no name is used twice */
+	unsigned small; /* bytes of a small write */
+	int syncs;
+	int fd; /* of a bare file */
 };
 
 static char *aligned(size_t n)
@@ -47,28 +65,28 @@ static char *aligned(size_t n)
 	return buf;
 }
 
-/* The same 1024 bytes of one file again and again: ns for one write and fsync. */
+/* The same bytes of one file again and again: ns for one write and fsync. */
 static double write_fsync(void *arg)
 {
 	struct work *w = arg;
-	char name[NAME], buf[SMALL];
+	char name[NAME], buf[SMALL_MAX];
 	struct file *f;
 	int64_t start;
 
-	memset(buf, 'x', sizeof(buf));
+	memset(buf, 'x', w->small);
 	snprintf(name, sizeof(name), "sync-%u", w->count++);
 	f = place_create(w->place, name);
-	place_file_write(f, buf, SMALL, 0);
+	place_file_write(f, buf, w->small, 0);
 	place_file_sync(f);
 	start = bench_now();
-	for (int i = 0; i < SYNCS; i++) {
+	for (int i = 0; i < w->syncs; i++) {
 		buf[0] = i;
-		place_file_write(f, buf, SMALL, 0);
+		place_file_write(f, buf, w->small, 0);
 		place_file_sync(f);
 	}
 	start = bench_now() - start;
 	place_file_close(f);
-	return (double)start / SYNCS;
+	return (double)start / w->syncs;
 }
 
 static double append_fsync(void *arg)
@@ -82,13 +100,13 @@ static double append_fsync(void *arg)
 	snprintf(name, sizeof(name), "append-%u", w->count++);
 	f = place_create(w->place, name);
 	start = bench_now();
-	for (int i = 0; i < SYNCS; i++) {
+	for (int i = 0; i < w->syncs; i++) {
 		place_file_write(f, buf, SMALL, (uint64_t)i * SMALL);
 		place_file_sync(f);
 	}
 	start = bench_now() - start;
 	place_file_close(f);
-	return (double)start / SYNCS;
+	return (double)start / w->syncs;
 }
 
 /* ns for creating, writing 1 KiB, stat and unlink of one file, when there are many. */
@@ -196,66 +214,133 @@ static double read_random(void *arg)
 
 /* ---- the comparisons ------------------------------------------------------------------------- */
 
+static struct work work_of(const struct bench *b, struct place *place)
+{
+	return (struct work){.place = place, .files = b->quick ? FILES_QUICK : FILES, .small = SMALL,
+			     .syncs = b->quick ? SYNCS_QUICK : SYNCS};
+}
+
+static void compare(const struct bench *b, const char *name, bench_measure *measure, struct work *ours,
+		    const char *peer_name, struct work *peer)
+{
+	bench_compare(b, &(struct bench_case){name, measure, ours, peer_name, measure, peer, 0});
+}
+
+static void compare_fsync(const struct bench *b, struct work *ours, const char *type, struct work *peer)
+{
+	static const unsigned sizes[] = {64, 512, SMALL, SMALL_MAX};
+	char name[32];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		if (b->quick && sizes[i] != SMALL)
+			continue;
+		ours->small = peer->small = sizes[i];
+		snprintf(name, sizeof(name), sizes[i] < 1024 ? "write %u bytes, fsync" : "write %u KiB, fsync",
+			 sizes[i] < 1024 ? sizes[i] : sizes[i] / 1024);
+		compare(b, name, write_fsync, ours, type, peer);
+	}
+	compare(b, "append 1 KiB, fsync", append_fsync, ours, type, peer);
+}
+
 static void against_kernel(const struct bench *b, const char *dir, const char *type)
 {
-	static const struct {
-		const char *name;
-		bench_measure *measure;
-	} cases[] = {{"write 1 KiB, fsync", write_fsync},
-		     {"append 1 KiB, fsync", append_fsync},
-		     {"create, stat, unlink", many_files}};
-	unsigned files = b->quick ? FILES_QUICK : FILES;
-	struct work ours = {place_volume(dir, size), files, 0},
-		    peer = {place_kernel(dir, type, size), files, 0};
+	struct work ours = work_of(b, place_volume(dir, size)), peer = work_of(b, place_kernel(dir, type, size));
 
 	if (!ours.place || !peer.place)
-		fprintf(stderr, "bench-volume: there is no %s here\n", type);
-	for (size_t i = 0; ours.place && peer.place && i < sizeof(cases) / sizeof(*cases); i++)
-		bench_compare(b, &(struct bench_case){.name = cases[i].name,
-						      .ours = cases[i].measure,
-						      .ours_arg = &ours,
-						      .peer_name = type,
-						      .peer = cases[i].measure,
-						      .peer_arg = &peer});
+		bench_missing(b, type);
+	else if (bench_wants(b, "fsync"))
+		compare_fsync(b, &ours, type, &peer);
+	if (ours.place && peer.place && bench_wants(b, "files"))
+		compare(b, "create, stat, unlink", many_files, &ours, type, &peer);
 	place_free(ours.place);
 	place_free(peer.place);
 }
 
 static void against_device(const struct bench *b, const char *dir)
 {
-	static const struct {
-		const char *name;
-		bench_measure *measure;
-	} cases[] = {{"write 1 MiB, in sequence", write_large},
-		     {"read 1 MiB, in sequence", read_large},
-		     {"read 4 KiB, random, 32", read_random}};
-	struct work ours = {place_volume(dir, size), 0, 0}, peer = {place_device(dir, size), 0, 0};
+	struct work ours = work_of(b, place_volume(dir, size)), peer = work_of(b, place_device(dir, size));
 
-	for (size_t i = 0; ours.place && peer.place && i < sizeof(cases) / sizeof(*cases); i++)
-		bench_compare(b, &(struct bench_case){.name = cases[i].name,
-						      .ours = cases[i].measure,
-						      .ours_arg = &ours,
-						      .peer_name = "image",
-						      .peer = cases[i].measure,
-						      .peer_arg = &peer});
+	struct work beneath = work_of(b, place_beneath(ours.place));
+
+	compare(b, "write 1 MiB, in sequence", write_large, &ours, "image", &peer);
+	/* The same memory: how near its pages are to each other is a matter of luck, and half of the time it takes. */
+	compare(b, "read 1 MiB, in sequence", read_large, &ours, "image", &beneath);
+	compare(b, "read 4 KiB, random, 32", read_random, &ours, "image", &beneath);
+	place_free(beneath.place);
 	place_free(ours.place);
 	place_free(peer.place);
 }
 
+/* What an application would do that keeps its own log: one block, past the caches, durable when it returns. */
+static double write_bare(void *arg)
+{
+	struct work *w = arg;
+	char *buf = aligned(SMALL_MAX);
+	int64_t start = bench_now();
+
+	for (int i = 0; i < w->syncs; i++) {
+		buf[0] = i;
+		if (pwrite(w->fd, buf, SMALL_MAX, 0) != SMALL_MAX)
+			return -1;
+	}
+	start = bench_now() - start;
+	free(buf);
+	return (double)start / w->syncs;
+}
+
+static void on_disk(const struct bench *b)
+{
+	char dir[] = "/var/tmp/bench-volume-XXXXXX", path[64];
+	struct work ours, ext4, bare;
+
+	if (!mkdtemp(dir))
+		return;
+	ours = work_of(b, place_volume(dir, size));
+	ext4 = work_of(b, place_kernel(dir, "ext4", size));
+	bare = work_of(b, NULL);
+	ours.syncs = ext4.syncs = bare.syncs = b->quick ? SYNCS_DISK_QUICK : SYNCS_DISK;
+	snprintf(path, sizeof(path), "%s/bare", dir);
+	bare.fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_DSYNC | O_CLOEXEC, 0600);
+	if (ours.place && bare.fd >= 0)
+		bench_compare(b, &(struct bench_case){"write 1 KiB, fsync, disk", write_fsync, &ours,
+						      "O_DIRECT|O_DSYNC 4 KiB", write_bare, &bare, 0});
+	if (ours.place && ext4.place)
+		compare(b, "write 1 KiB, fsync, disk", write_fsync, &ours, "ext4", &ext4);
+	place_free(ext4.place);
+	place_free(ours.place);
+	close(bare.fd);
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
+	static const char *const parts[] = {"fsync", "files", "device", "disk", "areas", "resync", "cpu", "memory", "mount", NULL};
+	static const char *const types[] = {"ext4", "ext2", "btrfs"};
 	char dir[] = "/tmp/bench-volume-XXXXXX";
 	struct bench b;
 
-	bench_begin(&b, "volume", argv);
+	bench_begin(&b, "volume", parts, argv);
 	if (geteuid() != 0 || !mkdtemp(dir) || mount("bench-volume", dir, "tmpfs", 0, "size=80%") < 0) {
 		fprintf(stderr, "bench-volume: needs root\n");
 		return 77;
 	}
-	against_kernel(&b, dir, "ext4");
-	against_kernel(&b, dir, "ext2");
-	against_kernel(&b, dir, "btrfs");
-	against_device(&b, dir);
+	for (int i = 0; i < 3 && (bench_wants(&b, "fsync") || bench_wants(&b, "files")); i++)
+		against_kernel(&b, dir, types[i]);
+	if (bench_wants(&b, "device"))
+		against_device(&b, dir);
+	if (bench_wants(&b, "disk"))
+		on_disk(&b);
+	if (bench_wants(&b, "areas"))
+		bench_areas(&b, dir);
+	if (bench_wants(&b, "resync"))
+		bench_resync(&b, dir);
+	if (bench_wants(&b, "cpu"))
+		bench_cpu(&b, dir, size);
+	if (bench_wants(&b, "memory"))
+		bench_memory(&b, dir, size);
+	if (bench_wants(&b, "mount"))
+		bench_mount(&b, dir, size);
 	umount2(dir, MNT_DETACH);
 	rmdir(dir);
 	return 0;

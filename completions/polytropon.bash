@@ -8,7 +8,8 @@ _polytropon_pools() {
 _polytropon() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} words=() i
 	local settings="memory= cpu_weight= timeout= cache.size= cache.readahead= cache.policy= flush.interval=
-		flush.dirty_ratio= flush.background_ratio= flush.batch= flush.on_close= fuse.passthrough="
+		flush.dirty_ratio= flush.background_ratio= flush.batch= flush.on_close= fuse.passthrough=
+		io.read_bps= io.write_bps= io.iops= io.meta_ops= io.burst="
 	COMPREPLY=()
 
 	if [ "$COMP_CWORD" = 1 ]; then
@@ -47,7 +48,7 @@ _polytropon() {
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
-	run:--at | run:--size | run:--cpus | run:--cpu-weight | run:--memory)
+	run:--at | run:--size | run:--cpus | run:--cpu-weight | run:--memory | run:--io-* | set:--container)
 		return
 		;;
 	run:--set)
@@ -57,7 +58,7 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --root --host --mem --image --at --help" -- "$cur")
 		;;
 	run:*)
-		mapfile -t words < <(compgen -W "--root --name --detach --tty --env --uid --workdir --hostname --volume --pids --cap --read-only --host-users --host --mem --image --at --size --cpus --cpu-weight --memory --user --network --set --" -- "$cur")
+		mapfile -t words < <(compgen -W "--root --name --detach --tty --env --uid --workdir --hostname --volume --pids --cap --read-only --host-users --host --mem --image --at --size --cpus --cpu-weight --memory --user --network --io-read-bps --io-write-bps --io-iops --io-meta-ops --io-burst --set --" -- "$cur")
 		;;
 	clone:clone | clone:--rm | clone:--list | clone:--json)
 		mapfile -t words < <(compgen -W "$(_polytropon_pools) --rm --list --json --help" -- "$cur")
@@ -104,10 +105,10 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "--" -- "$cur")
 		;;
 	set:*)
-		mapfile -t words < <(compgen -W "$settings" -- "$cur")
+		mapfile -t words < <(compgen -W "$settings --container" -- "$cur")
 		;;
 	top:--sort)
-		mapfile -t words < <(compgen -W "ops spared hit dirty cache throttled p50 p99 pool" -- "$cur")
+		mapfile -t words < <(compgen -W "cpu ops spared hit dirty cache throttled p50 p99 pool" -- "$cur")
 		;;
 	trace:--door)
 		mapfile -t words < <(compgen -W "preload fuse" -- "$cur")
@@ -119,7 +120,7 @@ _polytropon() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	*:--watch | *:--interval | trace:--pid | trace:--path | trace:--slower | trace:--count | metrics:--listen)
+	*:--watch | *:--interval | stats:--container | trace:--pid | trace:--path | trace:--slower | trace:--count | metrics:--listen)
 		return
 		;;
 	trace:trace)
@@ -129,16 +130,16 @@ _polytropon() {
 		mapfile -t words < <(compgen -W "--json --op --door --pid --path --errors --slower --count --help" -- "$cur")
 		;;
 	top:*)
-		mapfile -t words < <(compgen -W "--once --sort --interval --help" -- "$cur")
+		mapfile -t words < <(compgen -W "--once --sort --containers --interval --help" -- "$cur")
 		;;
 	metrics:*)
 		mapfile -t words < <(compgen -W "--socket --listen --help" -- "$cur")
 		;;
 	bench:*)
-		mapfile -t words < <(compgen -W "$(polytropon bench 2>/dev/null) all --quick --json --report --help" -- "$cur")
+		mapfile -t words < <(compgen -W "$(polytropon bench 2>/dev/null) all --quick --json --threshold --report --help" -- "$cur")
 		;;
 	stats:*)
-		mapfile -t words < <(compgen -W "--json --processes --slow --watch --help" -- "$cur")
+		mapfile -t words < <(compgen -W "--json --processes --slow --container --watch --help" -- "$cur")
 		;;
 	ps:* | df:* | doctor:*)
 		mapfile -t words < <(compgen -W "--json --help" -- "$cur")

@@ -218,7 +218,7 @@ static int attach(struct build *b, bool nested)
 
 	for (size_t i = 0; i < b->mount_count && r == 0; i++)
 		if (b->mount[i].nested == nested && b->mount[i].fuse.mount >= 0)
-			r = mount_attach(b->mount[i].fuse.mount, b->mount[i].real, &b->error);
+			r = mount_attach_last(&b->mount[i].fuse.mount, b->mount[i].real, &b->error);
 	if (r == -ENOENT && nested)
 		r = error_set(&b->error, r,
 			      "%s (a mount point inside another mount is a directory of that mount)",

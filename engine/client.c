@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/client.h"
+#include "engine/passing.h"
 #include "engine/roots.h"
 
 #include <errno.h>
@@ -64,21 +65,7 @@ static bool client_flush(struct client *client)
 /* A descriptor goes with the first byte of its message, so nothing may wait before it. */
 static bool client_send_fd(struct client *client, const char *text, size_t len, int fd)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
-	struct iovec iov = {(void *)text, len};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
-
-	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
-	return !client->out_len &&
-	       sendmsg(client->source.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
+	return !client->out_len && passing_send(client->source.fd, text, len, fd, MSG_DONTWAIT) == (ssize_t)len;
 }
 
 static bool client_send(struct client *client, const char *text, size_t len)

@@ -5,6 +5,8 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,6 +18,7 @@
 const struct option_row bench_options[] = {
 	{"quick", NULL, "less than a minute each"},
 	{"json", NULL, "a line of JSON a comparison"},
+	{"threshold", "N", "isolation: fail if a neighbour makes the p99 longer than so many times (1.2)"},
 	{"report", "DIR", "write a page with plots, and the lines that it was made of, into a directory"},
 	{},
 };
@@ -25,7 +28,18 @@ enum { NAMES_MAX = 32 };
 struct wanted {
 	bool quick, json;
 	const char *report;
+	double threshold; /* 0: the benchmark's own */
 };
+
+static int threshold_take(const struct command *command, const char *value, double *ret)
+{
+	char *end;
+
+	*ret = strtod(value, &end);
+	if (*ret > 0 && isfinite(*ret) && !*end)
+		return 0;
+	return misuse(command, "--threshold %s: it is a number above 0, as 1.2", value);
+}
 
 static int take(const struct command *command, const struct option_row *option, const char *value, void *arg)
 {
@@ -35,6 +49,8 @@ static int take(const struct command *command, const struct option_row *option, 
 		w->quick = true;
 	else if (!strcmp(option->name, "json"))
 		w->json = true;
+	else if (!strcmp(option->name, "threshold"))
+		return threshold_take(command, value, &w->threshold);
 	else
 		w->report = value;
 	return 0;
@@ -79,16 +95,18 @@ static int name_check(const struct command *command, const char *const *names, c
 /* Copies what it prints to `copy`, too. Its exit status; 77 if it cannot be run on this host. */
 static int bench_run(const char *dir, const char *name, const struct wanted *w, FILE *copy)
 {
-	char command[PATH_MAX + 64], line[65536];
+	char command[PATH_MAX + 128], threshold[64] = "", line[65536];
 	FILE *out;
 	int status;
 
-	snprintf(command, sizeof(command), "'%s/bench-%s'%s%s", dir, name, w->quick ? " --quick" : "",
-		 w->json || copy ? " --json" : "");
+	if (w->threshold > 0 && !strcmp(name, "isolation"))
+		snprintf(threshold, sizeof(threshold), " --threshold %g", w->threshold);
+	snprintf(command, sizeof(command), "'%s/bench-%s'%s%s%s", dir, name, w->quick ? " --quick" : "",
+		 w->json || copy ? " --json" : "", threshold);
 	fflush(stdout);
 	if (copy)
-		fprintf(copy, "{\"command\":\"polytropon bench %s%s\",\"bench\":\"%s\"}\n", name,
-			w->quick ? " --quick" : "", name);
+		fprintf(copy, "{\"command\":\"polytropon bench %s%s%s\",\"bench\":\"%s\"}\n", name,
+			w->quick ? " --quick" : "", threshold, name);
 	out = popen(command, "re");
 	if (!out)
 		return complain("run '%s': %s", command, strerror(errno));

@@ -49,22 +49,75 @@ static struct json_object *pool_list(char **argv)
 	return parameters;
 }
 
+const struct option_row set_options[] = {
+	{"container", "NAME", "of this container, by its name or the pid that `ps` shows: keys of io"},
+	{},
+};
+
+static int take_set_option(const struct command *command, const struct option_row *o, const char *value, void *arg)
+{
+	*(const char **)arg = value;
+	return 0;
+}
+
+/* A container is listed as "NAME: command", a program as its command. */
+static bool container_is(struct json_object *c, const char *name)
+{
+	const char *command = json_string(c, "command");
+	size_t n = strlen(name);
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%lld", (long long)json_number(c, "pid", 0));
+	return !strcmp(name, pid) || (!strncmp(command, name, n) && command[n] == ':');
+}
+
+/* Adds the pid of a container to the parameters of Limit. 0, or an exit status after a sentence. */
+static int container_find(struct json_object *parameters, const char *pool, const char *name)
+{
+	_cleanup_(json_put_p) struct json_object *reply = NULL;
+	struct json_object *pools, *list, *c;
+	int r = call("Ps", json_object_new_object(), &reply);
+
+	if (r != 0)
+		return r;
+	pools = json_child(reply, "pools", json_type_array);
+	for (size_t i = 0; i < json_object_array_length(pools); i++) {
+		if (strcmp(json_string(json_object_array_get_idx(pools, i), "pool"), pool))
+			continue;
+		list = json_child(json_object_array_get_idx(pools, i), "containers", json_type_array);
+		for (size_t k = 0; k < json_object_array_length(list); k++) {
+			c = json_object_array_get_idx(list, k);
+			if (!container_is(c, name))
+				continue;
+			json_object_object_add(parameters, "pid", json_object_new_int(json_number(c, "pid", 0)));
+			return 0;
+		}
+	}
+	complain("pool '%s' runs no container '%s'; `polytropon ps` lists them", pool, name);
+	return EXIT_USAGE;
+}
+
 int cmd_set(const struct command *command, char **argv)
 {
 	struct json_object *parameters, *settings;
-	const char *pool;
-	int r = options_take(command, &argv, no_option, NULL);
+	const char *pool, *container = NULL;
+	int r = options_take(command, &argv, take_set_option, &container);
 
 	if (r != 0)
 		return r;
 	pool = argv[0];
-	if (!pool || !argv[1])
+	if (pool)
+		argv++;
+	r = options_take(command, &argv, take_set_option, &container);
+	if (r != 0)
+		return r;
+	if (!pool || !argv[0])
 		return misuse(command, "it takes a pool and one or more KEY=VALUE");
 	parameters = json_object_new_object();
 	settings = json_object_new_object();
 	json_set(parameters, "pool", "%s", pool);
 	json_object_object_add(parameters, "settings", settings);
-	while (*++argv && r == 0) {
+	for (; *argv && r == 0; argv++) {
 		char *equals = strchr(*argv, '=');
 		if (!equals) {
 			r = misuse(command, "'%s' is not KEY=VALUE", *argv);
@@ -75,11 +128,13 @@ int cmd_set(const struct command *command, char **argv)
 	}
 	if (r == 0)
 		r = command_needs_root(command);
+	if (r == 0 && container)
+		r = container_find(parameters, pool, container);
 	if (r != 0) {
 		json_object_put(parameters);
-		return r;
+		return r == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) : r;
 	}
-	r = call("Set", parameters, NULL);
+	r = call(container ? "Limit" : "Set", parameters, NULL);
 	return r == -ENOENT ? complain("no pool '%s' runs, nor any other", pool) : r;
 }
 

@@ -130,11 +130,9 @@ int cmd_df(const struct command *command, char **argv)
 {
 	_cleanup_(json_put_p) struct json_object *rows = json_object_new_array();
 	bool json = false;
-	int r = options_take(command, &argv, take_json, &json);
-	const char *pool = r == 0 && argv[0] ? *argv++ : NULL;
+	const char *pool = NULL;
+	int r = options_take_word(command, &argv, take_json, &json, &pool);
 
-	if (pool)
-		r = options_take(command, &argv, take_json, &json);
 	if (r == 0 && argv[0])
 		r = misuse(command, "it takes one pool, or none for all");
 	if (r == 0)

@@ -27,13 +27,9 @@ int target_take(struct target *t, const struct command *command, const char *tex
 int target_options_take(struct target *t, const struct command *command, char **argv, option_fn *fn,
 			void *arg)
 {
-	int r = options_take(command, &argv, fn, arg);
-	const char *text = argv[0];
+	const char *text = NULL;
+	int r = options_take_word(command, &argv, fn, arg, &text);
 
-	if (r == 0 && text) {
-		argv++;
-		r = options_take(command, &argv, fn, arg);
-	}
 	if (r == 0 && (!text || argv[0]))
 		r = misuse(command, "it takes one image");
 	return r == 0 ? target_take(t, command, text) : r;

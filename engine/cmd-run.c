@@ -33,14 +33,19 @@ const struct option_row run_options[] = {
 	{"detach", NULL, "of --root: return when it runs"},
 	{"tty", NULL, "of --root: with a terminal"},
 	{"env", "NAME=VALUE", "of --root: a variable of its environment"},
-	{"uid", "UID[:GID]", "of --root: whose it is"},
+	{"uid", "USER[:GROUP]", "of --root: whose it is, in numbers or by its own /etc/passwd and /etc/group"},
 	{"workdir", "DIR", "of --root: its working directory"},
 	{"hostname", "NAME", "of --root: its host's name"},
 	{"volume", "PATH:PATH", "of --root: a path of the pool, and where the container sees it"},
 	{"pids", "N", "of --root: how many processes it may have"},
-	{"cap", "NAME", "of --root: a capability more, such as CAP_NET_RAW"},
+	{"cap", "NAME", "of --root: a capability more, such as NET_RAW"},
 	{"read-only", NULL, "of --root: it cannot write to its root"},
 	{"host-users", NULL, "of --root: without a user namespace of its own"},
+	{"io-read-bps", "SIZE", "the most bytes that it reads a second"},
+	{"io-write-bps", "SIZE", "the most bytes that it writes a second"},
+	{"io-iops", "N", "the most reads and writes a second"},
+	{"io-meta-ops", "N", "the most operations on names and attributes a second"},
+	{"io-burst", "TIME", "how much of that idleness saves up; 1s"},
 	{"set", "KEY=VALUE", "a setting of it, as `polytropon set` takes it"},
 	{},
 };
@@ -56,6 +61,7 @@ struct wish {
 	const char *sets[SETS_MAX];
 	size_t set_count;
 	bool throw_away, detach;
+	struct json_object *io; /* {"io.iops": "500"}; NULL: none is given */
 	struct container_wish container;
 };
 
@@ -168,13 +174,29 @@ static bool take_container(struct container_wish *c, bool *detach, const char *n
 	return false;
 }
 
+/* --io-read-bps is io.read_bps. */
+static bool take_limit(struct wish *w, const char *name, const char *value)
+{
+	char key[32];
+
+	if (strncmp(name, "io-", 3))
+		return false;
+	snprintf(key, sizeof(key), "io.%s", name + 3);
+	for (char *p = key; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	if (!w->io)
+		w->io = json_object_new_object();
+	json_object_object_add(w->io, key, json_object_new_string(value));
+	return true;
+}
+
 static int take_option(const struct command *command, const struct option_row *o, const char *value,
 		       void *arg)
 {
 	struct wish *w = arg;
 	char key[32];
 
-	if (take_container(&w->container, &w->detach, o->name, value))
+	if (take_container(&w->container, &w->detach, o->name, value) || take_limit(w, o->name, value))
 		return 0;
 	w->throw_away = true;
 	if (!strcmp(o->name, "host"))
@@ -199,6 +221,20 @@ static int take_option(const struct command *command, const struct option_row *o
 		*p = *p == '-' ? '_' : *p;
 	json_set(w->spec, key, "%s", o->value ? value : "true");
 	return 0;
+}
+
+/* Of a throw-away pool they are the pool's: its section `io`. Returns NULL. */
+static struct json_object *spec_io(struct json_object *spec, struct json_object *io)
+{
+	struct json_object *section = io ? json_object_new_object() : NULL;
+
+	if (!io)
+		return NULL;
+	json_object_object_foreach(io, key, value)
+		json_object_object_add(section, key + strlen("io."), json_object_get(value));
+	json_object_object_add(spec, "io", section);
+	json_object_put(io);
+	return NULL;
 }
 
 static int apply_sets(const struct command *command, struct wish *w)
@@ -276,7 +312,7 @@ static int run_throw_away(struct wish *w, char **argv)
 		return complain("start an engine: %s", strerror(-connection));
 	r = pool_up(connection, name, w->spec);
 	if (r == 0)
-		r = enter_run(connection, name, true, argv);
+		r = enter_run(connection, name, true, NULL, argv);
 	/* The end of the connection is the end of the pool; it is over when everything is written back. */
 	close(connection);
 	while (waitpid(engine, NULL, 0) < 0 && errno == EINTR)
@@ -290,6 +326,7 @@ static int check_wish(const struct command *command, struct wish *w, char **argv
 	char name[32];
 
 	snprintf(name, sizeof(name), "run-%d", getpid());
+	w->io = spec_io(w->spec, w->io);
 	if (w->layer)
 		return misuse(command, "say with --at where the pool is to see it");
 	if (!json_object_object_length(w->mounts))
@@ -303,19 +340,27 @@ static int check_wish(const struct command *command, struct wish *w, char **argv
 
 /* ---- a pool that runs -------------------------------------------------------------------------- */
 
-static int run_in(const struct command *command, char **argv, bool listed)
+/* The pool of `POOL [--] PROGRAM..`; what is left is the program. */
+static int take_pool(const struct command *command, char ***argv, const char **ret)
 {
-	const char *pool = argv[0];
-	int r = -1, connection;
-
-	if (!pool)
+	*ret = **argv;
+	if (!*ret)
 		return misuse(command, "no pool is given");
-	argv++;
-	if (argv[0] && !strcmp(argv[0], "--"))
-		argv++;
-	if (!argv[0])
-		return misuse(command, "no program is given");
-	r = command_needs_root(command);
+	(*argv)++;
+	if (**argv && !strcmp(**argv, "--"))
+		(*argv)++;
+	return 0;
+}
+
+static int run_in(const struct command *command, struct json_object *limits, char **argv, bool listed)
+{
+	const char *pool;
+	int r = take_pool(command, &argv, &pool), connection;
+
+	if (r == 0 && !argv[0])
+		r = misuse(command, "no program is given");
+	if (r == 0)
+		r = command_needs_root(command);
 	if (r != 0)
 		return r;
 	connection = command_connect();
@@ -323,7 +368,7 @@ static int run_in(const struct command *command, char **argv, bool listed)
 		return complain("no pool '%s' runs, nor any other", pool);
 	if (connection < 0)
 		return EXIT_OURS;
-	r = enter_run(connection, pool, listed, argv);
+	r = enter_run(connection, pool, listed, limits, argv);
 	close(connection);
 	return r;
 }
@@ -337,16 +382,14 @@ static int run_container(const struct command *command, struct wish *w, char **a
 
 	if (w->layer || json_object_object_length(w->mounts) || w->set_count)
 		return misuse(command, "--root is of a pool that runs; --host, --mem, --image, --at and --set are not");
-	c->pool = argv[0];
-	if (!c->pool)
-		return misuse(command, "no pool is given");
-	argv++;
-	if (argv[0] && !strcmp(argv[0], "--"))
-		argv++;
+	r = take_pool(command, &argv, &c->pool);
+	if (r != 0)
+		return r;
 	c->argv = argv;
 	c->memory = json_string(w->spec, "memory");
 	c->cpu_weight = json_string(w->spec, "cpu_weight");
 	c->network = json_true(w->spec, "network");
+	c->io = w->io;
 	r = command_needs_root(command);
 	return r != 0 ? r : contain_run(c, w->detach);
 }
@@ -360,7 +403,7 @@ static int run_wish(const struct command *command, struct wish *w, char **argv)
 	if (w->container.name || w->detach || w->container.tty)
 		return misuse(command, "--name, --detach and --tty go with --root");
 	if (!w->throw_away)
-		return run_in(command, argv, true);
+		return run_in(command, w->io, argv, true);
 	r = check_wish(command, w, argv);
 	if (r == 0)
 		r = command_needs_root(command);
@@ -382,6 +425,7 @@ int cmd_run(const struct command *command, char **argv)
 		r = run_wish(command, &w, argv);
 	json_object_put(w.layer);
 	json_object_put(w.spec);
+	json_object_put(w.io);
 	json_object_put(w.container.env);
 	json_object_put(w.container.volumes);
 	json_object_put(w.container.caps);
@@ -412,14 +456,13 @@ static int take_exec(const struct command *command, const struct option_row *o, 
 
 static int exec_in_container(const struct command *command, const struct exec_wish *w, char **argv)
 {
-	const char *pool = argv[0];
-	int r = command_needs_root(command);
+	const char *pool;
+	int r = take_pool(command, &argv, &pool);
 
-	if (!pool || !argv[1])
-		return misuse(command, "no program is given");
-	argv += strcmp(argv[1], "--") ? 1 : 2;
-	if (!argv[0])
-		return misuse(command, "no program is given");
+	if (r == 0 && !argv[0])
+		r = misuse(command, "no program is given");
+	if (r == 0)
+		r = command_needs_root(command);
 	return r != 0 ? r : contain_exec(pool, w->container, w->tty, argv);
 }
 
@@ -430,5 +473,5 @@ int cmd_exec(const struct command *command, char **argv)
 
 	if (r != 0)
 		return r;
-	return w.container ? exec_in_container(command, &w, argv) : run_in(command, argv, false);
+	return w.container ? exec_in_container(command, &w, argv) : run_in(command, NULL, argv, false);
 }

@@ -11,12 +11,14 @@ const struct option_row stats_options[] = {
 	{"json", NULL, "print JSON"},
 	{"processes", NULL, "which calls of which process went through which door, and why"},
 	{"slow", NULL, "the latest operations that took 10 ms or longer, where, and beside whom"},
+	{"container", "NAME", "of one container (its number or name): latencies of its operations, and where they were spent"},
 	{"watch", "TIME", "again and again, each TIME (1s)"},
 	{},
 };
 
 struct wanted {
 	bool json, processes, slow;
+	const char *container;
 	uint64_t watch; /* ns; 0: once */
 };
 
@@ -30,6 +32,8 @@ static int take(const struct command *command, const struct option_row *option, 
 		w->processes = true;
 	else if (!strcmp(option->name, "slow"))
 		w->slow = true;
+	else if (!strcmp(option->name, "container"))
+		w->container = value;
 	else if (ls_parse_time(value, &w->watch) < 0 || w->watch < 1000000)
 		return misuse(command, "--watch takes a time of a millisecond or more, as in --watch 1s, not '%s'", value);
 	return 0;
@@ -84,44 +88,90 @@ static void print_processes(struct json_object *list)
 	       "DIRECT");
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		print_process(json_object_array_get_idx(list, i));
+	if (!json_object_array_length(list))
+		puts("(no process of the pool has the preload door open)");
+}
+
+static void print_slow_one(struct json_object *o)
+{
+	const char *stage = json_string(o, "lost_in"), *path = json_string(o, "path");
+	double lost = json_number(json_child(o, "stages", json_type_object), stage, 0);
+	char ago[16], took[16], there[16], file[28];
+
+	snprintf(file, sizeof(file), "%s", path ? path : "");
+	text_tame(file);
+	printf("%7s %8lld %9lld %-8s %-11s %7s %7s %-8s %-20s", figure_time(now_ms() * 1e6 - json_number(o, "ended_ns", 0), ago),
+	       (long long)json_number(o, "pid", 0), (long long)json_number(o, "container", 0), json_string(o, "door"),
+	       json_string(o, "op"), figure_time(json_number(o, "ns", 0), took), figure_time(lost, there), stage, file);
+	if (json_string(o, "neighbour"))
+		printf(" %s, on the same %s", json_string(o, "neighbour"), json_string(o, "shared"));
+	putchar('\n');
 }
 
 static void print_slow(struct json_object *list)
 {
-	printf("%8s %8s %-8s %-12s %8s %8s  %s\n", "AGO", "PID", "DOOR", "OPERATION", "TOOK", "LOST IN", "BESIDE");
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *o = json_object_array_get_idx(list, i);
-		char ago[16], took[16];
-		printf("%8s %8lld %-8s %-12s %8s %8s  ", 
-		       figure_time(now_ms() * 1e6 - json_number(o, "ended_ns", 0), ago),
-		       (long long)json_number(o, "pid", 0), json_string(o, "door"), json_string(o, "op"),
-		       figure_time(json_number(o, "ns", 0), took), json_string(o, "lost_in"));
-		if (json_string(o, "neighbour"))
-			printf("%s, on the same %s", json_string(o, "neighbour"), json_string(o, "shared"));
-		putchar('\n');
+	printf("%7s %8s %9s %-8s %-11s %7s %7s %-8s %-20s %s\n", "AGO", "PID", "CONTAINER", "DOOR", "OPERATION", "TOOK", "LOST", "IN",
+	       "PATH", "BESIDE");
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		print_slow_one(json_object_array_get_idx(list, i));
+	if (!json_object_array_length(list))
+		puts("(none of the pool's operations took 10 ms)");
+}
+
+/* Members of "io", which a container has beside its figures, as figures: so containers are rows of a table. */
+static void limits_flatten(struct json_object *container)
+{
+	struct json_object *io = json_child(container, "io", json_type_object);
+	char name[64];
+
+	if (!io)
+		return;
+	json_object_object_foreach(io, key, value) {
+		snprintf(name, sizeof(name), "io.%s", key);
+		json_object_object_add(container, name, json_object_get(value));
 	}
+	json_object_object_del(container, "io");
 }
 
 static void stats_text(struct json_object *stats)
 {
+	struct json_object *containers = json_child(stats, "containers", json_type_object);
+
+	if (containers) {
+		json_object_object_foreach(containers, name, container) {
+			(void)name;
+			limits_flatten(container);
+		}
+	}
 	stats_print(stats, "");
+}
+
+typedef void printer(struct json_object *json);
+
+/* What is wanted, and how it is printed for people. NULL with a sentence. */
+static struct json_object *look(const struct wanted *w, const char *pool, printer **ret, struct error *error)
+{
+	_cleanup_(json_put_p) struct json_object *stats = NULL;
+
+	*ret = w->processes ? print_processes : w->slow ? print_slow : w->container ? containers_print : stats_text;
+	if (w->processes)
+		return figures_processes(pool, error);
+	if (w->slow)
+		return figures_slow(pool, error);
+	if (!w->container && !w->json)
+		return figures_stats(pool, error);
+	stats = figures_stats_whole(pool, error);
+	if (stats && w->container)
+		return figures_containers_called(stats, w->container, error);
+	return json_object_get(stats);
 }
 
 static int show(const struct wanted *w, const char *pool)
 {
-	_cleanup_(json_put_p) struct json_object *json = NULL;
 	struct error error = {};
-	void (*print)(struct json_object *) = stats_text;
+	printer *print;
+	_cleanup_(json_put_p) struct json_object *json = look(w, pool, &print, &error);
 
-	if (w->processes) {
-		json = figures_processes(pool, &error);
-		print = print_processes;
-	} else if (w->slow) {
-		json = figures_slow(pool, &error);
-		print = print_slow;
-	} else {
-		json = figures_stats(pool, &error);
-	}
 	if (!json)
 		return complain("%s", error.text);
 	if (w->json)
@@ -136,20 +186,11 @@ static int show(const struct wanted *w, const char *pool)
 int cmd_stats(const struct command *command, char **argv)
 {
 	struct wanted w = {};
-	char *pool;
-	int r = options_take(command, &argv, take, &w);
+	const char *pool;
+	int r = options_take_pool(command, argv, take, &w, &pool);
 
-	if (r != 0)
-		return r;
-	pool = argv[0];
-	if (!pool)
-		return misuse(command, "no pool is given");
-	argv++;
-	r = options_take(command, &argv, take, &w);
-	if (r == 0 && argv[0])
-		r = misuse(command, "it takes one pool");
-	if (r == 0 && w.processes && w.slow)
-		r = misuse(command, "--processes and --slow are two reports: ask for one");
+	if (r == 0 && w.processes + w.slow + (w.container != NULL) > 1)
+		r = misuse(command, "--processes, --slow and --container are three reports: ask for one");
 	if (r == 0)
 		r = command_needs_root(command);
 	if (r == 0)

@@ -25,7 +25,7 @@ const struct option_row trace_options[] = {
 	{},
 };
 
-enum { LOOK_US = 20000, LEASE_NS = 2000000000, HALF_WRITTEN = METER_EVENTS / 8 };
+enum { LOOK_US = 20000, POOL_LOOK_MS = 1000, LEASE_NS = 2000000000, HALF_WRITTEN = METER_EVENTS / 8 };
 
 struct filter {
 	bool json, errors;
@@ -167,12 +167,33 @@ static void lease(struct meter *meter, uint64_t ns)
 	__atomic_store_n(&meter->trace_until, ns ? t.tv_sec * 1000000000ull + t.tv_nsec + ns : 0, __ATOMIC_RELAXED);
 }
 
-static void trace(struct meter *meter, const struct filter *f)
+/* A pool may be ended, and another of its name begun, whose figures are elsewhere: false, and a sentence. */
+static bool pool_goes_on(const char *pool, const struct meter *meter, int64_t *next_ms, struct error *error)
+{
+	struct meter *now;
+	bool same;
+
+	if (now_ms() < *next_ms)
+		return true;
+	*next_ms = now_ms() + POOL_LOOK_MS;
+	now = figures_meter(pool, error);
+	same = now && now->started_ns == meter->started_ns;
+	if (now && !same)
+		error_set(error, 0, "pool '%s' has ended, and another of that name runs", pool);
+	meter_unmap(now);
+	return same;
+}
+
+/* False, and a sentence: there is no more to be seen. */
+static bool trace(const char *pool, struct meter *meter, const struct filter *f, struct error *error)
 {
 	uint64_t next = __atomic_load_n(&meter->events, __ATOMIC_ACQUIRE), shown = 0, missed = 0;
 	struct meter_event e;
+	int64_t next_ms = 0;
 	bool gone;
 
+	if (!f->json)
+		printf("%-8s %7s %-8s %-12s %8s %10s %s\n", "TIME", "PID", "DOOR", "OPERATION", "TOOK", "RESULT", "PATH, RANGE");
 	for (;;) {
 		uint64_t end_of = __atomic_load_n(&meter->events, __ATOMIC_ACQUIRE);
 		lease(meter, LEASE_NS);
@@ -201,7 +222,9 @@ static void trace(struct meter *meter, const struct filter *f)
 			fprintf(stderr, "(%llu operations were too quick to be seen)\n", (unsigned long long)missed);
 		missed = 0;
 		if (fflush(stdout) != 0 || ended)
-			return;
+			return true;
+		if (!pool_goes_on(pool, meter, &next_ms, error))
+			return false;
 		usleep(LOOK_US);
 	}
 }
@@ -213,17 +236,8 @@ int cmd_trace(const struct command *command, char **argv)
 	struct error error = {};
 	struct meter *meter;
 	const char *pool;
-	int r = options_take(command, &argv, take, &f);
+	int r = options_take_pool(command, argv, take, &f, &pool);
 
-	if (r != 0)
-		return r;
-	pool = argv[0];
-	if (!pool)
-		return misuse(command, "no pool is given");
-	argv++;
-	r = options_take(command, &argv, take, &f);
-	if (r == 0 && argv[0])
-		r = misuse(command, "it takes one pool");
 	if (r == 0)
 		r = command_needs_root(command);
 	if (r != 0)
@@ -234,8 +248,9 @@ int cmd_trace(const struct command *command, char **argv)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	trace(meter, &f);
+	if (!trace(pool, meter, &f, &error))
+		r = complain("%s", error.text);
 	lease(meter, 0);
 	meter_unmap(meter);
-	return 0;
+	return r;
 }

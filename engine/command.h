@@ -40,6 +40,10 @@ typedef int option_fn(const struct command *command, const struct option_row *op
  * exit status after a sentence. `--help` prints the help and exits.
  */
 int options_take(const struct command *command, char ***argv, option_fn *fn, void *arg);
+/* The same of options on both sides of one word; *ret_word is NULL if there is none. */
+int options_take_word(const struct command *command, char ***argv, option_fn *fn, void *arg, const char **ret_word);
+/* The same of a command of one pool and nothing else. */
+int options_take_pool(const struct command *command, char **argv, option_fn *fn, void *arg, const char **ret_pool);
 
 /* A connection to the running engine: -ENOENT if none runs (nothing said), or -errno after a sentence. */
 int command_connect(void);
@@ -70,7 +74,7 @@ int cmd_logs(const struct command *command, char **argv);
 /* `dump --image`: argv are the words after it. */
 int dump_image(const struct command *command, char *image, char **argv, bool as_json);
 
-extern const struct option_row exec_options[], logs_options[];
+extern const struct option_row set_options[], exec_options[], logs_options[];
 extern const struct option_row stats_options[], top_options[], trace_options[], metrics_options[], bench_options[];
 extern const struct option_row run_options[], json_options[], dump_options[], mkfs_options[], fsck_options[], clone_options[];
 

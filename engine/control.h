@@ -17,6 +17,7 @@ void control_dump(struct client *client, struct json_object *parameters);
 void control_stats(struct client *client, struct json_object *parameters);
 void control_processes(struct client *client, struct json_object *parameters);
 void control_meter(struct client *client, struct json_object *parameters);
+void control_limit(struct client *client, struct json_object *parameters);
 void control_set(struct client *client, struct json_object *parameters);
 void control_enter(struct client *client, struct json_object *parameters);
 void control_join(struct client *client, struct json_object *parameters);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "engine/passing.h"
+
 struct answer {
 	char *text;
 	size_t len;
@@ -28,31 +30,23 @@ static int send_all(int connection, const char *text, size_t len)
 /* Reads until the NUL. One call is under way at a time, so nothing follows it. */
 static int receive(int connection, struct answer *a)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
 	enum { STEP = 64 * 1024 };
 
 	while (!a->len || a->text[a->len - 1]) {
 		char *grown = realloc(a->text, a->len + STEP);
-		struct iovec iov = {grown + a->len, STEP};
-		struct msghdr msg = {.msg_iov = &iov,
-				     .msg_iovlen = 1,
-				     .msg_control = control.space,
-				     .msg_controllen = sizeof(control.space)};
 		ssize_t n;
+		int fd;
 		if (!grown)
 			return -ENOMEM;
 		a->text = grown;
-		n = recvmsg(connection, &msg, MSG_CMSG_CLOEXEC);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = passing_receive(connection, grown + a->len, STEP, &fd);
 		if (n <= 0)
-			return n ? -errno : -ECONNRESET;
+			return n ? n : -ECONNRESET;
 		a->len += n;
-		if (CMSG_FIRSTHDR(&msg) && CMSG_FIRSTHDR(&msg)->cmsg_type == SCM_RIGHTS && a->fd < 0)
-			memcpy(&a->fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+		if (a->fd < 0)
+			a->fd = fd;
+		else
+			close_p(&fd);
 	}
 	return 0;
 }

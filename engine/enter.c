@@ -28,6 +28,7 @@
 struct entry {
 	const char *pool;
 	char **argv;
+	struct json_object *limits;
 	int init; /* pidfd */
 	bool user, network, preload;
 	const char *cpus; /* NULL: the control group says */
@@ -166,6 +167,22 @@ static void join_command(char **argv, char *buf, size_t size)
 		len += snprintf(buf + len, size - len, "%s%s", len ? " " : "", *argv);
 }
 
+static int limit(int connection, const struct entry *e, pid_t child)
+{
+	struct json_object *parameters;
+	struct error error;
+	int r;
+
+	if (!e->limits)
+		return 0;
+	parameters = json_object_new_object();
+	json_set(parameters, "pool", "%s", e->pool);
+	json_object_object_add(parameters, "pid", json_object_new_int(child));
+	json_object_object_add(parameters, "settings", json_object_get(e->limits));
+	r = engine_call(connection, "Limit", parameters, NULL, NULL, &error);
+	return r == CALL_OK ? 0 : complain("%s", error.text);
+}
+
 static int join(int connection, const struct entry *e, pid_t child, bool listed)
 {
 	struct json_object *parameters = json_object_new_object();
@@ -179,6 +196,8 @@ static int join(int connection, const struct entry *e, pid_t child, bool listed)
 	json_object_object_add(parameters, "command", json_object_new_string(command));
 	if (engine_call(connection, "Join", parameters, NULL, NULL, &error) != CALL_OK)
 		return complain("%s", error.text);
+	if (limit(connection, e, child) != 0)
+		return EXIT_OURS;
 	return write(e->go[1], "", 1) == 1 ? 0 : complain("the program ended before it began");
 }
 
@@ -214,18 +233,17 @@ static int run(int connection, struct entry *e, bool listed)
 	return r;
 }
 
-static int enter(int connection, const char *pool, bool listed, bool host_users, char **argv)
+static int enter(int connection, struct entry e, bool listed, bool host_users)
 {
 	_cleanup_(json_put_p) struct json_object *parameters = json_object_new_object(), *reply = NULL;
-	struct entry e = {.pool = pool, .argv = argv, .init = -1};
 	struct error error;
 
-	json_set(parameters, "pool", "%s", pool);
+	json_set(parameters, "pool", "%s", e.pool);
 	if (engine_call(connection, "Enter", json_object_get(parameters), &reply, &e.init, &error) !=
 	    CALL_OK)
 		return complain("%s", error.text);
 	if (e.init < 0)
-		return complain("the engine handed out no way into pool '%s'", pool);
+		return complain("the engine handed out no way into pool '%s'", e.pool);
 	e.user = json_true(reply, "user") && !host_users;
 	e.network = json_true(reply, "network");
 	e.preload = json_true(reply, "preload");
@@ -233,12 +251,12 @@ static int enter(int connection, const char *pool, bool listed, bool host_users,
 	return run(connection, &e, listed);
 }
 
-int enter_run(int connection, const char *pool, bool listed, char **argv)
+int enter_run(int connection, const char *pool, bool listed, struct json_object *limits, char **argv)
 {
-	return enter(connection, pool, listed, false, argv);
+	return enter(connection, (struct entry){.pool = pool, .argv = argv, .limits = limits, .init = -1}, listed, false);
 }
 
 int enter_run_trusted(int connection, const char *pool, char **argv)
 {
-	return enter(connection, pool, false, true, argv);
+	return enter(connection, (struct entry){.pool = pool, .argv = argv, .init = -1}, false, true);
 }

@@ -95,6 +95,25 @@ struct json_object *figures_stats(const char *pool, struct error *error)
 	return r == CALL_OK ? json_object_get(json_child(reply, "stats", json_type_object)) : NULL;
 }
 
+struct json_object *figures_stats_whole(const char *pool, struct error *error)
+{
+	struct json_object *stats = figures_stats(pool, error), *containers;
+	struct error unseen;
+	struct meter *meter = stats ? figures_meter(pool, &unseen) : NULL;
+
+	if (!meter)
+		return stats;
+	containers = json_child(stats, "containers", json_type_object);
+	if (!containers) {
+		containers = meter_containers_json(meter);
+		json_object_object_add(stats, "containers", containers);
+	}
+	meter_containers_add(meter, containers);
+	json_object_object_add(stats, "histograms", meter_histograms_json(meter));
+	meter_unmap(meter);
+	return stats;
+}
+
 /* ---- processes ------------------------------------------------------------------------------------- */
 
 /* {"0": 5} -> {"read": 5} */

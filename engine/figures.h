@@ -12,6 +12,11 @@ struct json_object *figures_pools(void);
  * with a sentence: there is no such pool.
  */
 struct json_object *figures_stats(const char *pool, struct error *error);
+/* The same, with what each container's operations took, and "histograms", how many of these there are. */
+struct json_object *figures_stats_whole(const char *pool, struct error *error);
+/* Of these, the containers of that number or name. NULL with a sentence: there is none. */
+struct json_object *figures_containers_called(struct json_object *stats, const char *word, struct error *error);
+void containers_print(struct json_object *containers);
 /* What the service measures, mapped; NULL with a sentence. */
 struct meter *figures_meter(const char *pool, struct error *error);
 /* The pool's processes and what they counted of themselves. NULL with a sentence. */

@@ -10,10 +10,15 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "engine/image.h"
 
-enum { LOOK_BYTES = 64 * 1024 + 4096 };
+enum {
+	LOOK_BYTES = 64 * 1024 + 4096,
+	HOLDER_LOOKS = 20,
+	HOLDER_PAUSE_NS = 25000000,
+};
 
 /* ---- who has it ---------------------------------------------------------------------------------- */
 
@@ -22,6 +27,29 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
 		return a->st_rdev == b->st_rdev;
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The beginning of a file of /proc; all zero where there is none. */
+static void proc_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	memset(text, 0, size);
+	if (fd < 0)
+		return;
+	if (read(fd, text, size - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+}
+
+/* By this descriptor it is locked; others may have it open just now to see that they cannot have it. */
+static bool descriptor_locks(const char *pid, const char *number)
+{
+	char path[64], text[1024];
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fdinfo/%.20s", pid, number);
+	proc_read(path, text, sizeof(text));
+	return strstr(text, " FLOCK ");
 }
 
 static bool process_has(const char *pid, const struct stat *image)
@@ -35,7 +63,8 @@ static bool process_has(const char *pid, const struct stat *image)
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	dir = opendir(path);
 	while (dir && !has && (entry = readdir(dir)))
-		has = fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && same_file(&st, image);
+		has = fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && same_file(&st, image) &&
+		      descriptor_locks(pid, entry->d_name);
 	if (dir)
 		closedir(dir);
 	return has;
@@ -45,16 +74,11 @@ static bool process_has(const char *pid, const struct stat *image)
 static bool process_pool(const char *pid, char *ret, size_t size)
 {
 	static const char service[] = "polytropon-service\0--boot", builder[] = "polytropon builds pool ";
-	char path[64], text[512] = "";
+	char path[64], text[512];
 	const char *name = NULL;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	if (fd >= 0)
-		close(fd);
+	proc_read(path, text, sizeof(text));
 	if (!memcmp(text, service, sizeof(service)))
 		name = text + sizeof(service);
 	else if (!strncmp(text, builder, strlen(builder)))
@@ -79,12 +103,20 @@ static bool holder_find(const struct stat *image, char *ret, size_t size)
 	return found;
 }
 
+/* While a service is started again nobody can be named. */
 static int in_use(const char *path, struct error *error)
 {
+	const struct timespec pause = {.tv_nsec = HOLDER_PAUSE_NS};
 	char pool[128];
 	struct stat st;
+	bool found = false;
 
-	if (stat(path, &st) == 0 && holder_find(&st, pool, sizeof(pool)))
+	for (unsigned n = 0; n < HOLDER_LOOKS && !found && stat(path, &st) == 0; n++) {
+		if (n)
+			nanosleep(&pause, NULL);
+		found = holder_find(&st, pool, sizeof(pool));
+	}
+	if (found)
 		return error_set(error, -EBUSY, "image '%s' is in use by pool '%s'", path, pool);
 	return error_set(error, -EBUSY, "image '%s' is in use", path);
 }

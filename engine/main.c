@@ -37,8 +37,8 @@ const struct command commands[] = {
 	{"kill", "POOL NAME [SIGNAL]", "send a signal to a container", cmd_kill, NULL, NULL},
 	{"logs", "POOL NAME", "print what a detached container has written", cmd_logs, logs_options, NULL},
 	{"image", "import|ls|rm ...", "bring images into a pool's store", cmd_image, NULL, NULL},
-	{"set", "POOL KEY=VALUE...", "change settings of a running pool", cmd_set, NULL,
-	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio,\n"
+	{"set", "POOL KEY=VALUE...", "change settings of a running pool", cmd_set, set_options,
+	 "Keys are flat: memory, cpu_weight, timeout, cache.size, flush.interval, flush.dirty_ratio, io.iops,\n"
 	 "mounts./data.delay.read, or delay.read if one mount has such a layer."},
 	{"stats", "POOL", "show what the pool's service counted", cmd_stats, stats_options, NULL},
 	{"top", "", "watch the pools", cmd_top, top_options,

@@ -77,3 +77,20 @@ int mount_attach(int mount, const char *path, struct error *error)
 		return error_errno(error, errno, "mount at '%s'", path);
 	return 0;
 }
+
+int mount_attach_last(int *mount, const char *path, struct error *error)
+{
+	_cleanup_(close_p) int younger = -1;
+	int r = mount_attach(*mount, path, error);
+
+	if (r < 0)
+		return r;
+	younger = open_tree(*mount, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (younger < 0)
+		return error_errno(error, errno, "clone the mount at '%s'", path);
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		return error_errno(error, errno, "unmount '%s'", path);
+	close_p(mount);
+	*mount = take_fd(&younger);
+	return mount_attach(*mount, path, error);
+}

@@ -22,3 +22,8 @@ struct fuse_mount {
 int mount_fuse(const char *source, struct fuse_mount *ret, struct error *error);
 /* Attaches a detached mount. */
 int mount_attach(int mount, const char *path, struct error *error);
+/*
+ * The same, and *mount becomes a younger one. The kernel lists mounts by age (since Linux 6.8), and df(1), findmnt(8) and
+ * others believe the last that is listed at a place.
+ */
+int mount_attach_last(int *mount, const char *path, struct error *error);

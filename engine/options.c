@@ -113,6 +113,28 @@ int options_take(const struct command *c, char ***argv, option_fn *fn, void *arg
 	return r;
 }
 
+int options_take_word(const struct command *c, char ***argv, option_fn *fn, void *arg, const char **ret_word)
+{
+	int r = options_take(c, argv, fn, arg);
+
+	if (r != 0)
+		return r;
+	*ret_word = **argv;
+	if (!*ret_word)
+		return 0;
+	(*argv)++;
+	return options_take(c, argv, fn, arg);
+}
+
+int options_take_pool(const struct command *c, char **argv, option_fn *fn, void *arg, const char **ret_pool)
+{
+	int r = options_take_word(c, &argv, fn, arg, ret_pool);
+
+	if (r == 0 && !*ret_pool)
+		return misuse(c, "no pool is given");
+	return r == 0 && argv[0] ? misuse(c, "it takes one pool") : r;
+}
+
 int command_connect(void)
 {
 	struct error error;

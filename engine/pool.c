@@ -320,6 +320,7 @@ struct container *container_new(struct pool *pool, struct client *client)
 struct container *container_free(struct pool *pool, struct container *container)
 {
 	TAILQ_REMOVE(&pool->containers, container, link);
+	json_object_put(container->limits);
 	free(container);
 	return NULL;
 }

@@ -50,6 +50,8 @@ struct service_call {
 	struct pool *pool;
 	struct client *client; /* NULL: gone meanwhile */
 	struct change change;
+	pid_t container;            /* whose limits are to be set, and which: */
+	struct json_object *limits; /* NULL: it is about something else */
 };
 
 struct service {
@@ -69,6 +71,7 @@ struct container {
 	pid_t pid;             /* 0: not joined yet */
 	bool listed;
 	char command[256];
+	struct json_object *limits; /* {"io.iops": "500"}; NULL: none */
 };
 
 struct pool {

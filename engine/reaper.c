@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "engine/passing.h"
 #include "engine/runtime-dir.h"
 #include "engine/title.h"
 
@@ -36,32 +37,12 @@ struct charge {
 
 TAILQ_HEAD(charges, charge);
 
-static void message_send(int reaper, const struct message *message, int fd)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
-	struct iovec iov = {(void *)message, sizeof(*message)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
-		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
-							.cmsg_level = SOL_SOCKET,
-							.cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
-	}
-	sendmsg(reaper, &msg, MSG_NOSIGNAL);
-}
-
 void reaper_pool(int reaper, const char *pool, const struct group *group, int service)
 {
 	struct message message = {.group = *group};
 
 	snprintf(message.pool, sizeof(message.pool), "%s", pool);
-	message_send(reaper, &message, service);
+	passing_send(reaper, &message, sizeof(message), service, 0);
 }
 
 void reaper_forget(int reaper, const char *pool)
@@ -69,30 +50,7 @@ void reaper_forget(int reaper, const char *pool)
 	struct message message = {.forget = true};
 
 	snprintf(message.pool, sizeof(message.pool), "%s", pool);
-	message_send(reaper, &message, -1);
-}
-
-/* False at the end of the engine. */
-static bool message_receive(int socket, struct message *ret, int *ret_fd)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
-	struct iovec iov = {ret, sizeof(*ret)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
-	ssize_t n;
-
-	do
-		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	*ret_fd = -1;
-	if (n > 0 && CMSG_FIRSTHDR(&msg))
-		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
-	return n == sizeof(*ret);
+	passing_send(reaper, &message, sizeof(message), -1, 0);
 }
 
 static void charge_drop(struct charges *charges, const char *pool)
@@ -156,7 +114,7 @@ static void reaper_run(int socket, int lock)
 	int64_t grace;
 	int fd;
 
-	while (message_receive(socket, &message, &fd))
+	while (passing_receive(socket, &message, sizeof(message), &fd) == sizeof(message))
 		charge_take(&charges, &message, fd);
 	grace = now_ms() + REAPER_GRACE_MS;
 	TAILQ_FOREACH(c, &charges, link)

@@ -136,6 +136,22 @@ static int64_t mount_namespace(const struct pool *pool)
 	return stat(path, &st) == 0 ? (int64_t)st.st_ino : 0;
 }
 
+static struct json_object *boot_limits(const struct pool *pool)
+{
+	struct json_object *list = json_object_new_array(), *o;
+	struct container *c;
+
+	TAILQ_FOREACH(c, &pool->containers, link) {
+		if (!c->limits)
+			continue;
+		o = json_object_new_object();
+		json_set(o, "pid", "%d", c->pid);
+		json_object_object_add(o, "settings", json_object_get(c->limits));
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static int boot_send(struct pool *pool)
 {
 	_cleanup_(json_put_p) struct json_object *json = json_object_new_object();
@@ -158,11 +174,13 @@ static int boot_send(struct pool *pool)
 	json_object_object_add(json, "table", json_object_new_int(BOOT_TABLE));
 	json_object_object_add(json, "proc", json_object_new_int(BOOT_PROC));
 	json_object_object_add(json, "mnt_ns", json_object_new_int64(mount_namespace(pool)));
+	json_object_object_add(json, "init", json_object_new_int(pool->init));
 	if (pool->meter >= 0)
 		json_object_object_add(json, "meter", json_object_new_int(BOOT_METER));
 	json_object_object_add(json, "cpus", boot_cpus(pool));
 	json_object_object_add(json, "settings", spec_settings(pool->spec));
 	json_object_object_add(json, "mounts", boot_mounts(pool));
+	json_object_object_add(json, "limits", boot_limits(pool));
 	json_object_object_add(json, "roots", roots_boot(pool, fds + BOOT_PLACE + place, BOOT_PLACE + place, &roots));
 	r = parcel_send(pool->service.socket.fd, json, fds, BOOT_PLACE + place + roots);
 	free(fds);

@@ -34,6 +34,15 @@ static const struct spec_key flush_keys[] = {
 	{},
 };
 
+const struct spec_key spec_io_keys[] = {
+	{"read_bps", SPEC_SIZE, .help = "bytes read a second; 0: no limit", .live = true},
+	{"write_bps", SPEC_SIZE, .help = "bytes written a second; 0: no limit", .live = true},
+	{"iops", SPEC_COUNT, .help = "reads and writes a second; 0: no limit", .live = true},
+	{"meta_ops", SPEC_COUNT, .help = "operations on names and attributes a second; 0: no limit", .live = true},
+	{"burst", SPEC_TIME, .help = "how much of a second's worth, or of several, idleness saves up; 1s", .live = true},
+	{},
+};
+
 static const struct spec_key fuse_keys[] = {
 	{"passthrough", SPEC_WORD, .help = "whether the kernel has cached files itself: auto, always, off", .live = true},
 	{},
@@ -48,6 +57,7 @@ const struct spec_key spec_pool_keys[] = {
 	{"timeout", SPEC_TIME, .help = "how long an operation waits for its storage", .live = true},
 	{"cache", SPEC_SECTION, .section = cache_keys, .help = "the page cache"},
 	{"flush", SPEC_SECTION, .section = flush_keys, .help = "when changes are written back"},
+	{"io", SPEC_SECTION, .section = spec_io_keys, .help = "limits of reads, writes and operations on names"},
 	{"fuse", SPEC_SECTION, .section = fuse_keys, .help = "the door of static programs"},
 	{"mounts", SPEC_MOUNTS, .help = "paths and the stacks of layers behind them"},
 	{"roots", SPEC_STACK, .help = "the stack of layers in which the pool's containers are"},

@@ -32,6 +32,7 @@ struct spec_key {
 };
 
 extern const struct spec_key spec_pool_keys[]; /* ends with an entry without a name */
+extern const struct spec_key spec_io_keys[];   /* of the section `io`, which containers have, too */
 
 const struct spec_key *spec_key_find(const struct spec_key *keys, const char *name);
 /* The names as ls_nearest wants them; aliases too. */

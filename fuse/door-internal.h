@@ -28,13 +28,16 @@ struct fuse_door {
 	bool init_seen, init_answered;
 	bool stopping;
 	bool epoch;      /* the kernel knows FUSE_NOTIFY_INC_EPOCH */
-	bool names_kept; /* atomic: the kernel has been told names with a timeout since the last bump */
-	bool passes;     /* the kernel knows passthrough */
+	bool passes;     /* the kernel knows passthrough, as far as we know */
+	bool passes_sure; /* it has been tried */
 	pthread_t thread[DOOR_THREADS];
 	unsigned threads;
 	pthread_mutex_t turn_lock; /* of waiting */
 	pthread_cond_t turn;
 	unsigned waiting; /* threads that read, or are about to */
+	pthread_cond_t held_less;
+	unsigned held; /* messages that wait for a limit, or were waiting; with turn_lock */
+	size_t held_bytes;
 	/* Open files as the kernel names them. */
 	pthread_mutex_t files_lock;
 	struct door_file *files;
@@ -53,15 +56,23 @@ struct ofd *door_file_get(struct fuse_door *door, uint64_t number);  /* referenc
 struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the reference is the caller's */
 
 /* passthrough.c: struct door_hooks has the contract. */
+bool door_passes(void *door);
 int door_backing(void *door, int data);
 void door_backing_end(void *door, int id);
+
+/* hold.c: answers a message, at once or when a limit lets it. */
+void door_message(struct fuse_door *door, const struct fuse_buf *buf);
+/* Whose message this thread answers, if that was asked; 0: not known. */
+unsigned door_payer(void);
+/* No message is taken any more: those that wait go, and nobody is at work on one when it returns. */
+void door_held_end(struct fuse_door *door);
 
 /* notify.c */
 extern const struct door_hooks fuse_door_hooks;
 /* Has the kernel send again what an earlier service took and never answered (Linux 6.9). */
 void door_resend(struct fuse_door *door);
-/* Has the kernel ask again for every name that it was told, if it was told any since the last time. */
-void door_names_changed(struct fuse_door *door);
+/* Has the kernel ask again for every name. What it has mounted on them is gone then. */
+void door_names_void(struct fuse_door *door);
 
 /* ops.c */
 extern const struct fuse_lowlevel_ops fuse_door_ops;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fuse/door-internal.h"
+#include "fuse/ops.h"
 
 /* Interrupts a thread's read of /dev/fuse; nothing else. */
 static void on_stop_signal(int signal)
@@ -52,7 +53,7 @@ static void *door_run(void *arg)
 			continue;
 		if (n <= 0) /* unmounted */
 			break;
-		fuse_session_process_buf(door->session, &buf);
+		door_message(door, &buf);
 	}
 	free(buf.mem);
 	return NULL;
@@ -107,6 +108,7 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	pthread_mutex_init(&door->files_lock, NULL);
 	pthread_mutex_init(&door->turn_lock, NULL);
 	pthread_cond_init(&door->turn, NULL);
+	pthread_cond_init(&door->held_less, NULL);
 	sigaction(SIGUSR1, &stop, NULL);
 	door->session = fuse_session_new(&args, &fuse_door_ops, sizeof(fuse_door_ops), door);
 	r = door->session ? fuse_session_custom_io(door->session, &fuse_door_io, fd) : -ENOMEM;
@@ -118,11 +120,10 @@ int fuse_door_open(struct service *s, struct instance *fs, int fd, bool live, st
 	}
 	/* INC_EPOCH came with FUSE 7.44; what an earlier service told the kernel is void. */
 	door->epoch = door->init[0] > 7 || door->init[1] >= 44;
-	door->names_kept = live;
 	fs->door = door;
 	fs->hooks = &fuse_door_hooks;
 	if (live) {
-		door_names_changed(door);
+		door_names_void(door);
 		door_resend(door);
 	}
 	r = threads_start(door);
@@ -139,6 +140,7 @@ void fuse_door_stop(struct fuse_door *door)
 	pthread_mutex_lock(&door->turn_lock);
 	__atomic_store_n(&door->stopping, true, __ATOMIC_RELEASE);
 	pthread_cond_broadcast(&door->turn);
+	pthread_cond_broadcast(&door->held_less);
 	pthread_mutex_unlock(&door->turn_lock);
 	while (door->threads > 0) {
 		pthread_t thread = door->thread[door->threads - 1];
@@ -149,6 +151,7 @@ void fuse_door_stop(struct fuse_door *door)
 		}
 		door->threads--;
 	}
+	door_held_end(door);
 	for (unsigned i = 0; i < door->file_room; i++)
 		ofd_unref(door->files[i].ofd);
 	free(door->files);
@@ -169,6 +172,7 @@ struct fuse_door *fuse_door_close(struct fuse_door *door)
 	pthread_mutex_destroy(&door->files_lock);
 	pthread_mutex_destroy(&door->turn_lock);
 	pthread_cond_destroy(&door->turn);
+	pthread_cond_destroy(&door->held_less);
 	free(door);
 	return NULL;
 }

@@ -3,8 +3,8 @@
  * The FUSE door of one filesystem instance: what reaches it by way of the kernel.
  *
  * What the kernel is allowed to remember, and why that is safe:
- *  names       for ever; any change through another door bumps the connection's epoch, which makes the kernel ask
- *              again.
+ *  names       for ever, with a notice of each that another door changes in a directory of which the kernel knows
+ *              any. (To bump the connection's epoch is cheaper, but takes down all that is mounted below.)
  *  attributes  for ever, with one notice when they change through another door.
  *  pages       of files opened for reading; ranges written through another door are dropped first. Files
  *              opened for writing bypass the page cache but for mappings. Of files that pass through (passthrough.c)

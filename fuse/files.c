@@ -14,17 +14,6 @@ static bool may_be_changed(const struct ofd *ofd)
 	return ofd->inode->type == S_IFREG && (ofd->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* Of files of one open file the kernel caches all or none, mostly; so which of them ends does not matter. */
-static void cached_end(struct ofd *ofd)
-{
-	unsigned n = __atomic_load_n(&ofd->kernel_cached, __ATOMIC_RELAXED);
-
-	while (n && !__atomic_compare_exchange_n(&ofd->kernel_cached, &n, n - 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		;
-	if (n)
-		__atomic_sub_fetch(&ofd->inode->kernel_cached, 1, __ATOMIC_SEQ_CST);
-}
-
 static unsigned is_rdwr(const struct ofd *ofd)
 {
 	return ofd->inode->type == S_IFREG && (ofd->flags & O_ACCMODE) == O_RDWR;
@@ -66,6 +55,7 @@ uint64_t door_file_new(struct fuse_door *door, struct ofd *ofd)
 		ofd_unref(ofd);
 		return 0;
 	}
+	__atomic_store_n(&ofd->in_kernel, true, __ATOMIC_RELEASE);
 	__atomic_add_fetch(&ofd->inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&ofd->inode->kernel_rdwr, is_rdwr(ofd), __ATOMIC_SEQ_CST);
 	share_kernel_opened(ofd->inode);
@@ -109,7 +99,6 @@ static void file_closed(const struct door_file *file)
 	share_kernel_closed(inode, &file->pass);
 	__atomic_sub_fetch(&inode->kernel_opens, 1, __ATOMIC_SEQ_CST);
 	__atomic_sub_fetch(&inode->kernel_rdwr, is_rdwr(file->ofd), __ATOMIC_SEQ_CST);
-	cached_end(file->ofd);
 	if (may_be_changed(file->ofd))
 		lease_release(inode);
 }

@@ -3,10 +3,12 @@
  * Keeping the kernel's caches right when something changes through another door. Runs in the threads of that
  * other door, never in ours: dropping pages may make the kernel send writes that our threads must answer.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fuse/door-internal.h"
@@ -32,12 +34,24 @@ void door_resend(struct fuse_door *door)
 	notice_send(door, NOTIFY_RESEND);
 }
 
+/* What is on its way comes as soon as the process that asked runs; should it not run, nobody waits for it for ever. */
+enum { ANSWER_ROUNDS = 10000 };
+
+/*
+ * The kernel does not know an inode whose first answer it has not seen to the end, and would keep for ever what that
+ * says. So it is told until it knows the inode, or has forgotten it.
+ */
 static void attr_changed(void *arg, struct inode *inode)
 {
 	struct fuse_door *door = arg;
 
-	if (__atomic_exchange_n(&inode->kernel_attr, false, __ATOMIC_SEQ_CST))
-		fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), -1, 0);
+	for (int n = 0; n < ANSWER_ROUNDS && __atomic_exchange_n(&inode->kernel_attr, false, __ATOMIC_SEQ_CST); n++) {
+		if (fuse_lowlevel_notify_inval_inode(door->session, node_of(inode), -1, 0) != -ENOENT ||
+		    !inode_is_looked_up(inode))
+			return;
+		__atomic_store_n(&inode->kernel_attr, true, __ATOMIC_SEQ_CST);
+		nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+	}
 }
 
 static void data_changed(void *arg, struct inode *inode, off_t offset, off_t length)
@@ -76,23 +90,23 @@ static void drain(void *arg)
 		statx(door->fs->root_fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_MTIME, &st);
 }
 
-void door_names_changed(struct fuse_door *door)
+void door_names_void(struct fuse_door *door)
 {
-	if (!door->epoch || !__atomic_exchange_n(&door->names_kept, false, __ATOMIC_SEQ_CST))
-		return;
-	if (!notice_send(door, NOTIFY_INC_EPOCH))
+	if (door->epoch && !notice_send(door, NOTIFY_INC_EPOCH))
 		door->epoch = false;
 }
 
+/*
+ * The one name and no other: the kernel takes down what is mounted on a name that it forgets, or below. Nor is it
+ * enough that the name expires, for an answer that is on its way would bring it back. The kernel waits for those who
+ * look for names in that directory, so such an answer of before the change has come by then.
+ */
 static void entry_changed(void *arg, struct inode *dir, const char *name)
 {
 	struct fuse_door *door = arg;
 
-	if (!__atomic_load_n(&door->names_kept, __ATOMIC_SEQ_CST))
-		return;
-	if (door->epoch)
-		door_names_changed(door);
-	if (!door->epoch)
+	/* What an earlier service told of is not known, if it could not be made void. */
+	if (__atomic_load_n(&dir->kernel_names, __ATOMIC_SEQ_CST) || (door->replay && !door->epoch))
 		fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
 }
 
@@ -102,6 +116,7 @@ const struct door_hooks fuse_door_hooks = {
 	.grown = grown,
 	.drain = drain,
 	.entry = entry_changed,
+	.passes = door_passes,
 	.backing = door_backing,
 	.backing_end = door_backing_end,
 };

@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fuse/buffer.h"
 #include "fuse/ops.h"
 #include "service/lease.h"
+#include "service/limit.h"
 #include "service/pending.h"
 #include "service/perm.h"
 #include "service/session.h"
@@ -20,12 +22,12 @@
  * Files opened for reading go through the page cache; those opened for writing bypass it, but for mappings. In
  * both cases the pages that the kernel holds are dropped when the bytes change through another door.
  */
-static void cache_mode(struct fuse_door *door, struct ofd *ofd, struct fuse_file_info *fi)
+static void cache_mode(struct fuse_door *door, struct ofd *ofd, const struct share_pass *pass, struct fuse_file_info *fi)
 {
 	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
 	struct inode *inode = ofd->inode;
 
-	fi->direct_io = writes || (fi->flags & O_DIRECT) || !share_kernel_caches(ofd);
+	fi->direct_io = writes || (fi->flags & O_DIRECT) || pass->direct;
 	fi->keep_cache = !fi->direct_io && !door->fs->shared;
 	/* Maps, splice and copy_file_range go through the page cache whatever we say. */
 	__atomic_store_n(&inode->kernel_pages, true, __ATOMIC_SEQ_CST);
@@ -49,11 +51,11 @@ static int file_give(struct op *op, struct ofd *ofd, struct fuse_file_info *fi)
 		ofd_unref(door_file_take(op->door, fi->fh));
 		return r;
 	}
+	fi->fh = door_file_passes(op->door, fi->fh, &pass);
 	if (!pass.passes) {
-		cache_mode(op->door, ofd, fi);
+		cache_mode(op->door, ofd, &pass, fi);
 		return 0;
 	}
-	fi->fh = door_file_passes(op->door, fi->fh, &pass);
 	fi->direct_io = pass.direct; /* the kernel drops what pages it has, as keep_cache is not set */
 	transport_open_passes(pass.id);
 	return 0;
@@ -138,12 +140,12 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	int r;
 
 	ops_begin(&op, req, WIRE_OPEN);
-	will_tell_name(op.door);
 	dir = inode_of(op.door, parent);
 	if (!dir) {
 		ops_status(&op, -ESTALE);
 		return;
 	}
+	will_tell_name(dir);
 	if (!strcmp(name, "/")) /* no name: O_TMPFILE; see transport.c */
 		r = vfs_tmpfile(&op.c, dir, mode, fi->flags, &ofd, &entry);
 	else
@@ -180,18 +182,19 @@ static struct ofd *file_of(struct op *op, struct fuse_file_info *fi)
 	return fi ? door_file_get(op->door, fi->fh) : NULL;
 }
 
-static char *thread_buffer(void)
+/* The kernel takes a short answer for the end of the file. */
+static void told_end(struct inode *inode, uint64_t end)
 {
-	static _Thread_local char *buffer;
+	uint64_t known = __atomic_load_n(&inode->kernel_size, __ATOMIC_SEQ_CST);
 
-	if (!buffer)
-		buffer = malloc(DOOR_MAX_IO);
-	return buffer;
+	while (end < known && !__atomic_compare_exchange_n(&inode->kernel_size, &known, end, false, __ATOMIC_SEQ_CST,
+							   __ATOMIC_SEQ_CST))
+		;
 }
 
 void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	struct iovec iov = {thread_buffer(), size < DOOR_MAX_IO ? size : DOOR_MAX_IO};
+	struct iovec iov = {door_buffer_take(), size < DOOR_MAX_IO ? size : DOOR_MAX_IO};
 	struct ofd *ofd;
 	struct op op;
 	ssize_t n;
@@ -204,13 +207,18 @@ void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct 
 		n = iov.iov_base ? -EBADF : -ENOMEM;
 	else /* the kernel reads pages of files opened write-only too, and has checked the mode of read(2) */
 		n = ls_read(op.door->fs->stack, &op.c.call, ofd->file, &iov, 1, offset);
+	if (n > 0 && !op.door->fs->counted)
+		limit_moved(op.c.call.payer, LIMIT_READ_BPS, n);
 	if (n > 0)
 		lease_accessed(&op.c, ofd->inode);
+	if (n >= 0 && (size_t)n < size)
+		told_end(ofd->inode, offset + n);
 	ofd_unref(ofd);
 	if (n < 0)
 		fuse_reply_err(req, -n);
 	else
 		fuse_reply_buf(req, iov.iov_base, n);
+	door_buffer_give(iov.iov_base);
 	ops_end(&op, n);
 }
 
@@ -251,8 +259,9 @@ void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	ops_begin(&op, req, WIRE_FLUSH);
 	ofd = file_of(&op, fi);
 	if (ofd) {
-		lock_drop(&ofd->inode->locks, (struct lock_owner){LOCK_OWNER_KERNEL, fi->lock_owner}, false);
+		hosts_lock_drop(ofd->inode, (struct lock_owner){LOCK_OWNER_KERNEL, fi->lock_owner}, false);
 		vfs_closed(ofd->inode);
+		vfs_flush(&op.c, ofd);
 	}
 	/* What was written since the service that knew it has ended, nobody has got. */
 	ops_status(&op, !ofd && (fi->fh & DOOR_PASSES) ? -EIO : 0);
@@ -370,7 +379,7 @@ static int list_plus(struct op *op, struct ofd *ofd, off_t offset, struct listin
 
 static void list(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi, bool plus)
 {
-	struct listing l = {.buf = thread_buffer(), .size = size < DOOR_MAX_IO ? size : DOOR_MAX_IO};
+	struct listing l = {.buf = door_buffer_take(), .size = size < DOOR_MAX_IO ? size : DOOR_MAX_IO};
 	struct ofd *ofd;
 	struct op op;
 	int r;
@@ -382,7 +391,7 @@ static void list(fuse_req_t req, size_t size, off_t offset, struct fuse_file_inf
 		r = ofd ? -ENOMEM : -EIO;
 	} else if (plus) {
 		l.dir = ofd->inode;
-		will_tell_name(op.door);
+		will_tell_name(l.dir);
 		r = list_plus(&op, ofd, offset, &l);
 	} else {
 		r = vfs_readdir(&op.c, ofd, offset, listing_emit, &l);
@@ -392,6 +401,7 @@ static void list(fuse_req_t req, size_t size, off_t offset, struct fuse_file_inf
 		fuse_reply_err(req, -r);
 	else
 		fuse_reply_buf(req, l.buf, l.used);
+	door_buffer_give(l.buf);
 	ops_end(&op, r);
 }
 

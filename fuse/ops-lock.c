@@ -18,6 +18,7 @@ struct lock_op {
 	struct ofd *ofd;
 	unsigned stat;
 	int64_t started_at;
+	struct stat_about about; /* without a path: the message is gone */
 };
 
 static void lock_done(struct lock_wait *wait, int result)
@@ -25,14 +26,14 @@ static void lock_done(struct lock_wait *wait, int result)
 	struct lock_op *lock = (struct lock_op *)wait;
 
 	fuse_reply_err(lock->req, -result);
-	stat_record_parked(DOOR_FUSE, lock->stat, lock->started_at, result, NULL);
+	stat_record_parked(DOOR_FUSE, lock->stat, lock->started_at, result, &lock->about);
 	ofd_unref(lock->ofd);
 	free(lock);
 }
 
 static void lock_interrupted(fuse_req_t req, void *arg)
 {
-	lock_cancel(arg);
+	hosts_lock_cancel(arg);
 }
 
 static struct lock_op *lock_new(struct op *op, struct ofd *ofd)
@@ -41,7 +42,7 @@ static struct lock_op *lock_new(struct op *op, struct ofd *ofd)
 
 	if (lock)
 		*lock = (struct lock_op){.wait.done = lock_done, .req = op->req, .ofd = ofd, .stat = op->stat,
-					 .started_at = op->started_at};
+					 .started_at = op->started_at, .about = op->about};
 	return lock;
 }
 
@@ -73,6 +74,7 @@ void op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct
 	struct lock_range probe = {0}, found;
 	struct ofd *ofd;
 	struct op op;
+	int r;
 
 	ops_begin(&op, req, WIRE_LOCK);
 	ofd = door_file_get(op.door, fi->fh);
@@ -81,8 +83,12 @@ void op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct
 		return;
 	}
 	probe = range_of(&op, fi, lock);
-	lock_get(&ofd->inode->locks, &probe, &found);
+	r = hosts_lock_get(ofd, &probe, &found);
 	ofd_unref(ofd);
+	if (r < 0) {
+		ops_status(&op, r);
+		return;
+	}
 	lock->l_type = found.type;
 	lock->l_whence = SEEK_SET;
 	lock->l_start = found.start;
@@ -107,7 +113,7 @@ void op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct
 	}
 	range = range_of(&op, fi, flock);
 	if (!sleep) {
-		lock_settle(&op, ofd, NULL, lock_set(&ofd->inode->locks, &range));
+		lock_settle(&op, ofd, NULL, hosts_lock(ofd, &range));
 		return;
 	}
 	lock = lock_new(&op, ofd);
@@ -118,7 +124,7 @@ void op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct
 	lock->wait.range = range;
 	caller_fini(&op.c);
 	fuse_req_interrupt_func(req, lock_interrupted, &lock->wait);
-	lock_settle(&op, ofd, lock, lock_set_wait(&ofd->inode->locks, &lock->wait));
+	lock_settle(&op, ofd, lock, hosts_lock_wait(ofd, &lock->wait));
 }
 
 void op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int operation)

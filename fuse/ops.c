@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fuse/ops.h"
+#include "service/acl.h"
 #include "service/pending.h"
 #include "service/share.h"
 
@@ -16,14 +17,18 @@ void ops_begin(struct op *op, fuse_req_t req, unsigned stat)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	*op = (struct op){.req = req, .door = fuse_req_userdata(req), .stat = stat, .started_at = stat_now()};
+	*op = (struct op){.req = req, .door = fuse_req_userdata(req), .stat = stat,
+			   .started_at = stat_now() - (int64_t)stat_waited()};
 	caller_init(&op->c, DOOR_FUSE, op->door->fs->tenant, ctx->uid, ctx->gid, ctx->pid);
+	op->c.call.payer = door_payer();
+	op->c.umask = ctx->umask;
+	op->about = about_operation(op->door->service, ctx);
 	stat_begin();
 }
 
 void ops_end(struct op *op, int64_t result)
 {
-	stat_record(DOOR_FUSE, op->stat, op->started_at, result, &(struct stat_about){.pid = op->c.pid});
+	stat_record(DOOR_FUSE, op->stat, op->started_at, result, &op->about);
 	caller_fini(&op->c);
 }
 
@@ -82,10 +87,10 @@ static void told_size(struct inode *inode, const struct ls_attr *attr)
 	__atomic_store_n(&inode->kernel_size, attr->size, __ATOMIC_SEQ_CST);
 }
 
-void will_tell_name(struct fuse_door *door)
+void will_tell_name(struct inode *dir)
 {
-	if (!door->fs->shared)
-		__atomic_store_n(&door->names_kept, true, __ATOMIC_SEQ_CST);
+	if (!dir->fs->shared)
+		__atomic_store_n(&dir->kernel_names, true, __ATOMIC_SEQ_CST);
 }
 
 /*
@@ -137,12 +142,16 @@ static void entry_reply(struct op *op, int r, struct entry *entry)
 		r_##var;                                                                                  \
 	})
 
+/* The same with a directory, for an answer that tells of a name in it. */
+#define TELLING_NAME(op, node, dir, call) WITH_INODE(op, node, dir, (will_tell_name(dir), call))
+
 static int lookup(struct op *op, struct inode *dir, const char *name, struct entry *entry)
 {
 	if (dir == op->door->fs->root && !strncmp(name, PENDING_NAME, strlen(PENDING_NAME))) {
 		entry->inode = pending_lookup(op->c.tid, name);
 		return entry->inode ? vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) : -ENOENT;
 	}
+	will_tell_name(dir);
 	return vfs_lookup(&op->c, dir, name, entry);
 }
 
@@ -153,7 +162,6 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int r;
 
 	ops_begin(&op, req, STAT_LOOKUP);
-	will_tell_name(op.door);
 	r = WITH_INODE(&op, parent, dir, lookup(&op, dir, name, &entry));
 	if (r == -ENOENT && entry_timeout(op.door) > 0) {
 		struct fuse_entry_param e = {.entry_timeout = entry_timeout(op.door)};
@@ -290,8 +298,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	int r;
 
 	ops_begin(&op, req, WIRE_MKNOD);
-	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, vfs_mknod(&op.c, dir, name, mode, major(rdev), minor(rdev), &entry));
+	r = TELLING_NAME(&op, parent, dir, vfs_mknod(&op.c, dir, name, mode, major(rdev), minor(rdev), &entry));
 	entry_reply(&op, r, &entry);
 }
 
@@ -302,8 +309,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	int r;
 
 	ops_begin(&op, req, WIRE_MKDIR);
-	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, vfs_mkdir(&op.c, dir, name, mode, &entry));
+	r = TELLING_NAME(&op, parent, dir, vfs_mkdir(&op.c, dir, name, mode, &entry));
 	entry_reply(&op, r, &entry);
 }
 
@@ -314,8 +320,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	int r;
 
 	ops_begin(&op, req, WIRE_SYMLINK);
-	will_tell_name(op.door);
-	r = WITH_INODE(&op, parent, dir, vfs_symlink(&op.c, dir, name, target, &entry));
+	r = TELLING_NAME(&op, parent, dir, vfs_symlink(&op.c, dir, name, target, &entry));
 	entry_reply(&op, r, &entry);
 }
 
@@ -326,10 +331,9 @@ static void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const ch
 	int r;
 
 	ops_begin(&op, req, WIRE_LINK);
-	will_tell_name(op.door);
 	entry.inode = inode_of(op.door, node);
 	r = !entry.inode ? -ESTALE
-			 : WITH_INODE(&op, parent, dir, vfs_link(&op.c, entry.inode, dir, name, &entry.attr));
+			 : TELLING_NAME(&op, parent, dir, vfs_link(&op.c, entry.inode, dir, name, &entry.attr));
 	if (r < 0)
 		inode_unref(entry.inode);
 	entry_reply(&op, r, &entry);
@@ -410,7 +414,10 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_
 	ssize_t n;
 
 	ops_begin(&op, req, WIRE_GETXATTR);
-	n = size && !buf ? -ENOMEM : WITH_INODE(&op, node, inode, vfs_getxattr(&op.c, inode, name, buf, size));
+	/* The kernel keeps an ACL as it does attributes. */
+	n = size && !buf ? -ENOMEM
+			 : WITH_INODE(&op, node, inode,
+				      (will_tell_attr(inode), vfs_getxattr(&op.c, inode, name, buf, size)));
 	xattr_reply(&op, n, buf, size);
 }
 
@@ -441,21 +448,47 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
 	ops_status(&op, WITH_INODE(&op, node, inode, vfs_removexattr(&op.c, inode, name)));
 }
 
+/*
+ * The kernel checks permissions itself, by the mode; what it lets pass, the service checks by the ACL, too. It would
+ * ask for the ACLs of all that it checks, and keep them as it keeps attributes; but not of the root, which it made before it
+ * was told of ACLs: each step of a user through another's root would be a message. So that is for those who show, by
+ * an ACL of the root itself, that they use ACLs.
+ */
+static bool uses_acls(struct instance *fs)
+{
+	struct caller self;
+	ssize_t n;
+
+	caller_init(&self, DOOR_SELF, fs->tenant, 0, 0, 0);
+	n = vfs_getxattr(&self, fs->root, ACL_ACCESS, NULL, 0);
+	if (n <= 0)
+		n = vfs_getxattr(&self, fs->root, ACL_DEFAULT, NULL, 0);
+	caller_fini(&self);
+	return n > 0;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fuse_door *door = userdata;
 
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-			FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA);
+			FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_EXPLICIT_INVAL_DATA);
 	conn->want |= conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
 				       FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_IOCTL_DIR | FUSE_CAP_PARALLEL_DIROPS |
 				       FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 				       FUSE_CAP_ASYNC_DIO);
-	/* Pages go when we say so, if nobody else can change the files; else when size or mtime change. */
-	if (door->fs->shared)
-		conn->want |= conn->capable & FUSE_CAP_AUTO_INVAL_DATA;
-	else
-		conn->want |= conn->capable & (FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS);
+	/*
+	 * Pages go when we say so, too; but of a size that has become smaller there is no notice. So the kernel is to ask
+	 * before it reads what its pages have, if it was told that the attributes are void: it takes a short answer for the
+	 * end of the file, but not if two come, the later one first.
+	 */
+	conn->want |= conn->capable & FUSE_CAP_AUTO_INVAL_DATA;
+	if (!door->fs->shared)
+		conn->want |= conn->capable & FUSE_CAP_CACHE_SYMLINKS;
+	/* Where a directory has a default ACL, the umask does not count. */
+	conn->want |= conn->capable & FUSE_CAP_DONT_MASK;
+	if (uses_acls(door->fs))
+		conn->want |= conn->capable & FUSE_CAP_POSIX_ACL;
 	conn->max_write = DOOR_MAX_IO;
 	conn->max_read = 0;
 	conn->max_background = 64;

@@ -12,7 +12,13 @@ struct op {
 	unsigned stat;
 	int64_t started_at;
 	double attr_timeout;
+	struct stat_about about;
 };
+
+/* about.c. The message that this thread is going to answer; NULL: none. And what it tells, at the beginning of the answer:
+ * once it is answered whose it was may be gone. */
+void about_message(const struct fuse_buf *buf);
+struct stat_about about_operation(struct service *s, const struct fuse_ctx *ctx);
 
 void ops_begin(struct op *op, fuse_req_t req, unsigned stat);
 void ops_end(struct op *op, int64_t result);
@@ -22,7 +28,7 @@ void stat_from(const struct fuse_door *door, const struct ls_attr *attr, struct 
 double attr_timeout(const struct fuse_door *door, struct inode *inode);
 double entry_timeout(const struct fuse_door *door);
 void will_tell_attr(struct inode *inode);
-void will_tell_name(struct fuse_door *door);
+void will_tell_name(struct inode *dir);
 void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e);
 
 /* ops-file.c */

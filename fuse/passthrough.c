@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "fuse/door-internal.h"
 
@@ -20,6 +22,24 @@ struct backing_map {
 
 #define IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
 #define IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+bool door_passes(void *arg)
+{
+	struct fuse_door *door = arg;
+	int data, id;
+
+	if (__atomic_load_n(&door->passes_sure, __ATOMIC_RELAXED) || !__atomic_load_n(&door->passes, __ATOMIC_RELAXED))
+		return __atomic_load_n(&door->passes, __ATOMIC_RELAXED);
+	data = memfd_create("passes", MFD_CLOEXEC);
+	id = data < 0 ? -errno : door_backing(door, data);
+	if (id > 0) {
+		door_backing_end(door, id);
+		__atomic_store_n(&door->passes_sure, true, __ATOMIC_RELAXED);
+	}
+	if (data >= 0)
+		close(data);
+	return id > 0;
+}
 
 int door_backing(void *arg, int data)
 {

@@ -102,7 +102,7 @@ static void init_extend(struct fuse_door *door, struct init_out *out)
 	out->flags |= FLAG_INIT_EXT;
 	out->flags2 |= FLAG2_DIRECT_IO_ALLOW_MMAP;
 	out->minor = 40;
-	if (!(offered & FLAG2_PASSTHROUGH) || door->fs->shared)
+	if (!(offered & FLAG2_PASSTHROUGH) || (door->fs->shared && !door->fs->delegates))
 		return;
 	out->flags2 |= FLAG2_PASSTHROUGH;
 	out->max_stack_depth = 1;

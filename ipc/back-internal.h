@@ -48,6 +48,7 @@ struct back_queue {
 	int64_t last_remote; /* when the last request from another core came */
 	int64_t gap;         /* mean time between them, recent ones weighing more */
 	int64_t rest_until;  /* others want this core: no spinning until then */
+	bool expects;        /* back_expect */
 	int cpu;
 } __attribute__((aligned(64)));
 

@@ -31,6 +31,7 @@ enum {
 	GAP_MAX_NS = 60 * 1000,     /* requests further apart are not worth spinning for */
 	GAP_CAP_NS = 200 * 1000,    /* so that one long gap is soon forgotten */
 	GAP_ASKED_NS = 15 * 1000,
+	EXPECTED_NS = 150 * 1000,
 	YIELD_NS = 5 * 1000,        /* of spinning, and others may run */
 	CROWDED_NS = 50 * 1000,     /* they did, for so long */
 	REST_NS = 1000 * 1000,      /* then the core is theirs */
@@ -173,14 +174,19 @@ static void watch_begin(const struct back_request *request)
 /* ---- taking ------------------------------------------------------------------------------------ */
 
 /* What the request says of itself is a hint, too. */
+static bool from_here(const struct back_queue *q, const struct wire_request *request)
+{
+	return (int)request->cpu == q->cpu;
+}
+
 static void queue_learn(struct back_queue *q, const struct wire_request *request, int64_t now)
 {
 	int64_t gap = now - q->last_remote;
 
-	if ((int)request->cpu == q->cpu)
+	if (from_here(q, request))
 		return;
 	q->last_remote = now;
-	if (request->ask)
+	if (request->flags & WIRE_ASK)
 		q->gap = GAP_ASKED_NS;
 	else
 		q->gap = (q->gap + (gap < GAP_CAP_NS ? gap : GAP_CAP_NS)) / 2;
@@ -231,11 +237,15 @@ static bool queue_take(struct back *back, struct back_queue *q, struct back_requ
 
 /* ---- spinning ---------------------------------------------------------------------------------- */
 
-static int64_t queue_budget(const struct back *back, const struct back_queue *q)
+static int64_t queue_budget(const struct back *back, struct back_queue *q)
 {
 	int64_t budget = 4 * q->gap;
 
-	if (__atomic_load_n(&back->table->one_core, __ATOMIC_RELAXED) || q->gap > GAP_MAX_NS)
+	if (__atomic_load_n(&back->table->one_core, __ATOMIC_RELAXED))
+		return 0;
+	if (__atomic_exchange_n(&q->expects, false, __ATOMIC_RELAXED))
+		return EXPECTED_NS;
+	if (q->gap > GAP_MAX_NS)
 		return 0;
 	return budget < SPIN_MIN_NS ? SPIN_MIN_NS : budget > SPIN_MAX_NS ? SPIN_MAX_NS : budget;
 }
@@ -320,10 +330,56 @@ static void queue_sleep(struct back *back, struct back_queue *q, uint32_t bell, 
 	__atomic_fetch_sub(&q->worker->spare, 1, __ATOMIC_RELAXED);
 }
 
+/* Whose request this worker serves. */
+static _Thread_local struct back_queue *served;
+
+bool back_is_wanted(struct back *back)
+{
+	bool wanted;
+
+	if (watch_sees() || back_is_called(back))
+		return true;
+	/* Somebody else leads: then he is wanted. */
+	if (!served || !queue_lead(served))
+		return false;
+	wanted = rcqb_outstanding(&served->ring) != 0;
+	queue_unlead(served);
+	return wanted;
+}
+
+bool back_linger(struct back *back, const struct wire_request *request, int64_t *yielded)
+{
+	int64_t now = back_now();
+	bool may;
+
+	if (!served || from_here(served, request) || __atomic_load_n(&back->table->one_core, __ATOMIC_RELAXED) ||
+	    watch_sees() || back_is_called(back) || !queue_lead(served))
+		return false;
+	may = now >= served->rest_until && !rcqb_outstanding(&served->ring);
+	if (may) {
+		queue_state(served, WIRE_WORKER_SPINNING);
+		for (int i = 0; i < LOOKS_PAUSE; i++)
+			sys_pause();
+		if (now - *yielded > YIELD_NS) {
+			may = queue_share_core(served, &now);
+			*yielded = now;
+		}
+	}
+	queue_unlead(served);
+	return may;
+}
+
+void back_expect(const struct wire_request *request)
+{
+	if (served && !from_here(served, request))
+		__atomic_store_n(&served->expects, true, __ATOMIC_RELAXED);
+}
+
 int back_next(struct back *back, unsigned queue, struct back_request *ret)
 {
 	struct back_queue *q = &back->queue[queue];
 
+	served = q;
 	for (;;) {
 		/* Before anything is looked at, so that what comes later changes them. */
 		uint32_t alarm = __atomic_load_n(&back->alarm, __ATOMIC_SEQ_CST);

@@ -261,9 +261,19 @@ void back_place_prefetch(const struct back_place *place, unsigned index)
 	char *memory = __atomic_load_n(&place->memory, __ATOMIC_RELAXED);
 	struct wire_slot *slot = back_slot(memory, index);
 
-	__builtin_prefetch(&slot->request, 0);
-	__builtin_prefetch((const char *)&slot->request + RCQB_LINE, 0);
 	__asm__ volatile("prefetchw %0" : : "m"(slot->state));
+}
+
+static void request_copy(struct wire_request *to, const struct wire_request *shared)
+{
+	memcpy(to, shared, offsetof(struct wire_request, more));
+	/* From here on the compiler may not go back to the shared original. */
+	__asm__ volatile("" : : : "memory");
+	if (to->flags & WIRE_MORE)
+		memcpy(&to->more, &shared->more, sizeof(to->more));
+	else
+		to->more = (struct wire_request_more){0};
+	__asm__ volatile("" : : : "memory");
 }
 
 bool back_place_take(struct back_place *place, uint32_t number, unsigned index, bool tell, struct back_request *ret)
@@ -278,9 +288,7 @@ bool back_place_take(struct back_place *place, uint32_t number, unsigned index, 
 		taken_clear(place, index);
 		return false;
 	}
-	memcpy(&ret->request, &slot->request, sizeof(ret->request));
-	/* From here on the compiler may not go back to the shared original. */
-	__asm__ volatile("" : : : "memory");
+	request_copy(&ret->request, &slot->request);
 	if (!tell && op_may_wait(ret->request.op))
 		slot_take(slot, true);
 	ret->session = place->session;
@@ -293,16 +301,26 @@ void back_complete(struct back *back, struct back_request *request, const struct
 	struct back_place *place = request->session->place;
 	struct wire_slot *slot = back_slot(place->memory, request->slot);
 	uint32_t old;
+	bool stays;
 
-	memcpy(&slot->reply, reply, sizeof(*reply));
+	/* The next request is quicker if the client still has the rest of the lines. */
+	memcpy(&slot->reply, reply, reply->attr.ino ? sizeof(*reply) : offsetof(struct wire_reply, attr));
 	/* Releases the reply to the client's acquiring look at the state. */
 	old = __atomic_exchange_n(&slot->state, WIRE_SLOT_DONE, __ATOMIC_ACQ_REL);
-	if (old & WIRE_SLOT_WAITER) {
-		back_count(&back->queue[0].counters.wakes, 1);
-		sys_futex_wake(&slot->state, 1);
+	if (__builtin_expect(!(old & WIRE_SLOT_WAITER), 1)) {
+		taken_clear(place, request->slot); /* last, for it lets the session go */
+		return;
 	}
-	/* Last, for it lets the session go. */
-	taken_clear(place, request->slot);
+	back_count(&back->queue[0].counters.wakes, 1);
+	/* Who is woken may send his next request before we are back, and somebody else find it: the slot is free by then. */
+	stays = back_place_get(place);
+	if (stays)
+		taken_clear(place, request->slot);
+	sys_futex_wake(&slot->state, 1);
+	if (stays)
+		back_place_put(place);
+	else
+		taken_clear(place, request->slot);
 }
 
 void *back_payload(const struct back_request *request, enum wire_where where, size_t *ret_size)

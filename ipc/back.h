@@ -72,6 +72,20 @@ void back_stop(struct back *back);
  * the sake of latency only: a client that waits for long calls another worker itself. */
 void back_yield(struct back *back, unsigned queue);
 
+/* The worker that calls it, which has just answered a request, is waited for: it should not do more than it must. */
+bool back_is_wanted(struct back *back);
+/*
+ * The same worker, while it waits for something else than a request: spins for a moment, as workers do. False: it should
+ * not, for somebody waits, or others want the core, or the client of its request is on the same one. *yielded: when the
+ * core was let go last, 0 to begin with.
+ */
+bool back_linger(struct back *back, const struct wire_request *request, int64_t *yielded);
+/*
+ * The same worker: after this request another will come, though perhaps not as soon as it would have to, to be waited for
+ * awake.
+ */
+void back_expect(const struct wire_request *request);
+
 /*
  * Answers: writes the reply, marks the slot done, wakes its thread if it sleeps. Any thread, any order,
  * exactly once for each request.

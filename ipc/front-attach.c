@@ -170,29 +170,43 @@ static void fd_block(int fd)
 	sys3(__NR_fcntl, fd, F_SETFL, sys3(__NR_fcntl, fd, F_GETFL, 0) & ~O_NONBLOCK);
 }
 
-int front_hello(struct front *f, uint32_t kind)
+/*
+ * Says something of our session and waits for the answer. The connection *ret_fd, or -1, and fds[] are the caller's, on
+ * success and on failure.
+ */
+static int session_say(struct front *f, uint32_t kind, int timeout_ms, int *ret_fd, int fds[static FDS])
 {
 	struct front_session *s = front_current(f);
 	struct wire_welcome welcome;
-	int fds[FDS], fd, r;
+	int r;
 
+	fds_none(fds);
+	*ret_fd = -1;
 	if (!s)
 		return -ENOTCONN;
-	fd = socket_open(f);
-	if (fd < 0)
-		return fd;
-	r = socket_send(fd, kind, s->number, 0, 0);
-	if (r == 0) {
-		r = socket_receive(fd, kind == WIRE_HELLO_KICK ? ANSWER_KICK_MS : ANSWER_MS, &welcome, fds);
-		fds_close(fds);
-	}
+	r = socket_open(f);
+	if (r < 0)
+		return r;
+	*ret_fd = r;
+	r = socket_send(*ret_fd, kind, s->number, 0, 0);
+	if (r == 0)
+		r = socket_receive(*ret_fd, timeout_ms, &welcome, fds);
 	if (r == -ESTALE)
 		__atomic_store_n(&s->lost, 1, __ATOMIC_RELAXED);
+	return r;
+}
+
+int front_hello(struct front *f, uint32_t kind)
+{
+	int fds[FDS], fd, r = session_say(f, kind, kind == WIRE_HELLO_KICK ? ANSWER_KICK_MS : ANSWER_MS, &fd, fds);
+
+	fds_close(fds);
 	if (r == 0 && kind == WIRE_HELLO_EXEC) {
 		fd_block(fd);
 		return fd;
 	}
-	sys_close(fd);
+	if (fd >= 0)
+		sys_close(fd);
 	return r;
 }
 
@@ -501,23 +515,11 @@ static int attach_needed(struct front *f)
 /* Tells who we are now, and gets the lease table of those. The lock is held. */
 static int credentials_ask(struct front *f)
 {
-	struct front_session *s = front_current(f);
 	uint64_t turn = lease_turn(f);
-	struct wire_welcome welcome;
-	int fds[FDS], fd, r;
+	int fds[FDS], fd, r = session_say(f, WIRE_HELLO_CREDENTIALS, ANSWER_MS, &fd, fds);
 
-	if (!s)
-		return -ENOTCONN;
-	fd = socket_open(f);
-	if (fd < 0)
-		return fd;
-	fds_none(fds);
-	r = socket_send(fd, WIRE_HELLO_CREDENTIALS, s->number, 0, 0);
-	if (r == 0)
-		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
-	sys_close(fd);
-	if (r == -ESTALE)
-		__atomic_store_n(&s->lost, 1, __ATOMIC_RELAXED);
+	if (fd >= 0)
+		sys_close(fd);
 	if (r == 0 && f->lease)
 		front_lease_take(f->lease, turn, fds[0]);
 	fds_close(fds);

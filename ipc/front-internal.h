@@ -43,8 +43,9 @@ static inline int front_stale(const struct front *f, const struct front_session 
 }
 
 /* Hands the submitted slot to a queue and waits for its reply: 0, -EIO or -EINTR as front_call does. After
- * -EINTR the request is still under way. */
-int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible);
+ * -EINTR the request is still under way. `meanwhile` as for front_call_with, or NULL. */
+int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible,
+		    const struct front_meanwhile *meanwhile);
 /* Goes on waiting for the reply for so long: 0, -EIO, or -EAGAIN if it has not come. */
 int front_wait_ms(struct front *f, struct front_session *s, unsigned index, unsigned ms);
 

@@ -49,6 +49,7 @@ struct route {
 	int spin; /* else sleep at once */
 	int ask;  /* the worker is asked to spin: a reply says nothing about the next one's time */
 	int quick;
+	int late; /* the reply may be there already */
 	uint64_t since; /* time stamp counter when it was chosen; 0: not looked at */
 };
 
@@ -109,6 +110,13 @@ static uint64_t pace_begin(const struct front *f, struct front_pace *pace)
 	if (pace->refused)
 		pace->refused--;
 	return now;
+}
+
+void front_spared(struct front *f)
+{
+	struct front_pace *pace = &f->pace[front_hash(sys_thread_pointer()) % FRONT_PACES];
+
+	pace->end = pace_begin(f, pace);
 }
 
 static struct route route_choose(const struct front *f, const struct front_session *s, struct front_pace *pace)
@@ -228,7 +236,7 @@ static int wait_spin(const struct front *f, struct front_pace *pace, const struc
 {
 	uint64_t start, took, spin;
 
-	if (wait_quick(pace, slot))
+	if (route->late ? wait_looks(slot, LOOKS_QUICK) : wait_quick(pace, slot))
 		return 1;
 	start = sys_cycles();
 	/* If it is not taken yet: better late than never. */
@@ -284,9 +292,9 @@ static uint32_t wait_announce(struct wire_slot *slot)
 }
 
 /* If all who are awake at our queue serve requests, which may take long, wakes another to serve ours. */
-static void wait_call_spare(const struct front *f, const struct front_session *s, const struct wire_slot *slot)
+static void wait_call_spare(const struct front *f, const struct front_session *s, const struct wire_slot *slot,
+			    unsigned queue)
 {
-	unsigned queue = slot->request.queue % s->queue_count;
 	const struct wire_worker *w = &f->table->worker[queue];
 
 	if (front_slot_state(slot) == WIRE_SLOT_SUBMITTED && !__atomic_load_n(&w->leading, __ATOMIC_RELAXED) &&
@@ -295,14 +303,15 @@ static void wait_call_spare(const struct front *f, const struct front_session *s
 }
 
 /* The time is up, and for the n-th time. Returns how long to sleep now, in ms. */
-static unsigned wait_complain(struct front *f, struct front_session *s, struct wire_slot *slot, unsigned n)
+static unsigned wait_complain(struct front *f, struct front_session *s, struct wire_slot *slot, unsigned queue,
+			      unsigned n)
 {
 	unsigned ms = n < 7 ? PATIENCE_MS << n : PATIENCE_MAX_MS;
 
 	/* The first time is early: whoever led the queue when we went to sleep may have taken a request that
 	 * takes long before it came to ours. */
 	if (n == 0)
-		wait_call_spare(f, s, slot);
+		wait_call_spare(f, s, slot, queue);
 	else if (front_slot_state(slot) == WIRE_SLOT_SUBMITTED)
 		front_hello(f, WIRE_HELLO_KICK);
 	return ms < PATIENCE_MAX_MS ? ms : PATIENCE_MAX_MS;
@@ -324,7 +333,8 @@ int front_wait_ms(struct front *f, struct front_session *s, unsigned index, unsi
 }
 
 /* 0, -EIO, or -EINTR if interruptible. */
-static int wait_sleep(struct front *f, struct front_session *s, unsigned index, int interruptible, int watched)
+static int wait_sleep(struct front *f, struct front_session *s, unsigned index, unsigned queue, int interruptible,
+		      int watched)
 {
 	struct wire_slot *slot = front_slot(s, index);
 	unsigned complaints = watched ? COMPLAINTS_WATCHED : 0;
@@ -336,7 +346,7 @@ static int wait_sleep(struct front *f, struct front_session *s, unsigned index, 
 		return 0;
 	until = sys_now() + FIRST_SLEEP_MS * 1000000;
 	s->claim[index].owner = (uint32_t)sys_gettid();
-	wait_call_spare(f, s, slot);
+	wait_call_spare(f, s, slot, queue);
 	while ((state = wait_announce(slot)) != WIRE_SLOT_DONE) {
 		long r;
 
@@ -346,7 +356,7 @@ static int wait_sleep(struct front *f, struct front_session *s, unsigned index, 
 		if (r == -EINTR && interruptible)
 			return -EINTR;
 		if (r == -ETIMEDOUT)
-			until = sys_now() + wait_complain(f, s, slot, complaints++) * 1000000ll;
+			until = sys_now() + wait_complain(f, s, slot, queue, complaints++) * 1000000ll;
 	}
 	return 0;
 }
@@ -363,16 +373,26 @@ static void wait_enqueue(struct front *f, struct front_session *s, unsigned inde
 		queue_ring(queue);
 }
 
-int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible)
+static uint16_t request_flags(const struct wire_request *q, int ask)
+{
+	const struct wire_request_more *m = &q->more;
+	unsigned flags = q->flags & ~(unsigned)(WIRE_ASK | WIRE_MORE);
+
+	if (m->arg2 | m->address | m->base2 | m->path2_len | m->tid)
+		flags |= WIRE_MORE;
+	return (uint16_t)(ask ? flags | WIRE_ASK : flags);
+}
+
+int front_wait_send(struct front *f, struct front_session *s, unsigned index, int interruptible,
+		    const struct front_meanwhile *meanwhile)
 {
 	struct front_pace *pace = &f->pace[front_hash(sys_thread_pointer()) % FRONT_PACES];
 	struct wire_slot *slot = front_slot(s, index);
 	struct route route = route_quick(f, s, pace);
 	int r, watched;
 
-	slot->request.queue = route.queue;
-	slot->request.cpu = pace->cpu;
-	slot->request.ask = (uint32_t)route.ask;
+	slot->request.flags = request_flags(&slot->request, route.ask);
+	slot->request.cpu = (uint16_t)pace->cpu;
 	slot->request.sent = route.since;
 	front_count(WIRE_COUNT_REQUESTS, 1);
 	/* Releases the request to the worker, which acquires it with its compare-and-swap to TAKEN. A full barrier.
@@ -381,10 +401,14 @@ int front_wait_send(struct front *f, struct front_session *s, unsigned index, in
 	watched = __atomic_load_n(&slot->watched, __ATOMIC_RELAXED) == 1;
 	if (!watched)
 		wait_enqueue(f, s, index, route.queue);
+	if (meanwhile && route.spin) {
+		meanwhile->run(meanwhile->arg);
+		route.late = 1;
+	}
 	if (route.spin && wait_spin(f, pace, &route, slot))
 		r = 0;
 	else
-		r = wait_sleep(f, s, index, interruptible, watched);
+		r = wait_sleep(f, s, index, route.queue, interruptible, watched);
 	if (!route.quick)
 		pace->end = sys_cycles();
 	return r;

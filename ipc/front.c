@@ -290,7 +290,7 @@ static int call_interrupt(struct front *f, struct front_session *s, unsigned ind
 	return r == 0 && front_slot(s, index)->reply.result == -EINTR ? -EINTR : r;
 }
 
-int front_call(struct front *f, struct wire_slot *slot, int interruptible)
+int front_call_with(struct front *f, struct wire_slot *slot, int interruptible, const struct front_meanwhile *meanwhile)
 {
 	uintptr_t thread = sys_thread_pointer(), frame = (uintptr_t)__builtin_frame_address(0);
 	unsigned index;
@@ -306,7 +306,7 @@ int front_call(struct front *f, struct wire_slot *slot, int interruptible)
 		call_find_abandoned(f, s, thread, frame, index, WIRE_PAGE);
 	if (interruptible && !session_has_patience(s, &s->claim[index]))
 		return -EAGAIN;
-	r = front_wait_send(f, s, index, interruptible);
+	r = front_wait_send(f, s, index, interruptible, meanwhile);
 	if (r == -EINTR)
 		r = call_interrupt(f, s, index);
 	s->claim[index].patient = 0;

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include "ipc/wire.h"
 
 enum {
@@ -33,7 +34,7 @@ struct front_claim {
 	uint32_t owner;  /* tid, once known: threads that sleep in a call find it out */
 	uint32_t patient; /* the call may wait for long, for a lock */
 	uintptr_t thread; /* thread pointer; 0: the claim is not complete */
-	uintptr_t frame;  /* of front_call; until it is called, of front_claim */
+	uintptr_t frame;  /* of front_call_with; until it is called, of front_claim */
 	uint32_t called;  /* which of the two */
 	uint8_t pad[28];
 };
@@ -136,6 +137,14 @@ static inline void *front_payload(struct wire_slot *slot, int where)
 	return where == WIRE_IN_INLINE ? (void *)slot->inline_ : (void *)((char *)slot + WIRE_PAGE);
 }
 
+/* Something that the caller of an operation has to do as well, and that can be done while the service works. */
+struct front_meanwhile {
+	void (*run)(void *arg);
+	void *arg;
+};
+/* front_call; runs it, if a worker of another core is at the request. NULL: there is nothing to run. */
+int front_call_with(struct front *f, struct wire_slot *slot, int interruptible, const struct front_meanwhile *meanwhile);
+
 /*
  * Submits the slot and waits for the reply. 0: slot->reply is there. -EIO: the service died meanwhile.
  *
@@ -144,7 +153,13 @@ static inline void *front_payload(struct wire_slot *slot, int where)
  * waiting. -EAGAIN: nothing was sent, for so many slots wait like this already that there must be left some for
  * the calls that would let them go on. Release the slot, front_pause(), and try again.
  */
-int front_call(struct front *f, struct wire_slot *slot, int interruptible);
+static inline int front_call(struct front *f, struct wire_slot *slot, int interruptible)
+{
+	return front_call_with(f, slot, interruptible, NULL);
+}
+
+/* A call has just been spared, for somebody had foreseen it: those that follow are to be waited for as if it had been made. */
+void front_spared(struct front *f);
 
 void front_release(struct front *f, struct wire_slot *slot);
 

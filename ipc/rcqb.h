@@ -43,6 +43,7 @@ enum {
 	RCQB_TICKETS = 64,   /* that an enqueue draws before it gives up */
 	RCQB_FULL_SPINS = 64, /* looks at a slot that is still full before it yields the core at each look */
 	RCQB_FULL_YIELDS = 200,
+	RCQB_READY_YIELDS = 4,
 };
 
 struct rcqb_slot {
@@ -340,19 +341,32 @@ static inline uint64_t rcqb_slot_take(struct rcqb *ring, unsigned shift, uint64_
 	return word & RCQB_ITEM_MASK;
 }
 
+/* The next item is there, and not just about to come. */
+static inline int rcqb_ready(struct rcqb *ring, unsigned shift, struct rcqb_head *head)
+{
+	uint64_t ticket = __atomic_load_n(&head->ticket, __ATOMIC_RELAXED);
+
+	return rcqb_is_full(__atomic_load_n(&rcqb_slot(ring, shift, ticket)->word, __ATOMIC_ACQUIRE), shift, ticket);
+}
+
 /*
- * Takes an item; waits for it as long as it takes: so many looks, then asleep. A ticket is drawn when there seems to
- * be something for it, so that who is awake takes all there is, and who sleeps is not in the way.
+ * Takes an item; waits for it as long as it takes: so many looks, then asleep. A ticket is drawn when there is something
+ * for it, so that who is awake takes all there is, and who sleeps is not in the way. A producer that lost its core
+ * between its ticket and its item is given a core first: who slept at that slot would have to be woken.
  */
 static inline uint64_t rcqb_take(struct rcqb *ring, unsigned shift, struct rcqb_head *head, unsigned looks)
 {
 	uint64_t item;
 
-	for (unsigned i = 0; !rcqb_waiting(ring, head); i++) {
+	for (unsigned i = 0, yields = 0; !rcqb_ready(ring, shift, head); i++) {
 		if (i < looks)
 			sys_pause();
-		else
+		else if (!rcqb_waiting(ring, head))
 			rcqb_sleep(ring, head);
+		else if (yields++ < RCQB_READY_YIELDS)
+			sys_yield();
+		else
+			break;
 	}
 	item = rcqb_slot_take(ring, shift, __atomic_fetch_add(&head->ticket, 1, __ATOMIC_SEQ_CST), looks);
 	if (rcqb_waiting(ring, head))

@@ -9,11 +9,14 @@
  * nothing of their own to invalidate.
  *
  * Two hash tables of sets of LEASE_WAYS entries. `seq` makes each entry a seqlock: odd while the service changes it;
- * a reader takes seq, copies, takes seq again, and uses nothing if they differ or were odd.
+ * a reader takes seq, copies, takes seq again, and uses nothing if they differ or were odd. The hash also says at which
+ * entry of its set to begin: most are found there.
  *
  *   names       (directory, name) -> inode, or the knowledge that there is none. Good only as long as the
  *               directory's own attributes entry is there with LEASE_NAMES and `anchor` equal to the name's: dropping
- *               one entry drops all names in a directory (its permissions changed, it was removed).
+ *               one entry drops all names in a directory (its permissions changed, it was removed). Of a directory
+ *               with LEASE_WHOLE all names there are have an entry, if only one with anchor 0, which says to ask; so
+ *               a name without an entry is not there. The flag goes before an entry makes room for another.
  *   attributes  inode -> attributes and what the credentials may do.
  *
  * A client walks a path by names, component by component, from the mount's root; at a symbolic link, "..", a name
@@ -24,9 +27,9 @@
 #include "ipc/wire.h"
 
 enum {
-	LEASE_WAYS = 4,
-	LEASE_NAME_SETS = 1 << 15,
-	LEASE_ATTR_SETS = 1 << 15,
+	LEASE_WAYS = 8,
+	LEASE_NAME_SETS = 1 << 14,
+	LEASE_ATTR_SETS = 1 << 14,
 	LEASE_NAME_MAX = 99, /* bytes, without a NUL */
 };
 
@@ -36,11 +39,12 @@ enum lease_flags {
 	LEASE_MAY_R = 1 << 2,  /* what access(2) with the effective ids would say */
 	LEASE_MAY_W = 1 << 3,
 	LEASE_MAY_X = 1 << 4,
+	LEASE_WHOLE = 1 << 5, /* of a directory: every name in it has an entry */
 };
 
 struct lease_name {
 	uint32_t seq;
-	uint32_t anchor; /* of the directory's entry when this was entered */
+	uint32_t anchor; /* of the directory's entry when this was entered; 0: ask */
 	uint64_t dir;    /* inode number; 0: the entry is empty */
 	uint64_t ino;    /* 0: there is no such name */
 	uint16_t mount;  /* index in the mount table */
@@ -73,7 +77,10 @@ struct lease_table {
 	struct lease_attr attr[LEASE_ATTR_SETS][LEASE_WAYS];
 };
 
-/* The set of a name, of an inode. Both sides use these. Multiply-xorshift; names 8 bytes at a time. */
+/*
+ * The place of a name, of an inode: LEASE_WAYS * set + entry to begin with. Both sides use these. Multiply-xorshift; names
+ * 8 bytes at a time.
+ */
 static inline uint64_t lease_mix(uint64_t h)
 {
 	h ^= h >> 32;
@@ -81,12 +88,12 @@ static inline uint64_t lease_mix(uint64_t h)
 	return h ^ h >> 29;
 }
 
-static inline uint32_t lease_attr_set(uint32_t mount, uint64_t ino)
+static inline uint32_t lease_attr_place(uint32_t mount, uint64_t ino)
 {
-	return (uint32_t)(lease_mix(ino * 31 + mount) >> 8) & (LEASE_ATTR_SETS - 1);
+	return (uint32_t)(lease_mix(ino * 31 + mount) >> 8) & (LEASE_ATTR_SETS * LEASE_WAYS - 1);
 }
 
-static inline uint32_t lease_name_set(uint32_t mount, uint64_t dir, const char *name, uint32_t len)
+static inline uint64_t lease_text_hash(uint32_t mount, uint64_t dir, const char *text, uint32_t len)
 {
 	uint64_t h = lease_mix(dir * 31 + mount) ^ len;
 	uint32_t i;
@@ -94,10 +101,23 @@ static inline uint32_t lease_name_set(uint32_t mount, uint64_t dir, const char *
 	for (i = 0; i + 8 <= len; i += 8) {
 		uint64_t word;
 
-		__builtin_memcpy(&word, name + i, 8);
+		__builtin_memcpy(&word, text + i, 8);
 		h = lease_mix(h ^ word);
 	}
 	for (; i < len; i++)
-		h = (h ^ (uint8_t)name[i]) * 0x100000001b3ull;
-	return (uint32_t)(lease_mix(h) >> 8) & (LEASE_NAME_SETS - 1);
+		h = (h ^ (uint8_t)text[i]) * 0x100000001b3ull;
+	return lease_mix(h);
+}
+
+static inline uint32_t lease_name_place(uint32_t mount, uint64_t dir, const char *name, uint32_t len)
+{
+	return (uint32_t)(lease_text_hash(mount, dir, name, len) >> 8) & (LEASE_NAME_SETS * LEASE_WAYS - 1);
+}
+
+/* A path from the directory that it starts in, as a number that is not 0: what open files are known by, to be opened again. */
+static inline uint64_t lease_path_hash(uint32_t mount, uint64_t dir, const char *path, uint32_t len)
+{
+	uint64_t h = lease_text_hash(mount, dir, path, len);
+
+	return h ? h : 1;
 }

@@ -21,8 +21,9 @@
  *
  * Appending (client): only with a grant: one session at a time may move the end of the file up to `granted`, to where
  * the service has put pages. Take `marks->appending` by compare-and-swap 0 -> 1 (if it is taken: send a request), then
- * check that grant_session is still ours and the new end is within granted, store, mark, publish marks->size, mtime,
- * and release, by compare-and-swap 1 -> 0. To take the grant back the service clears grant_session, waits for appending
+ * check that grant_session is still ours and the new end is within granted, store (first zeros, where the store begins
+ * behind the end; whole pages of them are not for a client to make), mark, publish marks->size, mtime, and release, by
+ * compare-and-swap 1 -> 0. To take the grant back the service clears grant_session, waits for appending
  * to be 0, and takes marks->size over, if it is within what was granted: first into `size`, then it sets marks->size to
  * 0. If appending stays 1 for long (a stopped process), the service sets it to 2 by compare-and-swap, so that the
  * client's release fails and it sends a request; and gives the file new `data`, new `marks` and a new epoch, so that

@@ -133,7 +133,10 @@ enum {
 	WIRE_COUNTS_AT = WIRE_PAGE + WIRE_SLOTS * WIRE_SLOT_STRIDE, /* struct wire_counts */
 	WIRE_COUNT_SHARDS = 8,
 	WIRE_COUNT_CALLS = 448, /* system calls by number; those beyond are counted with the last */
-	WIRE_SESSION_SIZE = WIRE_COUNTS_AT + WIRE_COUNT_SHARDS * WIRE_PAGE,
+	WIRE_AHEAD_AT = WIRE_COUNTS_AT + WIRE_COUNT_SHARDS * WIRE_PAGE, /* struct wire_ahead, WIRE_AHEAD of them */
+	WIRE_AHEAD = 16,
+	WIRE_AHEAD_DATA = 16 * 1024, /* bytes of a file each, behind these */
+	WIRE_SESSION_SIZE = WIRE_AHEAD_AT + WIRE_PAGE + WIRE_AHEAD * WIRE_AHEAD_DATA,
 };
 
 /*
@@ -179,30 +182,29 @@ enum wire_where {
  */
 #define WIRE_MOUNT(n) (0x80000000u | (uint32_t)(n))
 
+/* Up to `sent` it is all that most need. The rest counts with WIRE_MORE only, which front_call sets if there is any. */
 struct wire_request {
-	uint16_t op;    /* enum wire_op */
+	uint8_t op;     /* enum wire_op */
+	uint8_t where;  /* enum wire_where, of the payload: strings, or data in, or data out */
 	uint16_t flags; /* enum wire_request_flags */
-	uint32_t tid;   /* of MATERIALISE: the caller's thread, as gettid(2) returns it to the caller; else 0 */
 	uint32_t base;  /* where `path` starts: WIRE_MOUNT(n) or a directory handle */
-	uint32_t base2;
 	uint32_t handle;
 	uint32_t mode;
 	uint64_t offset;
 	uint64_t length;
 	uint64_t arg;
-	uint64_t arg2;
-	uint16_t where;    /* enum wire_where, of the payload: strings, or data in, or data out */
-	uint16_t pad;
-	uint32_t path_len; /* bytes of the first string in the payload, without its NUL (both carry one) */
-	uint32_t path2_len;
+	uint16_t path_len; /* bytes of the first string in the payload, without its NUL (both carry one) */
+	uint16_t cpu;      /* the core that it was submitted from: a hint, whether to spin for the next */
 	uint32_t out_max;  /* the most the service may put into the payload */
-	uint64_t address;  /* with WIRE_IN_CLIENT */
-	uint32_t queue;    /* it was submitted to */
-	uint32_t cpu;      /* the core that it was submitted from: a hint, whether to spin for the next */
-	uint32_t ask;      /* 1: more will follow closely; please spin for them */
-	uint32_t pad2;
 	uint64_t sent; /* time stamp counter when it was submitted, or a moment later; 0: nobody looked at it */
-	uint64_t spare[3];
+	struct wire_request_more {
+		uint64_t arg2;
+		uint64_t address; /* with WIRE_IN_CLIENT */
+		uint32_t base2;
+		uint32_t path2_len;
+		uint32_t tid; /* of MATERIALISE: the caller's thread, as gettid(2) returns it to the caller; else 0 */
+		uint32_t pad;
+	} more;
 };
 
 struct wire_reply {
@@ -212,7 +214,9 @@ struct wire_reply {
 	uint64_t offset;
 	uint64_t arg;
 	uint64_t change; /* with attr: lease_attr.change of the inode as of then; 0: it has no lease */
-	struct wire_attr attr;
+	uint64_t length; /* of GETLK's lock */
+	uint64_t spare;
+	struct wire_attr attr; /* ino 0, as the service has it: there is none, and what the client sees here means nothing */
 };
 
 /*
@@ -222,23 +226,22 @@ struct wire_reply {
 #define WIRE_ESCAPE (-4242)
 
 /*
- * The first cache line goes to and fro with each request, so there is nothing in it that does not have to: the state,
- * and the head of the reply, which is all of it for most requests.
+ * One cache line goes to and fro, with the state and all of most requests, and then with the head of the reply, which is
+ * all of most replies. So a reply takes the place of its request, which the service has copied by then.
  */
 struct wire_slot {
 	uint32_t state;   /* futex; enum wire_slot_state | WIRE_SLOT_WAITER */
 	uint32_t watched; /* written by the service. 1: a worker polls `state`; no queue is needed */
-	uint32_t pad0[4];
-	struct wire_reply reply;
-	uint8_t pad[256 - 24 - sizeof(struct wire_reply)];
-	struct wire_request request;
-	uint8_t pad2[4096 - 3584 - 256 - sizeof(struct wire_request)];
+	union {
+		struct wire_request request;
+		struct wire_reply reply;
+		uint8_t pad[4096 - WIRE_INLINE - 2 * sizeof(uint32_t)];
+	};
 	uint8_t inline_[WIRE_INLINE];
 	/* followed by WIRE_BULK bytes */
 };
 
-_Static_assert(sizeof(struct wire_request) == 128, "layout");
-_Static_assert(__builtin_offsetof(struct wire_slot, request) == 256, "layout");
+_Static_assert(__builtin_offsetof(struct wire_slot, request.more) == 64, "the rest of a request is in the first line");
 _Static_assert(__builtin_offsetof(struct wire_slot, reply.attr) == 64, "the rest of a reply is in the first line");
 _Static_assert(sizeof(struct wire_slot) == WIRE_PAGE, "a slot's header and inline payload are a page");
 
@@ -266,8 +269,26 @@ struct wire_session {
 	 * the handle to 0 owns it: the client to use the handle again, the service to close it (when the file loses its
 	 * last name, when many are parked, whenever it likes). Only files that were opened to read, without any lock.
 	 */
-	uint32_t parked[WIRE_PARKED];
+	uint32_t parked[WIRE_PARKED + WIRE_AHEAD]; /* behind the client's own places, those of struct wire_ahead */
+	uint32_t ahead_key[WIRE_AHEAD]; /* the upper half of their wire_ahead.path, to pass over most of them quickly */
 };
+
+/*
+ * A file that the service opened because it expects the client to do so next (service/ahead.c). Written by the service
+ * while the handle's word in wire_session.parked is 0, and published by that. The client takes it by changing the word
+ * to WIRE_TAKING, and to 0 when it has read what is here.
+ */
+struct wire_ahead {
+	uint64_t path; /* lease_path_hash of what it is expected to be opened by; 0: never used */
+	uint64_t ino, change;
+	uint32_t handle, flags; /* open(2)'s */
+	uint32_t mount, type;   /* S_IFMT bits */
+	uint32_t length; /* of the data that came along, all of the file as of `change`; WIRE_AHEAD_NONE: not */
+	uint32_t pad[3];
+};
+#define WIRE_TAKING 1u /* no handle: those have their generation in the upper half, from 1 on */
+#define WIRE_AHEAD_NONE UINT32_MAX
+_Static_assert(WIRE_AHEAD * sizeof(struct wire_ahead) <= WIRE_PAGE, "layout");
 
 /*
  * What the client counts of itself, for people who ask: what it was spared to ask, and what it left to the kernel. It
@@ -283,6 +304,7 @@ struct wire_session {
 	X(LEASE_MISSES, lease_misses)                                                               \
 	X(KEPT, kept)                   /* small files and listings that were remembered */         \
 	X(REOPENED, reopened)           /* opens by a handle that was parked */                     \
+	X(OPENED_AHEAD, opened_ahead)   /* opens of what the service had opened already */          \
 	X(REQUESTS, requests)                                                                       \
 	X(ADOPTED, adopted)             /* the kernel's descriptors that were taken over */         \
 	X(STALE, stale)                 /* descriptors closed without the client's seeing it */     \
@@ -337,6 +359,8 @@ enum wire_hello_kind {
 	 * handle 0: of the file that share number `parent_share` of session `parent` is of, which is or was the
 	 * sender's parent's, and is mapped still. */
 	WIRE_HELLO_SHARE = 6,
+	/* The sender has mounted or unmounted something: answered when the service knows. */
+	WIRE_HELLO_MOUNTS = 7,
 };
 
 struct wire_hello {
@@ -394,9 +418,22 @@ enum wire_request_flags {
 	WIRE_NOREAD_ATTR = 1 << 6,
 	/* OPEN: put all of a small file's bytes, at most out_max, into the payload. GETDENTS: say if it is all. */
 	WIRE_WANT_DATA = 1 << 7,
-	WIRE_LEARN = 1 << 9, /* enter what the path leads over, or the handle's inode, into the lease table */
 	WIRE_OWN_OFFSET = 1 << 8, /* at the offset that the service keeps of an open file with a token */
+	WIRE_LEARN = 1 << 9,      /* enter what the path leads over, or the handle's inode, into the lease table */
+	WIRE_ALONE = 1 << 10,     /* the client has no kernel to leave to what that should see (WATCH) */
+	WIRE_AND_NEXT = 1 << 11,  /* OPEN: what is likely to be opened next may be opened as well (struct wire_ahead) */
+	WIRE_ASK = 1 << 12,       /* more requests will follow closely; please spin for them */
+	WIRE_MORE = 1 << 13,      /* wire_request.more counts */
 };
+
+/*
+ * The mode of what is to be made: after the umask, and what bits the umask took away, shifted. They count where the
+ * directory has a default ACL.
+ */
+#define WIRE_MASKED_SHIFT 16
+#define WIRE_MADE_MODE(mode, umask) (((mode) & ~(umask)) | ((mode) & (umask)) << WIRE_MASKED_SHIFT)
+#define WIRE_MODE_ASKED(made) (((made) | (made) >> WIRE_MASKED_SHIFT) & 0177777)
+#define WIRE_MODE_MASKED(made) ((made) >> WIRE_MASKED_SHIFT & 0777)
 
 /*
  * Every operation, with what it reads of the request and writes to the reply. "object" means:
@@ -409,7 +446,7 @@ enum wire_request_flags {
  * byte. Payload out: from the first byte, over what was there.
  *
  *  NULL         nothing: a round trip, for measuring and for being alive.
- *  OPEN         base path; arg = open(2) flags, mode after umask. -> handle, attr, arg = enum wire_opened
+ *  OPEN         base path; arg = open(2) flags, mode. -> handle, attr, arg = enum wire_opened
  *               With WIRE_WANT_DATA, if the file is opened only to read and fits: data
  *               With O_PATH: a handle to start from and to ask attributes of, nothing else
  *               With WIRE_EMPTY: the handle's inode again, as by /proc/self/fd
@@ -444,7 +481,7 @@ enum wire_request_flags {
  *  FLOCK        handle; arg = LOCK_* ; without LOCK_NB it waits: -> when granted
  *  LOCK         handle; arg = F_GETLK, F_SETLK, F_SETLKW or their F_OFD_ forms; mode = F_RDLCK,
  *               F_WRLCK, F_UNLCK; offset, length (0: to the end) absolute.
- *               -> for GETLK: arg = type, offset, attr.size = length, handle = pid
+ *               -> for GETLK: arg = type, offset, length, handle = pid
  *  CANCEL       arg = slot of this session whose lock wait is to end with -EINTR
  *  SETFL        handle; arg = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME as they shall be
  *  COPY         handle = in, base = out handle; offset = in offset, arg = out offset, length -> result
@@ -460,6 +497,8 @@ enum wire_request_flags {
  *  FADVISE      handle offset length; arg = POSIX_FADV_*
  *  UNSHARE      arg = number of a share (WIRE_HELLO_SHARE). Those to copy end with the last handle on the file, too
  *  GRANT        handle, with a share to write: may this session append by itself? -EBUSY: not now
+ *  WATCH        object: the caller's process has told the kernel to watch it (inotify). What changes it is the
+ *               kernel's from now on, so that the kernel sees it
  */
 #define WIRE_OPS(X)                                                                                 \
 	X(NULL, null)                                                                               \
@@ -498,7 +537,8 @@ enum wire_request_flags {
 	X(GETPATH, getpath)                                                                         \
 	X(FADVISE, fadvise)                                                                         \
 	X(UNSHARE, unshare)                                                                         \
-	X(GRANT, grant)
+	X(GRANT, grant)                                                                             \
+	X(WATCH, watch)
 
 enum wire_op {
 #define X(NAME, name) WIRE_##NAME,

@@ -41,7 +41,7 @@ int polytropon_mkdir(const char *path, mode_t mode)
 	struct fs_object o;
 	int r = api_path(path, &o);
 
-	return r < 0 ? r : (int)api_result(fs_mkdir(&o, (mode & 01777) & ~fs_umask()));
+	return r < 0 ? r : (int)api_result(fs_mkdir(&o, fs_mode(mode & 01777)));
 }
 
 static int names_unlink(const char *path, uint16_t flags)

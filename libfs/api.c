@@ -26,7 +26,10 @@ int api_path(const char *path, struct fs_object *ret)
 		return -EFAULT;
 	if (!*path)
 		return -ENOENT;
-	return *path == '/' && fs_route(path, ret) ? 0 : -ENOTSUP;
+	if (*path != '/' || !fs_route(path, ret))
+		return -ENOTSUP;
+	ret->flags |= WIRE_ALONE;
+	return 0;
 }
 
 int64_t api_result(int64_t r)
@@ -71,7 +74,8 @@ int polytropon_open(const char *path, int flags, mode_t mode)
 	if ((flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE)
 		return -ENOTSUP;
 	flags &= ~O_CLOEXEC;
-	r = fs_open(&o, (uint32_t)flags, flags & O_CREAT ? (mode & 07777) & ~fs_umask() : 0, &opened);
+	r = fs_open(&o, (uint32_t)flags, flags & O_CREAT ? fs_mode(mode & 07777) : 0, NULL,
+		    &opened);
 	if (r < 0)
 		return (int)api_result(r);
 	f = fs_file_opened(o.mount, &opened, (uint32_t)flags);

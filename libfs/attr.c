@@ -41,7 +41,7 @@ int64_t fs_setattr(const struct fs_object *o, const struct fs_setattr *in)
 	op.q->arg = in->set;
 	op.q->mode = in->mode;
 	op.q->offset = in->size;
-	op.q->arg2 = in->owner;
+	op.q->more.arg2 = in->owner;
 	op.q->length = sizeof(in->times);
 	mem_copy(op.payload + op.filled, &in->times, sizeof(in->times));
 	return fs_op_finish(&op);
@@ -143,4 +143,12 @@ int64_t fs_removexattr(const struct fs_object *o, const char *name)
 		return r;
 	fs_op_string(&op, name, (uint32_t)len);
 	return fs_op_finish(&op);
+}
+
+int64_t fs_watch(const struct fs_object *o)
+{
+	struct fs_op op;
+	int64_t r = fs_op_object(&op, WIRE_WATCH, o, 0);
+
+	return r < 0 ? r : fs_op_finish(&op);
 }

@@ -9,6 +9,7 @@
  * What the process shares of the file's cached data (direct.h) is copied first, without a request.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include "ipc/copy.h"
@@ -36,7 +37,7 @@ static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f
 	*ret_direct = *ret_direct && n >= fs_front()->cma_min && cursor_range(c, &p) >= n && fs_memory_readable((uint64_t)p, 1);
 	if (*ret_direct) {
 		op->q->where = WIRE_IN_CLIENT;
-		op->q->address = (uint64_t)p;
+		op->q->more.address = (uint64_t)p;
 	}
 	op->q->handle = f->handle;
 	op->q->length = n;
@@ -88,6 +89,15 @@ static int64_t data_read_piece(struct fs_file *f, struct cursor *c, uint64_t off
 	return r;
 }
 
+/* Whoever reads a file to its end asks once more: there is nothing, as long as the file is no longer than it was. */
+static int data_at_end(const struct fs_file *f, uint64_t offset)
+{
+	uint64_t size;
+
+	return offset && offset < FS_HANDED && f->type == S_IFREG && !(f->flags & O_DIRECT) &&
+	       lease_change(f->mount, f->ino, &size) && offset >= size;
+}
+
 int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t offset)
 {
 	int64_t r, wanted = 0, done = 0, copied = 0;
@@ -99,6 +109,8 @@ int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t
 		front_count(WIRE_COUNT_KEPT, 1);
 		return done;
 	}
+	if (!f->share && data_at_end(f, offset))
+		return 0;
 	if (f->share && offset < FS_HANDED)
 		done = copied = direct_read(f, &c, offset, &end);
 	if (end || !c.left)
@@ -128,6 +140,7 @@ static int64_t data_write_piece(struct fs_file *f, struct cursor *c, uint64_t of
 	if (!direct)
 		r = data_moved(cursor_copy(c, op.payload, (uint64_t)r, 0, fs_front()->smo_min));
 	data_at(&op, offset);
+	op.q->flags |= fs_file_alone(f);
 	op.q->arg = flags;
 	op.q->length = (uint64_t)r;
 	if (r >= 0)
@@ -212,6 +225,7 @@ int64_t fs_copy(struct fs_file *in, uint64_t in_off, struct fs_file *out, uint64
 	r = fs_op_begin(&op, WIRE_COPY, in->session, 0);
 	if (r < 0)
 		return r;
+	op.q->flags = fs_file_alone(out);
 	op.q->handle = in->handle;
 	op.q->base = out->handle;
 	op.q->offset = in_off;

@@ -235,14 +235,34 @@ static int64_t overwrite(struct direct *d, struct cursor *c, uint64_t offset)
 
 enum extent { EXTENT_GOOD, EXTENT_MORE, EXTENT_NO, EXTENT_HOLE };
 
-/* With `appending` taken: whether a write that ends at `end` is within the grant, or one would not help. */
+/*
+ * With `appending` taken: whether a write that ends at `end` is within the grant, or one would not help. A page that
+ * nobody writes is to be a hole, which the service alone makes.
+ */
 static enum extent extent_of(const struct direct *d, uint64_t offset, uint64_t size, uint64_t end)
 {
-	if (offset > size || end > d->length)
+	if (offset / SHARE_PAGE > (size + SHARE_PAGE - 1) / SHARE_PAGE || end > d->length)
 		return EXTENT_HOLE;
 	if (__atomic_load_n(&d->state->grant_session, __ATOMIC_ACQUIRE) != (uint32_t)d->session || !writable(d))
 		return EXTENT_NO;
 	return end <= __atomic_load_n(&d->state->granted, __ATOMIC_ACQUIRE) ? EXTENT_GOOD : EXTENT_MORE;
+}
+
+/* Zeros between the end of the file and a write behind it, in pages that it writes as well. */
+static int gap_fill(struct direct *d, uint64_t from, uint64_t to)
+{
+	static char zeros[SHARE_PAGE];
+	struct iovec iov = {zeros, sizeof(zeros)};
+	struct cursor c;
+	int good = 1;
+
+	for (; good && from < to; from += iov.iov_len) {
+		iov.iov_len = SHARE_PAGE - from % SHARE_PAGE;
+		iov.iov_len = iov.iov_len < to - from ? iov.iov_len : to - from;
+		cursor_init(&c, &iov, 1);
+		store(d, &c, from, iov.iov_len, &good);
+	}
+	return good;
 }
 
 /* With `appending` taken. Returns what was stored and published. */
@@ -255,7 +275,7 @@ static uint64_t append_taken(struct direct *d, struct cursor *c, uint64_t offset
 	int good;
 
 	*ret = size.certain ? extent_of(d, at, size.size, at + n) : EXTENT_NO;
-	if (*ret != EXTENT_GOOD)
+	if (*ret != EXTENT_GOOD || !gap_fill(d, size.size, at))
 		return 0;
 	done = store(d, c, at, n, &good);
 	if (!good) {

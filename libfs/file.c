@@ -48,19 +48,26 @@ struct fs_file *fs_file_new(uint32_t mount, uint32_t handle, uint32_t flags, con
 		f->mount = mount;
 		f->type = attr->mode & 0170000;
 		f->api = 0;
-		f->share = f->heat = 0;
+		f->share = f->heat = f->hint = f->created = 0;
 		f->path = 0;
 		return f;
 	}
 	return NULL;
 }
 
+int fs_files_full(void)
+{
+	return __atomic_load_n(&files.hint, __ATOMIC_RELAXED) >= FS_FILES_MAX;
+}
+
 struct fs_file *fs_file_opened(uint32_t mount, const struct fs_opened *opened, uint32_t flags)
 {
 	struct fs_file *f = fs_file_new(mount, opened->handle, flags, &opened->attr);
 
-	if (f)
+	if (f) {
 		f->path = opened->path;
+		f->created = (opened->how & WIRE_OPENED_CREATED) != 0;
+	}
 	return f;
 }
 
@@ -132,8 +139,8 @@ int fs_file_stale(const struct fs_file *f)
 void fs_object_file(const struct fs_file *f, struct fs_object *ret)
 {
 	*ret = (struct fs_object){
-		.handle = f->handle, .session = f->session, .mount = f->mount, .flags = WIRE_EMPTY, .path = "",
-		.ino = f->ino};
+		.handle = f->handle, .session = f->session, .mount = f->mount, .flags = WIRE_EMPTY | fs_file_alone(f),
+		.path = "", .ino = f->ino};
 }
 
 void fs_object_below(const struct fs_file *dir, const char *path, uint32_t len, struct fs_object *ret)

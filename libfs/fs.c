@@ -25,7 +25,7 @@ static struct {
 
 static struct {
 	const struct wire_table *table;
-	uint32_t wiped; /* fs is wiped on fork */
+	uint32_t wiped; /* on fork, all that is this process's alone */
 	struct front_lease lease;
 } inherited;
 
@@ -45,24 +45,13 @@ int fs_init(void)
 
 	if (fs.front.table)
 		return 0;
-	if (!inherited.wiped) {
-		r = fs_wipe_on_fork(&fs, sizeof(fs));
-		if (r == 0)
-			r = fs_files_wipe_on_fork();
-		if (r == 0)
-			r = park_wipe_on_fork();
-		if (r == 0)
-			r = keep_wipe_on_fork();
-		if (r < 0)
-			return r;
-		inherited.wiped = 1;
-	}
 	fs.front.table = inherited.table;
 	fs.front.lease = &inherited.lease;
 	r = front_table(&fs.front);
 	if (r < 0)
 		return r;
 	inherited.table = fs.front.table;
+	fs_route_begin();
 	return 0;
 }
 
@@ -71,12 +60,26 @@ const struct wire_table *fs_table(void)
 	return inherited.table;
 }
 
+/* Most programs of a pool never come here: until then there is nothing that the child of a fork must not find. */
+static int fs_begin(void)
+{
+	int r = fs_init();
+
+	if (r < 0 || inherited.wiped)
+		return r;
+	if ((r = fs_wipe_on_fork(&fs, sizeof(fs))) < 0 || (r = fs_files_wipe_on_fork()) < 0 ||
+	    (r = park_wipe_on_fork()) < 0 || (r = keep_wipe_on_fork()) < 0)
+		return r;
+	inherited.wiped = 1;
+	return 0;
+}
+
 int fs_ready(void)
 {
 	int r;
 
-	if (__builtin_expect(!fs.front.table, 0)) {
-		r = fs_init();
+	if (__builtin_expect(!__atomic_load_n(&fs.front.attached, __ATOMIC_RELAXED), 0)) {
+		r = fs_begin();
 		if (r < 0)
 			return r;
 	}
@@ -134,6 +137,19 @@ uint32_t fs_umask(void)
 		fs_umask_set(head->umask);
 	}
 	return fs.umask;
+}
+
+uint32_t fs_mode(uint32_t mode)
+{
+	uint32_t mask = fs_umask();
+
+	return WIRE_MADE_MODE(mode, mask);
+}
+
+void fs_mounts_changed(void)
+{
+	if (fs_attached()) /* else it has not looked at what it mounted on: nothing of ours, then */
+		front_hello(&fs.front, WIRE_HELLO_MOUNTS);
 }
 
 int fs_hello_exec(void)

@@ -46,6 +46,8 @@ struct fs_file {
 	uint64_t path;  /* by which it was opened, as a hash; 0: its closing must reach the service (park.h) */
 	uint32_t share; /* 1 + the place of its share of the data (direct.h); 0: it has none */
 	uint32_t heat;  /* direct.c */
+	uint32_t hint;  /* 1 + that of F_SET_RW_HINT; 0: none was given */
+	uint32_t created; /* 1: the file was not there before it was opened */
 };
 
 /* What an operation is about: base + path (empty: the root of a mount), or with WIRE_EMPTY an open file. */
@@ -80,8 +82,12 @@ int fs_ready(void);
 void fs_credentials_changed(void);
 void fs_umask_set(uint32_t mask);
 uint32_t fs_umask(void);
+/* A mode, with its type or not, as what is made is asked for with: with what the umask makes of it. */
+uint32_t fs_mode(uint32_t mode);
 /* Before an exec: see WIRE_HELLO_EXEC. A descriptor, or -errno. */
 int fs_hello_exec(void);
+/* Something was mounted or unmounted: returns when the service knows, which nobody else tells it so soon. */
+void fs_mounts_changed(void);
 int fs_attached(void);
 /* Names the session for ever: the service's generation << 32 | its number. 0: none. */
 uint64_t fs_session(void);
@@ -95,6 +101,15 @@ int fs_wipe_on_fork(void *memory, size_t size);
  * Leaves to the kernel what text cannot decide ("..", before or inside the mount's own path).
  */
 int fs_route(const char *path, struct fs_object *ret);
+/*
+ * The same for all other absolute paths, in a process whose "/" is the root of a container. What the kernel has mounted
+ * in there the service leaves to it.
+ */
+int fs_route_root(const char *path, struct fs_object *ret);
+/* That root's mount; 0: there is none, for mount 0 is the pool's. */
+uint32_t fs_route_own(void);
+/* Where the mount is, as this process sees it. */
+const char *fs_route_path(uint32_t mount);
 /* The same for a path from a directory of the kernel's, whose own path this is. */
 int fs_route_from(const char *dir, uint32_t len, const char *path, struct fs_object *ret);
 /* Whether some mount point is at or below that directory. */
@@ -110,6 +125,8 @@ uint32_t fs_path_length(const char *path);
 struct fs_file *fs_file_new(uint32_t mount, uint32_t handle, uint32_t flags, const struct wire_attr *attr);
 uint32_t fs_file_index(const struct fs_file *f);
 struct fs_file *fs_file_at(uint32_t index);
+/* There is no room for another, or hardly. */
+int fs_files_full(void);
 /* fs_file_new of what fs_open opened. */
 struct fs_file *fs_file_opened(uint32_t mount, const struct fs_opened *opened, uint32_t flags);
 /* One more reference; 0 if it was free (it is then left alone). */
@@ -118,6 +135,11 @@ int fs_file_get(struct fs_file *f);
 int64_t fs_file_put(struct fs_file *f);
 /* Ends a reference without telling the service, for handles that it has forgotten or will. */
 void fs_file_drop(struct fs_file *f);
+/* WIRE_ALONE for files of polytropon.h, which are no descriptors. */
+static inline uint16_t fs_file_alone(const struct fs_file *f)
+{
+	return f->api ? WIRE_ALONE : 0;
+}
 /* Its session has ended since. */
 int fs_file_stale(const struct fs_file *f);
 void fs_object_file(const struct fs_file *f, struct fs_object *ret);
@@ -144,13 +166,16 @@ int64_t fs_op_object(struct fs_op *op, enum wire_op code, const struct fs_object
 /* The second string. */
 void fs_op_string(struct fs_op *op, const char *text, uint32_t len);
 int64_t fs_op_call(struct fs_op *op);
+int64_t fs_op_call_with(struct fs_op *op, const struct front_meanwhile *meanwhile);
 void fs_op_end(struct fs_op *op);
 /* fs_op_call and fs_op_end. */
 int64_t fs_op_finish(struct fs_op *op);
 
 /* ---- operations on names (names.c) ----------------------------------------------------------- */
 
-int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct fs_opened *ret);
+/* `meanwhile` may run while the service opens it, or may not; NULL: there is nothing. */
+int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, const struct front_meanwhile *meanwhile,
+		struct fs_opened *ret);
 int64_t fs_mkdir(const struct fs_object *o, uint32_t mode);
 int64_t fs_mknod(const struct fs_object *o, uint32_t mode, uint32_t major, uint32_t minor);
 int64_t fs_symlink(const struct fs_object *o, const char *target, uint32_t len);
@@ -177,6 +202,8 @@ int64_t fs_getxattr(const struct fs_object *o, const char *name, void *buf, uint
 int64_t fs_setxattr(const struct fs_object *o, const char *name, const void *value, uint64_t size, int flags);
 int64_t fs_listxattr(const struct fs_object *o, void *buf, uint64_t size);
 int64_t fs_removexattr(const struct fs_object *o, const char *name);
+/* The kernel watches it for this process (inotify). */
+int64_t fs_watch(const struct fs_object *o);
 
 /* ---- data (data.c) --------------------------------------------------------------------------- */
 

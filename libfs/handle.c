@@ -64,6 +64,7 @@ int64_t fs_fallocate(struct fs_file *f, int mode, uint64_t offset, uint64_t leng
 
 	if (r < 0)
 		return r;
+	op.q->flags = fs_file_alone(f);
 	op.q->arg = (uint64_t)(uint32_t)mode;
 	op.q->offset = offset;
 	op.q->length = length;
@@ -172,7 +173,7 @@ int64_t fs_lock(struct fs_file *f, struct fs_lock *lock)
 	if (r >= 0) {
 		lock->type = (uint32_t)op.a->arg;
 		lock->start = op.a->offset;
-		lock->length = op.a->attr.size;
+		lock->length = op.a->length;
 		lock->pid = op.a->handle;
 	}
 	fs_op_end(&op);
@@ -200,11 +201,9 @@ int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *re
 }
 
 /* The mount's own path and a slash, or just the slash. Returns its length. */
-static uint32_t handle_mount_prefix(const struct wire_mount *m, char *to)
+static uint32_t handle_mount_prefix(const char *at, uint32_t n, char *to)
 {
-	uint32_t n = m->path_len > 1 && m->path_len < WIRE_MOUNT_PATH_MAX ? m->path_len : 0;
-
-	mem_copy(to, m->path, n);
+	mem_copy(to, at, n);
 	to[n] = '/';
 	return n + 1;
 }
@@ -213,14 +212,15 @@ static uint32_t handle_mount_prefix(const struct wire_mount *m, char *to)
  * The reply holds a path relative to the mount; makes it absolute in place, in the bulk area, which is much
  * longer than any path.
  */
-static void handle_absolute(struct fs_op *op, const struct wire_mount *m, uint64_t length)
+static void handle_absolute(struct fs_op *op, uint32_t mount, uint64_t length)
 {
-	uint32_t prefix = m->path_len > 1 ? m->path_len + 1 : 1;
+	const char *at = fs_route_path(mount);
+	uint32_t n = fs_path_length(at), prefix = n > 1 && n < WIRE_MOUNT_PATH_MAX ? n + 1 : 1;
 
 	if (length >= FS_PATH_MAX)
 		length = FS_PATH_MAX - 1;
 	mem_move(op->payload + prefix, op->payload, length);
-	handle_mount_prefix(m, op->payload);
+	handle_mount_prefix(at, prefix - 1, op->payload);
 	op->payload[prefix + length] = 0;
 }
 
@@ -231,13 +231,13 @@ int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char
 
 	if (r < 0)
 		return r;
-	op.q->tid = (uint32_t)sys_gettid(); /* the one request whose thread matters */
+	op.q->more.tid = (uint32_t)sys_gettid(); /* the one request whose thread matters */
 	op.q->handle = f->handle;
 	op.q->arg = always ? 1 : 0;
 	op.q->out_max = FS_PATH_MAX;
 	r = fs_op_call(&op);
 	if (r >= 0) {
-		handle_absolute(&op, &fs_table()->mount[f->mount], (uint64_t)r);
+		handle_absolute(&op, f->mount, (uint64_t)r);
 		r = open(op.payload, arg);
 	}
 	fs_op_end(&op);
@@ -246,7 +246,6 @@ int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char
 
 int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
 {
-	const struct wire_mount *m = &fs_table()->mount[f->mount];
 	struct fs_op op;
 	int64_t r = fs_op_begin(&op, WIRE_GETPATH, f->session, WIRE_BULK);
 	uint64_t n = 0;
@@ -257,7 +256,7 @@ int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
 	op.q->out_max = FS_PATH_MAX;
 	r = fs_op_call(&op);
 	if (r >= 0) {
-		handle_absolute(&op, m, (uint64_t)r);
+		handle_absolute(&op, f->mount, (uint64_t)r);
 		n = fs_path_length(op.payload);
 		if (n > 1 && op.payload[n - 1] == '/')
 			op.payload[--n] = 0;

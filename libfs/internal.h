@@ -8,4 +8,6 @@
 /* The process's session. */
 struct front *fs_front(void);
 int fs_files_wipe_on_fork(void);
+/* Looks what "/" is. */
+void fs_route_begin(void);
 const struct front_lease *fs_lease(void);

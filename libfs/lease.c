@@ -64,9 +64,12 @@ static void attr_copy(struct wire_attr *to, const struct wire_attr *from)
 /* 1: the inode is in the table. attr may be NULL. */
 static int attr_read(const struct view *v, uint32_t mount, uint64_t ino, struct found *ret, struct wire_attr *attr)
 {
-	const struct lease_attr *e = v->table->attr[lease_attr_set(mount, ino)], *end = e + LEASE_WAYS;
+	const uint32_t place = lease_attr_place(mount, ino);
+	const struct lease_attr *set = v->table->attr[place / LEASE_WAYS];
+	unsigned i;
 
-	for (; e < end; e++) {
+	for (i = 0; i < LEASE_WAYS; i++) {
+		const struct lease_attr *e = &set[(place + i) % LEASE_WAYS];
 		uint32_t seq = __atomic_load_n(&e->seq, __ATOMIC_ACQUIRE);
 
 		if (e->attr.ino != ino || e->mount != mount)
@@ -125,9 +128,12 @@ static int name_equal(const char *a, const char *b, uint32_t len)
 static enum lease_answer name_read(const struct view *v, uint32_t mount, uint64_t dir, uint32_t anchor,
 				   const char *name, uint32_t len, struct lease_object *ret)
 {
-	const struct lease_name *e = v->table->name[lease_name_set(mount, dir, name, len)], *end = e + LEASE_WAYS;
+	const uint32_t place = lease_name_place(mount, dir, name, len);
+	const struct lease_name *set = v->table->name[place / LEASE_WAYS];
+	unsigned i;
 
-	for (; e < end; e++) {
+	for (i = 0; i < LEASE_WAYS; i++) {
+		const struct lease_name *e = &set[(place + i) % LEASE_WAYS];
 		uint32_t seq = __atomic_load_n(&e->seq, __ATOMIC_ACQUIRE);
 
 		if (e->dir != dir || e->len != len || e->mount != mount || e->anchor != anchor ||
@@ -142,17 +148,54 @@ static enum lease_answer name_read(const struct view *v, uint32_t mount, uint64_
 	return LEASE_ASK;
 }
 
+/* Nothing in its set is the name, or may be about to become it: then, if the directory is whole, it is not there. */
+static int name_missing(const struct view *v, uint32_t mount, uint64_t dir, const char *name, uint32_t len)
+{
+	const struct lease_name *set = v->table->name[lease_name_place(mount, dir, name, len) / LEASE_WAYS];
+	unsigned i;
+
+	for (i = 0; i < LEASE_WAYS; i++) {
+		const struct lease_name *e = &set[i];
+		uint32_t seq = __atomic_load_n(&e->seq, __ATOMIC_ACQUIRE);
+
+		if (e->dir == dir && e->len == len && e->mount == mount && name_equal(e->name, name, len))
+			return 0;
+		if (!seq_good(&e->seq, seq))
+			return 0;
+	}
+	return 1;
+}
+
+/* The flag is looked at once more behind the entries: it goes before one of them does. */
+static enum lease_answer step_whole(const struct view *v, uint32_t mount, uint64_t ino, const char *name, uint32_t len)
+{
+	const uint32_t whole = LEASE_NAMES | LEASE_WHOLE;
+	struct found dir;
+
+	return name_missing(v, mount, ino, name, len) && attr_read(v, mount, ino, &dir, NULL) &&
+			       (dir.flags & whole) == whole ?
+		       LEASE_ABSENT :
+		       LEASE_ASK;
+}
+
 /* One step down from the directory ret->ino. */
 static enum lease_answer step(const struct view *v, uint32_t mount, const char *name, uint32_t len,
 			      struct lease_object *ret)
 {
+	const uint64_t ino = ret->ino;
+	enum lease_answer answer;
 	struct found dir;
 
 	if (len > LEASE_NAME_MAX || (len == 2 && name[0] == '.' && name[1] == '.'))
 		return LEASE_ASK;
-	if (!attr_read(v, mount, ret->ino, &dir, NULL) || !(dir.flags & LEASE_NAMES))
+	if (!attr_read(v, mount, ino, &dir, NULL) || !(dir.flags & LEASE_NAMES))
 		return LEASE_ASK;
-	return len == 1 && name[0] == '.' ? LEASE_THERE : name_read(v, mount, ret->ino, dir.anchor, name, len, ret);
+	if (len == 1 && name[0] == '.')
+		return LEASE_THERE;
+	answer = name_read(v, mount, ino, dir.anchor, name, len, ret);
+	if (answer == LEASE_ASK && (dir.flags & LEASE_WHOLE))
+		answer = step_whole(v, mount, ino, name, len);
+	return answer;
 }
 
 static const char *skip(const char *p, const char *end)

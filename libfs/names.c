@@ -24,8 +24,18 @@ static enum lease_answer open_find(const struct fs_object *o, uint32_t flags, st
 /* A handle that is parked is as good as a new one, if the caller may read the file now. */
 static int open_again(const struct fs_object *o, const struct lease_object *at, uint32_t flags, struct fs_opened *ret)
 {
-	return (at->may & LEASE_MAY_R) && !((flags & O_DIRECTORY) && at->type != S_IFDIR) && ret->path &&
-	       park_take(o, at, flags, ret);
+	if (!(at->may & LEASE_MAY_R) || ((flags & O_DIRECTORY) && at->type != S_IFDIR) || !ret->path)
+		return 0;
+	if (park_take(o, at, flags, ret)) {
+		front_count(WIRE_COUNT_REOPENED, 1);
+		return 1;
+	}
+	if (ahead_take(o, at, flags, ret)) {
+		front_spared(fs_front());
+		front_count(WIRE_COUNT_OPENED_AHEAD, 1);
+		return 1;
+	}
+	return 0;
 }
 
 /* How many bytes of it shall come along. */
@@ -42,7 +52,7 @@ static uint32_t open_wants(const struct fs_object *o, enum lease_answer known, c
 }
 
 static int64_t open_ask(const struct fs_object *o, uint32_t flags, uint32_t mode, int learn, uint32_t want,
-			struct fs_opened *ret)
+			const struct front_meanwhile *meanwhile, struct fs_opened *ret)
 {
 	struct fs_op op;
 	int64_t r = fs_op_object(&op, WIRE_OPEN, o, want > WIRE_INLINE ? want : 0);
@@ -51,9 +61,9 @@ static int64_t open_ask(const struct fs_object *o, uint32_t flags, uint32_t mode
 		return r;
 	op.q->arg = flags;
 	op.q->mode = mode;
-	op.q->flags |= (learn ? WIRE_LEARN : 0) | (want ? WIRE_WANT_DATA : 0);
+	op.q->flags |= (learn ? WIRE_LEARN : 0) | (want ? WIRE_WANT_DATA : 0) | (ret->path && park_is_on() ? WIRE_AND_NEXT : 0);
 	op.q->out_max = want;
-	r = fs_op_call(&op);
+	r = fs_op_call_with(&op, meanwhile);
 	if (r >= 0) {
 		ret->handle = op.a->handle;
 		ret->how = (uint32_t)op.a->arg;
@@ -65,7 +75,8 @@ static int64_t open_ask(const struct fs_object *o, uint32_t flags, uint32_t mode
 	return r;
 }
 
-int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct fs_opened *ret)
+int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, const struct front_meanwhile *meanwhile,
+		struct fs_opened *ret)
 {
 	struct lease_object at = {0};
 	enum lease_answer known = open_find(o, flags, &at);
@@ -73,12 +84,12 @@ int64_t fs_open(const struct fs_object *o, uint32_t flags, uint32_t mode, struct
 	if (known == LEASE_ABSENT)
 		return -ENOENT;
 	ret->how = 0;
-	ret->path = park_flags(flags) && o->ino && !(o->flags & WIRE_EMPTY) ? park_path(o) : 0;
-	if (known == LEASE_THERE && open_again(o, &at, flags, ret)) {
-		front_count(WIRE_COUNT_REOPENED, 1);
+	ret->path = park_flags(flags) && o->ino && !(o->flags & WIRE_EMPTY) ?
+			    lease_path_hash(o->mount, o->ino, o->path, o->len) : 0;
+	if (known == LEASE_THERE && open_again(o, &at, flags, ret))
 		return 0;
-	}
-	return open_ask(o, flags, mode, known == LEASE_ASK, open_wants(o, known, &at, flags), ret);
+	return open_ask(o, flags, mode, known == LEASE_ASK, open_wants(o, known, &at, flags), meanwhile,
+			ret);
 }
 
 int64_t fs_mkdir(const struct fs_object *o, uint32_t mode)
@@ -134,7 +145,7 @@ static int64_t names_two(enum wire_op code, const struct fs_object *o, const str
 	r = fs_op_object(&op, code, &from, to->len + 1);
 	if (r < 0)
 		return r;
-	op.q->base2 = to->base;
+	op.q->more.base2 = to->base;
 	op.q->arg = arg;
 	fs_op_string(&op, to->path, to->len);
 	return fs_op_finish(&op);
@@ -152,9 +163,13 @@ int64_t fs_rename(const struct fs_object *o, const struct fs_object *to, uint32_
 
 int64_t fs_unlink(const struct fs_object *o)
 {
+	struct lease_object at;
 	struct fs_op op;
-	int64_t r = fs_op_object(&op, WIRE_UNLINK, o, 0);
+	int64_t r;
 
+	if (lease_find(o, &at) == LEASE_ABSENT)
+		return -ENOENT;
+	r = fs_op_object(&op, WIRE_UNLINK, o, 0);
 	return r < 0 ? r : fs_op_finish(&op);
 }
 

@@ -26,7 +26,7 @@ int64_t fs_op_begin(struct fs_op *op, enum wire_op code, uint64_t session, uint6
 	op->a = &op->slot->reply;
 	op->payload = front_payload(op->slot, where);
 	op->filled = 0;
-	*op->q = (struct wire_request){.op = (uint16_t)code, .where = (uint16_t)where};
+	*op->q = (struct wire_request){.op = (uint8_t)code, .where = (uint8_t)where};
 	return 0;
 }
 
@@ -51,13 +51,13 @@ int64_t fs_op_object(struct fs_op *op, enum wire_op code, const struct fs_object
 	op->q->base = o->base;
 	op->q->handle = o->handle;
 	op->q->flags = o->flags;
-	op->q->path_len = op_put(op, o->path, o->len);
+	op->q->path_len = (uint16_t)op_put(op, o->path, o->len);
 	return 0;
 }
 
 void fs_op_string(struct fs_op *op, const char *text, uint32_t len)
 {
-	op->q->path2_len = op_put(op, text, len);
+	op->q->more.path2_len = op_put(op, text, len);
 }
 
 /*
@@ -72,7 +72,7 @@ static int op_repeatable(const struct wire_request *q)
 }
 
 /* -EIO if there is no service to send it to. */
-static int op_repeat(struct fs_op *op)
+static int op_repeat(struct fs_op *op, const struct wire_request *q)
 {
 	struct front *f = fs_front();
 	struct wire_slot *slot = fs_ready() < 0 ? NULL : front_claim(f);
@@ -80,8 +80,8 @@ static int op_repeat(struct fs_op *op)
 
 	if (!slot)
 		return -EIO;
-	payload = front_payload(slot, op->q->where);
-	mem_copy(&slot->request, op->q, sizeof(slot->request));
+	payload = front_payload(slot, q->where);
+	slot->request = *q;
 	mem_copy(payload, op->payload, op->filled);
 	front_release(f, op->slot);
 	*op = (struct fs_op){slot, &slot->request, &slot->reply, payload, op->filled};
@@ -90,10 +90,16 @@ static int op_repeat(struct fs_op *op)
 
 int64_t fs_op_call(struct fs_op *op)
 {
-	int r = front_call(fs_front(), op->slot, 0);
+	return fs_op_call_with(op, NULL);
+}
 
-	if (__builtin_expect(r == -EIO, 0) && op_repeatable(op->q))
-		r = op_repeat(op);
+int64_t fs_op_call_with(struct fs_op *op, const struct front_meanwhile *meanwhile)
+{
+	const struct wire_request q = *op->q; /* the reply takes its place, or begins to */
+	int r = front_call_with(fs_front(), op->slot, 0, meanwhile);
+
+	if (__builtin_expect(r == -EIO, 0) && op_repeatable(&q))
+		r = op_repeat(op, &q);
 	return r < 0 ? r : op->a->result;
 }
 

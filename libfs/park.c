@@ -47,21 +47,9 @@ void park_end(void)
 	__atomic_store_n(&park.ended, 1, __ATOMIC_SEQ_CST);
 }
 
-uint64_t park_path(const struct fs_object *o)
+int park_is_on(void)
 {
-	uint64_t h = lease_mix(o->ino * 31 + o->mount) ^ o->len;
-	uint32_t i;
-
-	for (i = 0; i + 8 <= o->len; i += 8) {
-		uint64_t word;
-
-		__builtin_memcpy(&word, o->path + i, 8);
-		h = lease_mix(h ^ word);
-	}
-	for (; i < o->len; i++)
-		h = (h ^ (uint8_t)o->path[i]) * 0x100000001b3ull;
-	h = lease_mix(h);
-	return h ? h : 1;
+	return !__atomic_load_n(&park.ended, __ATOMIC_RELAXED);
 }
 
 int park_flags(uint32_t flags)
@@ -134,7 +122,7 @@ int park_put(const struct fs_file *f)
 	uint32_t *word;
 	int r = 0;
 
-	if (!f->path || f->offset >= FS_HANDED || __atomic_load_n(&park.ended, __ATOMIC_RELAXED) ||
+	if (!f->path || f->offset >= FS_HANDED || !park_is_on() ||
 	    f->session != fs_session() || !lease_holds(f->mount, f->ino))
 		return 0;
 	s = front_pin(fs_front());

@@ -68,6 +68,7 @@ enum area_traits {
 	AREA_RDONLY = 1 << 0,
 	AREA_DISCARDS = 1 << 1, /* discarding gives room back */
 	AREA_BUFFERED = 1 << 2, /* goes through the page cache of the host */
+	AREA_THIN = 1 << 3, /* room for a block is found when it is first written, which costs more than to write it again */
 };
 
 /* Rings that nobody uses at the moment. */

@@ -51,18 +51,16 @@ static uint8_t layer_stage(const char *name)
 static void layer_bind(struct ls *ls)
 {
 	const struct ls_ops *ops = &ls->type->ops;
+	const uint8_t stage = layer_stage(ls->type->name);
 
 	assert(ls->type->unset == LS_REFUSE || ls->below_count > 0);
 #define X(ret, op_name, ...)                                                                               \
-	if (ops->op_name) {                                                                                \
-		ls->op.op_name.ls = ls;                                                                    \
-		ls->op.op_name.fn = ops->op_name;                                                          \
-	} else if (ls->type->unset == LS_PASS) {                                                           \
-		ls->op.op_name.ls = ls->below[0]->op.op_name.ls;                                           \
-		ls->op.op_name.fn = ls->below[0]->op.op_name.fn;                                           \
+	if (!ops->op_name && ls->type->unset == LS_PASS) {                                                 \
+		ls->op.op_name = ls->below[0]->op.op_name;                                                 \
 	} else {                                                                                           \
 		ls->op.op_name.ls = ls;                                                                    \
-		ls->op.op_name.fn = refuse_##op_name;                                                      \
+		ls->op.op_name.fn = ops->op_name ? ops->op_name : refuse_##op_name;                        \
+		ls->op.op_name.stage = stage;                                                              \
 	}
 	LS_ALL_OPS(X)
 #undef X
@@ -129,7 +127,6 @@ static int layer_begin(struct ls *ls, struct json_object *body, char *error, siz
 	json_object_put(config);
 	if (r < 0)
 		return r;
-	ls->stage = layer_stage(ls->type->name);
 	layer_bind(ls);
 	return 0;
 }

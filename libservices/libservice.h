@@ -51,9 +51,19 @@ struct ls_cred {
 struct ls_call {
 	const char *tenant; /* pool name; for logs */
 	const struct ls_cred *cred;
-	int64_t deadline; /* CLOCK_MONOTONIC ns; 0: none. Past it, a call that waits ends with -ETIMEDOUT */
+	int64_t deadline; /* as ls_now() has it; 0: none. Past it, a call that waits ends with -ETIMEDOUT */
 	uint64_t trace;
+	uint32_t payer; /* whose bytes it moves, as who counts them numbers them (ls.moved); 0: nobody's */
 };
+
+/* CLOCK_MONOTONIC, in ns: what deadlines, delays and figures are measured by. */
+static inline int64_t ls_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
 
 struct ls_attr {
 	uint64_t ino; /* unique in the instance, stable while referenced */
@@ -63,6 +73,7 @@ struct ls_attr {
 	uint64_t blocks; /* of 512 bytes */
 	uint32_t blksize;
 	struct timespec atime, mtime, ctime, btime;
+	bool kept; /* of a file that others may change (LS_DELEGATES): it stays like this until ls.revoke */
 };
 
 enum ls_set {
@@ -93,6 +104,7 @@ enum ls_write_flags {
 	LS_WRITE_DSYNC = 1 << 1,
 	LS_WRITE_SYNC = 1 << 2,
 	LS_WRITE_NOWAIT = 1 << 3,
+	LS_WRITE_KEPT = 1 << 4, /* kept under a delegation: -ESTALE if that has ended, and nobody could recall it */
 };
 
 enum ls_share_how {
@@ -106,11 +118,26 @@ enum ls_share_how {
 	LS_SHARE_MAX,
 };
 
+enum { LS_SHARE_FORCE = 1 };
+
 enum ls_delegation {
 	LS_DELEGATION_NONE = 0,
 	LS_DELEGATION_READ = 1,  /* nobody else changes the file */
 	LS_DELEGATION_WRITE = 2, /* nobody else looks at it either */
 };
+
+/* An advisory lock, of bytes or, in a name space of its own, of the file (flock). */
+struct ls_lock {
+	int type; /* F_RDLCK, F_WRLCK, F_UNLCK */
+	bool flock;
+	bool last; /* with F_UNLCK: nobody has a lock of the inode by us then */
+	uint64_t start, end; /* inclusive; UINT64_MAX: to infinity */
+	uint64_t owner; /* one that each that locks has of its own */
+	pid_t pid;
+};
+
+/* For `advise`: a program has closed the file, and whoever opens it next, wherever that is, is to see what it wrote. */
+enum { LS_ADVISE_CLOSED = 1 << 16 };
 
 /* Shared memory with an inode's data: ipc/wire-share.h says how it is used. The descriptors are the layer's. */
 struct ls_share {
@@ -143,7 +170,8 @@ struct ls_share {
  *  share       one more user of the file's data in shared memory (offset, length: of MAP). -EOPNOTSUPP, -EAGAIN:
  *              not now (no room in the cache, ...). Until as many calls of unshare.
  *              KERNEL_WRITE is had whenever there is a KERNEL share, but for memory (-ENOMEM) or room below (-EAGAIN).
- *  unshare     ends a share. LS_SHARE_NONE: ends none, and begins a new epoch, so that all who copy ask again
+ *  unshare     ends a share. The last KERNEL or KERNEL_WRITE share goes on while the kernel has the data mapped for
+ *              somebody (-EBUSY), unless offset is LS_SHARE_FORCE. LS_SHARE_NONE: ends none, and begins a new epoch, so that all who copy ask again
  *              - Overwriting is allowed (share_state.writable) only while there are WRITE shares.
  *              - When the last of the READ and WRITE shares ends, a new epoch begins.
  *              - `data` becomes shorter only while it is `exact`, after a new epoch and ls.settle; with the first MAP
@@ -155,6 +183,10 @@ struct ls_share {
  *              returns when it is back. Only while nobody else has the file open
  *  delegate    until ls.recall, the release of the file, or delegate of NONE: what enum ls_delegation says, of clients of
  *              the same storage elsewhere. -EAGAIN: there are others, or were a moment ago; -EBUSY: this file has one
+ *  lock        takes the lock or, F_UNLCK, gives it up, or -EAGAIN: the locks of clients of the same storage elsewhere, and
+ *              our own, stand against it. It lasts until it is given up or nobody has the inode in hand. `get`: *lock becomes
+ *              one that stands against it, or gets the type F_UNLCK. f may be NULL but to take a lock. Calls of one inode do
+ *              not overlap
  */
 /* clang-format off */
 #define LS struct ls *ls, const struct ls_call *call
@@ -216,7 +248,8 @@ struct ls_share {
 #define LS_OPS(X) LS_FILE_OPS(X) LS_CACHE_OPS(X)
 /* What only a layer has whose storage others use, too. */
 #define LS_REMOTE_OPS(X) \
-	X(int, delegate, (LS, struct ls_file *f, enum ls_delegation what), f, what)
+	X(int, delegate, (LS, struct ls_file *f, enum ls_delegation what), f, what) \
+	X(int, lock, (LS, struct ls_inode *inode, struct ls_file *f, bool get, struct ls_lock *lock), inode, f, get, lock)
 #define LS_ALL_OPS(X) LS_OPS(X) LS_REMOTE_OPS(X)
 /* clang-format on */
 
@@ -237,6 +270,9 @@ enum ls_traits {
 	LS_SHARED = 1 << 0,
 	LS_RDONLY = 1 << 1,
 	LS_FLUSHES = 1 << 2, /* writes back by itself, as its own options say */
+	/* Beside LS_SHARED: what is known of regular files may be kept under delegations; of names nothing may. */
+	LS_DELEGATES = 1 << 3,
+	LS_LOCKS = 1 << 4, /* others lock its files, too: `lock` */
 };
 
 /* LS_AREA is the description of an area, as area_check (libservices/area.h) takes it. */
@@ -283,7 +319,6 @@ struct ls {
 	struct ls_inode *root;
 	struct ls_attr root_attr; /* as of open */
 	unsigned traits;          /* enum ls_traits; a layer with one below starts with its */
-	uint8_t stage;            /* enum stage: what time in it is spent on */
 	struct ls *below[128];
 	unsigned below_count;
 	/*
@@ -294,6 +329,12 @@ struct ls {
 	bool (*settle)(void *arg);
 	void *settle_arg;
 	/*
+	 * Set by whoever holds the stack, for layers that move bytes on their own account, and told after they did: bytes read
+	 * from below, or (`written`) that clients stored into shared memory and that are going below. How long it is until more
+	 * of them are welcome, in ns. NULL: nobody counts them.
+	 */
+	int64_t (*moved)(const struct ls_call *call, bool written, uint64_t bytes);
+	/*
 	 * Set by whoever stands on a layer that delegates (LS_SHARED), before it asks for a delegation: somebody elsewhere wants
 	 * the file. Called in a thread of the layer that holds nothing; drops what was kept of the file. It cannot write to it: a
 	 * write waits until the delegation has ended, which is when this returns. So what is kept above is only what has been
@@ -301,12 +342,19 @@ struct ls {
 	 */
 	void (*recall)(void *arg, struct ls_file *f);
 	void *recall_arg;
-	/* Bound by ls_open: where each operation really goes. */
+	/*
+	 * Set by whoever holds the stack, for layers that keep something under delegations: ls_attr.kept of the inode with that
+	 * number is untrue from now on. Does not wait for anything that may wait for the layer.
+	 */
+	void (*revoke)(void *arg, uint64_t ino);
+	void *revoke_arg;
+	/* Bound by ls_open: where each operation really goes, and what time in it is spent on (enum stage). */
 	struct {
 #define X(ret, name, params, ...)                                                                         \
 	struct {                                                                                          \
 		struct ls *ls;                                                                            \
 		ret(*fn) params;                                                                          \
+		uint8_t stage;                                                                            \
 	} name;
 		LS_ALL_OPS(X)
 #undef X
@@ -316,7 +364,7 @@ struct ls {
 #define X(ret, name, params, ...)                                                                         \
 	static inline ret ls_##name params                                                                \
 	{                                                                                                 \
-		STAGE_OF(ls->op.name.ls->stage);                                                          \
+		STAGE_OF(ls->op.name.stage);                                                              \
 		return ls->op.name.fn(ls->op.name.ls, call, ##__VA_ARGS__);                               \
 	}
 LS_ALL_OPS(X)
@@ -355,6 +403,8 @@ enum ls_part_flags {
  * so is `parent`, but of the stack's root.
  */
 int ls_part_open(struct ls *stack, struct ls_inode *dir, const struct ls_attr *attr, unsigned flags, struct ls **ret);
+/* The names in a directory but "." and "..", each ended by a NUL, and an empty one; the caller's to free. */
+int ls_names(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, char **ret);
 /* Finds the layer of that type nearest to the top, for `set`. NULL if there is none. */
 struct ls *ls_stack_find(struct ls *top, const char *type);
 /* Sets a live option of one layer, checked against its table. 0, or -errno and a sentence. */

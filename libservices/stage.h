@@ -19,7 +19,8 @@
 	X(UNION, union)                                                                             \
 	X(LAYER, layer)     /* any other layer: what a volume computes, or waits for others' sync */ \
 	X(DEVICE, device)                                                                           \
-	X(NETWORK, network)
+	X(NETWORK, network)                                                                         \
+	X(LIMIT, limit) /* a limit of the pool's or the container's I/O */
 
 enum stage {
 #define X(NAME, name) STAGE_##NAME,

@@ -18,14 +18,12 @@ enum {
 	THREAD_DETACHED = 1, /* PTHREAD_CREATE_DETACHED of both libcs */
 	FUTEX_WAIT_BITSET_PRIVATE = 9 | 128,
 	FUTEX_WAKE_PRIVATE = 1 | 128,
+	LIBC_SIGNAL = 32,
 };
-
-/* 32, 33, 34: libc's, to end threads and to change the identity of all. */
-#define SIGNALS_OF_LIBC (7ull << 31)
 
 static const char names[] = "pthread_create\0pthread_detach\0pthread_attr_init\0pthread_attr_destroy\0"
 			    "pthread_attr_setdetachstate\0pthread_attr_getdetachstate\0"
-			    "pthread_attr_setstacksize\0pthread_setcanceltype\0__errno_location\0";
+			    "pthread_attr_setstacksize\0pthread_setcanceltype\0__errno_location\0__libc_current_sigrtmin\0";
 
 enum { FUNCTIONS = sizeof(struct aio_libc) / sizeof(void *) };
 
@@ -33,6 +31,8 @@ enum { LIBC_UNKNOWN, LIBC_GOOD, LIBC_WITHOUT };
 
 static struct aio_libc libc;
 static uint32_t libc_known;
+/* From 32 to below the program's first: to end threads and to change the identity of all. Two in glibc, three in musl. */
+static uint64_t signals_of_libc = 3ull << (LIBC_SIGNAL - 1);
 
 static uintptr_t function_find(const char *name)
 {
@@ -55,7 +55,10 @@ static uint32_t libc_find(void)
 		functions[n] = function_find(name);
 		missing += !functions[n];
 	}
-	return missing ? LIBC_WITHOUT : LIBC_GOOD;
+	if (missing)
+		return LIBC_WITHOUT;
+	signals_of_libc = (1ull << (libc.sigrtmin() - 1)) - (1ull << (LIBC_SIGNAL - 1));
+	return LIBC_GOOD;
 }
 
 const struct aio_libc *aio_libc(void)
@@ -126,7 +129,7 @@ enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
 
 uint64_t aio_signals_block(void)
 {
-	uint64_t block = ~SIGNALS_OF_LIBC, old = 0;
+	uint64_t block = ~signals_of_libc, old = 0;
 
 	sys4(__NR_rt_sigprocmask, SIG_BLOCK, (long)&block, (long)&old, sizeof(block));
 	return old;

@@ -174,6 +174,7 @@ struct aio_libc {
 	int (*attr_setstacksize)(void *attributes, size_t size);
 	int (*setcanceltype)(int type, int *ret_old);
 	int *(*errno_location)(void);
+	int (*sigrtmin)(void);
 };
 
 /* NULL: it has no threads. */

@@ -2,6 +2,7 @@
 /* Descriptors as such: dup, fcntl, ioctl. */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include "ipc/sys.h"
@@ -57,6 +58,10 @@ int call_dup3(struct preload_regs *r)
 
 /* ---- fcntl ----------------------------------------------------------------------------------- */
 
+#ifndef F_CREATED_QUERY
+#define F_CREATED_QUERY 1028 /* Linux 6.12 */
+#endif
+
 enum {
 	GETFL_HIDES = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC,
 	GETFL_LARGE = 0100000, /* what the kernel calls O_LARGEFILE, and always sets */
@@ -84,6 +89,42 @@ static int fcntl_setfl_real(struct preload_regs *r)
 	return 0;
 }
 
+/*
+ * How long what is written will live: databases say so of each of their files. Nobody below uses it, so it is kept for
+ * who asks, and the file stays ours.
+ */
+static int64_t fcntl_set_hint(struct fs_file *f, uint64_t address)
+{
+	struct wire_attr attr;
+	struct fs_object o;
+	uint32_t uid = (uint32_t)sys0(__NR_geteuid);
+	uint64_t hint;
+	int64_t r;
+
+	if (!fs_memory_readable(address, sizeof(hint)))
+		return -EFAULT;
+	hint = *(const uint64_t *)address;
+	if (hint > RWH_WRITE_LIFE_EXTREME)
+		return -EINVAL;
+	fs_object_file(f, &o);
+	r = fs_getattr(&o, &attr);
+	if (r >= 0 && uid && attr.uid != uid)
+		r = -EPERM;
+	if (r >= 0)
+		f->hint = 1 + (uint32_t)hint;
+	return r;
+}
+
+static int64_t fcntl_get_hint(const struct fs_file *f, uint64_t address)
+{
+	if (!f->hint)
+		return FS_KERNEL;
+	if (!fs_memory_writable(address, sizeof(uint64_t)))
+		return -EFAULT;
+	*(uint64_t *)address = f->hint - 1;
+	return 0;
+}
+
 static int fcntl_placeholder(struct preload_regs *r, struct fs_file *f)
 {
 	switch ((int)r->a[1]) {
@@ -94,9 +135,29 @@ static int fcntl_placeholder(struct preload_regs *r, struct fs_file *f)
 		return call_done_file(r, f, (f->flags & ~(uint32_t)GETFL_HIDES) | GETFL_LARGE);
 	case F_SETFL:
 		return call_done_file(r, f, fcntl_setfl(f, (uint32_t)r->a[2]));
+	case F_SET_RW_HINT:
+		return call_done_file(r, f, fcntl_set_hint(f, r->a[2]));
+	case F_GET_RW_HINT:
+		return call_done_file(r, f, fcntl_get_hint(f, r->a[2]));
 	}
 	fs_file_put(f);
 	return 0;
+}
+
+/* The kernel would grant it, and never hear of the opens that have to break it. As if somebody had the file open. */
+static int fcntl_lease(struct preload_regs *r)
+{
+	struct fs_file *f = fd_adopt(r->a[0]);
+
+	return f ? call_done_file(r, f, -EAGAIN) : 0;
+}
+
+/* Of a file that became the kernel's later it thinks that it was there. */
+static int fcntl_created(struct preload_regs *r)
+{
+	struct fs_file *f = fd_file(r->a[0]);
+
+	return f ? call_done_file(r, f, f->created ? 1 : FS_KERNEL) : 0;
 }
 
 int call_fcntl(struct preload_regs *r)
@@ -115,6 +176,10 @@ int call_fcntl(struct preload_regs *r)
 	case F_OFD_SETLKW:
 		return call_fcntl_lock(r);
 	}
+	if ((int)r->a[1] == F_CREATED_QUERY)
+		return fcntl_created(r);
+	if ((int)r->a[1] == F_SETLEASE && (int)r->a[2] != F_UNLCK)
+		return fcntl_lease(r);
 	f = fd_placeholder(r->a[0]);
 	if (f)
 		return fcntl_placeholder(r, f);
@@ -183,9 +248,36 @@ static int64_t ioctl_placeholder(struct preload_regs *r, struct fs_file *f)
 	return command >> 8 == 'T' ? -ENOTTY : FS_KERNEL;
 }
 
+/* A device or another file is told of a descriptor. */
+static int ioctl_passes(const struct preload_regs *r, uint64_t *ret)
+{
+	switch ((uint32_t)r->a[1]) {
+	case LOOP_SET_FD:
+	case LOOP_CHANGE_FD:
+	case FICLONE:
+		*ret = r->a[2];
+		return 1;
+	case LOOP_CONFIGURE:
+		if (!fs_memory_readable(r->a[2], sizeof(uint32_t)))
+			return 0;
+		*ret = *(const uint32_t *)r->a[2];
+		return 1;
+	case FICLONERANGE:
+		if (!fs_memory_readable(r->a[2], sizeof(uint64_t)))
+			return 0;
+		*ret = *(const uint64_t *)r->a[2];
+		return 1;
+	}
+	return 0;
+}
+
 int call_ioctl(struct preload_regs *r)
 {
 	struct fs_file *f = fd_placeholder(r->a[0]);
+	uint64_t passed;
 
+	/* A clone onto a file of ours is answered here, as cp(1) asks for each file. */
+	if (process.placeholders && !(f && (uint32_t)r->a[1] == FICLONE) && ioctl_passes(r, &passed))
+		fd_materialise(passed, WHY_PASSED);
 	return f ? call_done_file(r, f, ioctl_placeholder(r, f)) : 0;
 }

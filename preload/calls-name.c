@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making, moving and removing names. */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "ipc/sys.h"
@@ -14,7 +15,7 @@ static int mkdir_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, uin
 
 	if (!path_resolve(dirfd, path, &t))
 		return 0;
-	return path_done(r, &t, fs_mkdir(&t.o, ((uint32_t)mode & 01777) & ~fs_umask()));
+	return path_done(r, &t, fs_mkdir(&t.o, fs_mode((uint32_t)mode & 01777)));
 }
 
 int call_mkdir(struct preload_regs *r)
@@ -34,8 +35,7 @@ static int mknod_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, uin
 
 	if (!path_resolve(dirfd, path, &t))
 		return 0;
-	mode = (mode & S_IFMT) | ((mode & 07777) & ~fs_umask());
-	return path_done(r, &t, fs_mknod(&t.o, mode, major, minor));
+	return path_done(r, &t, fs_mknod(&t.o, fs_mode(mode), major, minor));
 }
 
 int call_mknod(struct preload_regs *r)
@@ -172,5 +172,11 @@ int call_renameat(struct preload_regs *r)
 
 int call_renameat2(struct preload_regs *r)
 {
-	return rename_paths(r, &r->a[0], &r->a[2], (uint32_t)r->a[4]);
+	enum { NOT_WITH_EXCHANGE = RENAME_NOREPLACE | RENAME_WHITEOUT, KNOWN = RENAME_EXCHANGE | NOT_WITH_EXCHANGE };
+	const uint32_t flags = (uint32_t)r->a[4];
+
+	/* Flags that do not go together the kernel refuses before it looks for the names. */
+	if ((flags & ~(uint32_t)KNOWN) || ((flags & RENAME_EXCHANGE) && (flags & NOT_WITH_EXCHANGE)))
+		return 0;
+	return rename_paths(r, &r->a[0], &r->a[2], flags);
 }

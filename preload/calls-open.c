@@ -7,30 +7,34 @@
 #include "ipc/sys.h"
 #include "preload/calls.h"
 
-/* Left to the kernel: descriptors that are no open files, unnamed files (where it has the mount), access modes that
- * nobody should use. */
+/* Left to the kernel: descriptors that are no open files, unnamed files, and more files than we have room for (where it
+ * has the mount), access modes that nobody should use. */
 static int open_is_kernels(uint32_t flags, uint32_t mount)
 {
-	if ((flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE)
+	if ((flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE || fs_files_full())
 		return (fs_table()->mount[mount].flags & WIRE_MOUNT_FUSE) != 0;
 	return (flags & O_ACCMODE) == O_ACCMODE || (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY);
 }
 
 enum { OPEN_MAKES = O_CREAT | (O_TMPFILE & ~O_DIRECTORY) };
 
-static int64_t open_descriptor(const struct fs_opened *opened, uint32_t mount, uint32_t flags)
+static int64_t open_descriptor(const struct fs_opened *opened, uint32_t mount, uint32_t flags,
+			       struct fd_opening *opening)
 {
 	struct fs_file *f = fs_file_opened(mount, opened, flags & ~(uint32_t)O_CLOEXEC);
 
 	if (!f) {
+		fd_open_cancel(opening);
 		fs_close(opened->handle, fs_session());
 		return -ENFILE;
 	}
-	return fd_open(f, (flags & O_CLOEXEC) != 0);
+	return fd_open(f, opening);
 }
 
 static int open_path(struct preload_regs *regs, uint64_t dirfd, uint64_t path, uint32_t flags, uint32_t mode)
 {
+	struct fd_opening opening = {-1, (flags & O_CLOEXEC) != 0};
+	const struct front_meanwhile meanwhile = {fd_open_begin, &opening};
 	struct fs_opened opened;
 	struct target t;
 	int64_t r;
@@ -41,10 +45,12 @@ static int open_path(struct preload_regs *regs, uint64_t dirfd, uint64_t path, u
 		path_end(&t);
 		return 0;
 	}
-	mode = flags & OPEN_MAKES ? (mode & 07777) & ~fs_umask() : 0;
-	r = fs_open(&t.o, flags & ~(uint32_t)O_CLOEXEC, mode, &opened);
+	mode = flags & OPEN_MAKES ? fs_mode(mode & 07777) : 0;
+	r = fs_open(&t.o, flags & ~(uint32_t)O_CLOEXEC, mode, &meanwhile, &opened);
 	if (r >= 0)
-		r = open_descriptor(&opened, t.o.mount, flags);
+		r = open_descriptor(&opened, t.o.mount, flags, &opening);
+	else
+		fd_open_cancel(&opening);
 	return path_done(regs, &t, r);
 }
 

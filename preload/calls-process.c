@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include "ipc/sys.h"
 #include "preload/calls.h"
 
@@ -171,11 +172,27 @@ int call_setns(struct preload_regs *r)
 	return 0;
 }
 
-/* chroot, pivot_root, mount, umount2: paths may mean something else from now on. */
+/* chroot, pivot_root: paths may mean something else from now on. */
 int call_new_paths(struct preload_regs *r)
 {
 	process_limit(NO_PLACEHOLDERS | NO_PATHS);
 	return 0;
+}
+
+/* And to others, too, as soon as it is done: mount, umount2. */
+int call_mounts(struct preload_regs *r)
+{
+	process_limit(NO_PLACEHOLDERS | NO_PATHS);
+	r->ret = sys5(r->nr, r->a[0], r->a[1], r->a[2], r->a[3], r->a[4]);
+	if (r->ret == 0)
+		fs_mounts_changed();
+	return 1;
+}
+
+/* Its descriptors may be placeholders, which the dispatcher makes real before the kernel has the call. */
+int call_move_mount(struct preload_regs *r)
+{
+	return process.placeholders ? call_new_paths(r) : call_mounts(r);
 }
 
 int call_prctl(struct preload_regs *r)
@@ -204,9 +221,21 @@ int call_io_uring(struct preload_regs *r)
 	return 0;
 }
 
+/*
+ * Before a limit is lowered: nothing can be put under a number beyond it any more, so what is to be made real or given
+ * a token is made so now. Another process may lower our limit unseen (prlimit(1)): children lose those descriptors then.
+ */
+static void limit_comes(uint64_t resource, uint64_t address)
+{
+	if ((uint32_t)resource == RLIMIT_NOFILE && process.placeholders &&
+	    fs_memory_readable(address, sizeof(struct rlimit)))
+		fd_materialise_from(((const struct rlimit *)address)->rlim_cur, WHY_NUMBER);
+}
+
 /* RLIMIT_FSIZE may change; it is asked for again after the kernel has done this. */
 int call_setrlimit(struct preload_regs *r)
 {
+	limit_comes(r->a[0], r->a[1]);
 	r->ret = sys2(__NR_setrlimit, (long)r->a[0], (long)r->a[1]);
 	process_size_limit_changed();
 	return 1;
@@ -216,6 +245,7 @@ int call_prlimit64(struct preload_regs *r)
 {
 	if (!r->a[2])
 		return 0;
+	limit_comes(r->a[1], r->a[2]);
 	r->ret = sys4(__NR_prlimit64, (long)r->a[0], (long)r->a[1], (long)r->a[2], (long)r->a[3]);
 	process_size_limit_changed();
 	return 1;

@@ -55,6 +55,8 @@ int call_sync(struct preload_regs *r)
 	for (i = 0; i < t->mount_count && i < WIRE_MOUNTS_MAX; i++)
 		if (!(t->mount[i].flags & WIRE_MOUNT_KERNEL))
 			fs_syncfs(i);
+	if (fs_route_own())
+		fs_syncfs(fs_route_own());
 	return 0;
 }
 

@@ -52,7 +52,7 @@ static int64_t chdir_virtual(const struct target *t)
 {
 	struct fs_opened opened;
 	struct fs_file *dir;
-	int64_t r = fs_open(&t->o, O_PATH | O_DIRECTORY, 0, &opened);
+	int64_t r = fs_open(&t->o, O_PATH | O_DIRECTORY, 0, NULL, &opened);
 
 	if (r < 0)
 		return r;

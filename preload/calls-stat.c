@@ -166,7 +166,7 @@ static int statfs_target(struct preload_regs *r, struct target *t, uint64_t buf)
 	int64_t result;
 
 	if (m->flags & WIRE_MOUNT_FUSE)
-		return path_done(r, t, sys2(__NR_statfs, (long)m->path, (long)buf));
+		return path_done(r, t, sys2(__NR_statfs, (long)fs_route_path(t->o.mount), (long)buf));
 	result = fs_statfs(&t->o, &s);
 	if (result >= 0 && !fs_memory_writable(buf, sizeof(struct statfs)))
 		result = -EFAULT;

@@ -53,6 +53,8 @@ call_handler call_mkdir, call_mkdirat, call_mknod, call_mknodat, call_symlink, c
 /* calls-attr.c */
 call_handler call_chmod, call_fchmod, call_fchmodat, call_fchmodat2, call_chown, call_lchown, call_fchown,
 	call_fchownat, call_truncate, call_ftruncate, call_utime, call_utimes, call_futimesat, call_utimensat;
+/* calls-watch.c */
+call_handler call_inotify_add_watch;
 /* calls-xattr.c */
 call_handler call_getxattr, call_lgetxattr, call_fgetxattr, call_setxattr, call_lsetxattr, call_fsetxattr,
 	call_listxattr, call_llistxattr, call_flistxattr, call_removexattr, call_lremovexattr, call_fremovexattr;
@@ -65,6 +67,6 @@ int call_fcntl_lock(struct preload_regs *regs);
 call_handler call_poll, call_select, call_epoll_ctl, call_sendmsg, call_sendmmsg;
 /* calls-process.c */
 call_handler call_fork, call_vfork, call_clone, call_clone3, call_execve, call_execveat, call_unshare, call_setns,
-	call_new_paths, call_prctl, call_seccomp, call_io_uring, call_setrlimit, call_prlimit64;
+	call_new_paths, call_mounts, call_move_mount, call_prctl, call_seccomp, call_io_uring, call_setrlimit, call_prlimit64;
 /* calls-self.c */
 call_handler call_chdir, call_fchdir, call_getcwd, call_umask, call_setid, call_setfsid;

@@ -88,6 +88,22 @@ static int filters_are_known(void)
 	return known > 0 && class_number("/proc/self/status", "Seccomp_filters:") == known;
 }
 
+/*
+ * A program under valgrind is there to have its calls looked at: what it hands to the kernel, and whether it wrote that
+ * before. Then they go to the kernel; and our own, of which valgrind would say what is not true, do not happen.
+ * It answers to instructions that do nothing elsewhere (valgrind.h: RUNNING_ON_VALGRIND).
+ */
+static int is_under_valgrind(void)
+{
+	uint64_t request[6] = {0x1001}, answer = 0;
+
+	__asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\txchgq %%rbx, %%rbx"
+			 : "+d"(answer)
+			 : "a"(request)
+			 : "cc", "memory");
+	return answer != 0;
+}
+
 enum preload_class class_of(const struct start_info *info)
 {
 	const char *mode = class_getenv(info->envp, "POLYTROPON_MODE");
@@ -99,6 +115,8 @@ enum preload_class class_of(const struct start_info *info)
 		return PRELOAD_CLASS_SECURE;
 	if (is_go(info))
 		return PRELOAD_CLASS_GO;
+	if (is_under_valgrind())
+		return PRELOAD_CLASS_VALGRIND;
 	/* A failure means that even prctl is filtered. */
 	seccomp = sys5(__NR_prctl, PR_GET_SECCOMP, 0, 0, 0, 0);
 	if (seccomp != 0 && (seccomp != SECCOMP_MODE_FILTER || !filters_are_known()))

@@ -9,6 +9,7 @@ enum preload_class {
 	PRELOAD_CLASS_OFF,     /* POLYTROPON_MODE=off */
 	PRELOAD_CLASS_SECURE,  /* set-user-ID and the like: the environment is not its owner's */
 	PRELOAD_CLASS_GO,      /* makes system calls of its own, on stacks of its own */
+	PRELOAD_CLASS_VALGRIND,
 	PRELOAD_CLASS_SECCOMP, /* a filter that does not know our system calls is in force */
 };
 

@@ -29,6 +29,19 @@ struct call {
 #ifndef __NR_fchmodat2
 #define __NR_fchmodat2 452
 #endif
+#ifndef __NR_cachestat
+#define __NR_cachestat 451
+#endif
+#ifndef __NR_setxattrat
+#define __NR_setxattrat 463
+#define __NR_getxattrat 464
+#define __NR_listxattrat 465
+#define __NR_removexattrat 466
+#endif
+#ifndef __NR_file_getattr
+#define __NR_file_getattr 468
+#define __NR_file_setattr 469
+#endif
 
 static const struct call calls[CALLS_MAX] = {
 	[__NR_open] = {call_open},
@@ -129,9 +142,15 @@ static const struct call calls[CALLS_MAX] = {
 	[__NR_ppoll] = {call_poll},
 	[__NR_select] = {call_select},
 	[__NR_pselect6] = {call_select},
-	[__NR_epoll_ctl] = {call_epoll_ctl, FD2, WHY_POLL},
-	[__NR_sendmsg] = {call_sendmsg},
-	[__NR_sendmmsg] = {call_sendmmsg},
+	[__NR_epoll_ctl] = {call_epoll_ctl, FD0 | FD2, WHY_POLL},
+	[__NR_sendmsg] = {call_sendmsg, FD0},
+	[__NR_sendmmsg] = {call_sendmmsg, FD0},
+
+	/* A file is the wrong thing for these, and programs ask by them what they have; of a placeholder they would say
+	 * that it is not open. */
+	[__NR_getsockname] = {0, FD0},
+	[__NR_getpeername] = {0, FD0},
+	[__NR_getsockopt] = {0, FD0},
 
 	[__NR_mmap] = {call_mmap},
 	[__NR_munmap] = {call_munmap},
@@ -144,9 +163,21 @@ static const struct call calls[CALLS_MAX] = {
 	[__NR_splice] = {0, FD0 | FD2},
 	[__NR_tee] = {0, FD0 | FD1},
 	[__NR_vmsplice] = {0, FD0},
-	[__NR_fanotify_mark] = {0, FD3},
+	[__NR_inotify_add_watch] = {call_inotify_add_watch},
+	[__NR_fanotify_mark] = {0, FD0 | FD3},
 	[__NR_name_to_handle_at] = {0, FD0},
 	[__NR_open_by_handle_at] = {0, FD0},
+	[__NR_cachestat] = {0, FD0},
+	[__NR_setxattrat] = {0, FD0},
+	[__NR_getxattrat] = {0, FD0},
+	[__NR_listxattrat] = {0, FD0},
+	[__NR_removexattrat] = {0, FD0},
+	[__NR_file_getattr] = {0, FD0},
+	[__NR_file_setattr] = {0, FD0},
+	[__NR_open_tree] = {0, FD0},
+	[__NR_move_mount] = {call_move_mount, FD0 | FD2},
+	[__NR_mount_setattr] = {0, FD0},
+	[__NR_kcmp] = {0, FD3 | FD4},
 	[__NR_io_submit] = {call_io_uring},
 	[__NR_io_uring_setup] = {call_io_uring},
 	[__NR_io_uring_enter] = {call_io_uring},
@@ -177,8 +208,8 @@ static const struct call calls[CALLS_MAX] = {
 	[__NR_setns] = {call_setns},
 	[__NR_chroot] = {call_new_paths},
 	[__NR_pivot_root] = {call_new_paths},
-	[__NR_mount] = {call_new_paths},
-	[__NR_umount2] = {call_new_paths},
+	[__NR_mount] = {call_mounts},
+	[__NR_umount2] = {call_mounts},
 	[__NR_prctl] = {call_prctl},
 	[__NR_seccomp] = {call_seccomp},
 	[__NR_setrlimit] = {call_setrlimit},
@@ -188,7 +219,20 @@ static const struct call calls[CALLS_MAX] = {
 /* What a file says to what it cannot do, so that programs do it in another way. */
 static int64_t dispatch_refusal(const struct preload_regs *regs)
 {
-	return regs->nr == __NR_ioctl ? -ENOTTY : regs->nr == __NR_name_to_handle_at ? -EOPNOTSUPP : -EINVAL;
+	switch (regs->nr) {
+	case __NR_ioctl:
+		return -ENOTTY;
+	case __NR_name_to_handle_at:
+		return -EOPNOTSUPP;
+	case __NR_getsockname:
+	case __NR_getpeername:
+	case __NR_getsockopt:
+	case __NR_sendmsg:
+	case __NR_sendmmsg:
+		return -ENOTSOCK;
+	default:
+		return -EINVAL;
+	}
 }
 
 /* Makes real what the kernel is about to use. 1: that failed, and so does the call. */

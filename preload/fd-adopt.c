@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include "ipc/front-count.h"
 #include "ipc/sys.h"
+#include "libfs/stat.h"
 #include "preload/fd.h"
 
 int fd_identify(int fd, const char *path, struct fd_identity *ret)
@@ -26,8 +27,7 @@ int fd_identify(int fd, const char *path, struct fd_identity *ret)
 	*ret = (struct fd_identity){0};
 	if (r < 0)
 		return (int)r;
-	ret->dev = (st.stx_dev_minor & 0xff) | (uint64_t)st.stx_dev_major << 8 |
-		   (uint64_t)(st.stx_dev_minor & ~0xffu) << 12;
+	ret->dev = stat_dev(st.stx_dev_major, st.stx_dev_minor);
 	ret->ino = st.stx_ino;
 	ret->type = st.stx_mode & S_IFMT;
 	return 0;

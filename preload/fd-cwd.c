@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include "ipc/sys.h"
 #include "preload/fd.h"
+#include "preload/path.h"
 
 static int cwd_is_virtual(const struct fs_file *dir)
 {
@@ -53,8 +54,8 @@ static struct fs_file *cwd_reopen(void)
 	struct fs_opened opened;
 	struct fs_object o;
 
-	if (!process_kept.cwd[0] || !fs_route(process_kept.cwd, &o) ||
-	    fs_open(&o, O_PATH | O_DIRECTORY, 0, &opened) < 0)
+	if (!process_kept.cwd[0] || !path_route(process_kept.cwd, &o) ||
+	    fs_open(&o, O_PATH | O_DIRECTORY, 0, NULL, &opened) < 0)
 		return NULL;
 	return fs_file_new(o.mount, opened.handle, O_PATH | O_DIRECTORY, &opened.attr);
 }

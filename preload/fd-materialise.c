@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "ipc/front-count.h"
 #include "ipc/sys.h"
@@ -122,6 +123,49 @@ static int64_t move_file_opened(struct fs_file *f)
 	return real;
 }
 
+/*
+ * No number is free, and the program cannot know that we need one: its soft limit is raised for a moment. At its hard
+ * limit it has to do without.
+ */
+static int64_t move_file_beyond_limit(struct fs_file *f)
+{
+	enum { ROOM = 64 };
+	struct rlimit before, more;
+	int64_t real;
+
+	if (sys_failed(sys2(__NR_getrlimit, RLIMIT_NOFILE, (long)&before)))
+		return -EMFILE;
+	more = before;
+	more.rlim_cur = (before.rlim_cur > process.fd_top ? before.rlim_cur : process.fd_top) + ROOM;
+	if (more.rlim_cur > before.rlim_max)
+		more.rlim_cur = before.rlim_max;
+	if (sys_failed(sys2(__NR_setrlimit, RLIMIT_NOFILE, (long)&more)))
+		return -EMFILE;
+	real = move_file_opened(f);
+	sys2(__NR_setrlimit, RLIMIT_NOFILE, (long)&before);
+	return real;
+}
+
+int64_t fd_open_real(struct fs_file *f, uint32_t fd, int cloexec)
+{
+	struct fd_moving moving;
+	int64_t real;
+
+	fd_moving_begin(&moving);
+	f->offset = FS_MOVED;
+	front_count(WIRE_COUNT_REAL_CALL + WHY_NUMBER, 1);
+	real = move_file_opened(f);
+	if (real >= 0) {
+		sys3(__NR_dup3, real, fd, cloexec ? O_CLOEXEC : 0);
+		sys_close((int)real);
+	} else {
+		sys_close((int)fd);
+	}
+	fd_moving_end(&moving);
+	fs_file_put(f);
+	return real < 0 ? real : (int64_t)fd;
+}
+
 static int64_t move_file(struct fs_file *f)
 {
 	uint64_t offset = __atomic_exchange_n(&f->offset, FS_MOVED, __ATOMIC_ACQ_REL);
@@ -129,6 +173,8 @@ static int64_t move_file(struct fs_file *f)
 	int64_t real = found >= 0 ? found : move_file_opened(f);
 	uint32_t fd;
 
+	if (real == -EMFILE)
+		real = move_file_beyond_limit(f);
 	if (real < 0) {
 		__atomic_store_n(&f->offset, offset, __ATOMIC_RELEASE);
 		return real;
@@ -145,7 +191,7 @@ static int64_t move_file(struct fs_file *f)
 
 static int64_t move_to_others(struct fs_file *f, enum reason why)
 {
-	return why == WHY_FORK || why == WHY_EXEC || why == WHY_PASSED ? fd_token(f) : -ENOTSUP;
+	return why == WHY_FORK || why == WHY_EXEC || why == WHY_PASSED || why == WHY_NUMBER ? fd_token(f) : -ENOTSUP;
 }
 
 int64_t fd_materialise(uint64_t fd, enum reason why)
@@ -173,12 +219,17 @@ int64_t fd_materialise(uint64_t fd, enum reason why)
 	return r;
 }
 
+void fd_materialise_from(uint64_t from, enum reason why)
+{
+	for (; from < process.fd_top && process.placeholders; from++) {
+		fd_leave_opening((uint32_t)from);
+		fd_materialise(from, why);
+	}
+}
+
 void fd_materialise_all(enum reason why)
 {
-	uint32_t fd;
-
-	for (fd = 0; fd < process.fd_top && process.placeholders; fd++)
-		fd_materialise(fd, why);
+	fd_materialise_from(0, why);
 }
 
 int fd_materialise_inherited(void)
@@ -187,6 +238,7 @@ int fd_materialise_inherited(void)
 	int remain = 0;
 
 	for (fd = 0; fd < process.fd_top; fd++) {
+		fd_leave_opening(fd);
 		if (!fd_is(fd, FD_PLACEHOLDER))
 			continue;
 		if (sys3(__NR_fcntl, fd, F_GETFD, 0) == 0)

@@ -41,10 +41,33 @@ static int64_t placeholder_new(int cloexec)
 	return sys_openat(AT_FDCWD, WIRE_PLACEHOLDER, O_PATH | (cloexec ? O_CLOEXEC : 0), 0);
 }
 
-int64_t fd_open(struct fs_file *f, int cloexec)
+void fd_open_begin(void *arg)
 {
-	int64_t fd = placeholder_new(cloexec), r = 0;
+	struct fd_opening *opening = arg;
+	int64_t fd = placeholder_new(opening->cloexec);
 
+	if (fd >= FD_MAX)
+		sys_close((int)fd);
+	opening->fd = fd < FD_MAX ? fd : -1;
+	if (opening->fd >= 0)
+		fd_enter_opening((uint32_t)fd);
+}
+
+void fd_open_cancel(struct fd_opening *opening)
+{
+	if (opening->fd >= 0)
+		fd_leave_opening((uint32_t)opening->fd);
+}
+
+static int64_t open_descriptor(struct fs_file *f, const struct fd_opening *opening)
+{
+	int64_t fd = opening->fd;
+
+	if (fd >= 0 && fd_enter_opened((uint32_t)fd, f))
+		return fd;
+	fd = placeholder_new(opening->cloexec);
+	if (fd >= FD_MAX && (fs_table()->mount[f->mount].flags & WIRE_MOUNT_FUSE))
+		return fd_open_real(f, (uint32_t)fd, opening->cloexec);
 	if (fd < 0 || fd >= FD_MAX) {
 		if (fd >= 0)
 			sys_close((int)fd);
@@ -52,8 +75,15 @@ int64_t fd_open(struct fs_file *f, int cloexec)
 		return fd < 0 ? fd : -EMFILE;
 	}
 	fd_enter((uint32_t)fd, FD_PLACEHOLDER, f);
+	return fd;
+}
+
+int64_t fd_open(struct fs_file *f, struct fd_opening *opening)
+{
+	int64_t fd = open_descriptor(f, opening), r = 0;
+
 	/* Another thread may just have lost us the right to placeholders. */
-	if (process_limited(NO_PLACEHOLDERS))
+	if (fd >= 0 && process_limited(NO_PLACEHOLDERS))
 		r = fd_materialise((uint64_t)fd, WHY_CLASS);
 	return r < 0 ? r : fd;
 }

@@ -71,25 +71,51 @@ static void fd_top(uint32_t fd)
 
 static void fd_count(uint32_t entry, uint32_t by)
 {
-	if (FD_STATE(entry) == FD_PLACEHOLDER)
+	if (FD_STATE(entry) == FD_PLACEHOLDER || FD_STATE(entry) == FD_OPENING)
 		__atomic_add_fetch(&process.placeholders, by, __ATOMIC_RELAXED);
 }
 
-void fd_enter(uint32_t fd, enum fd_state state, struct fs_file *f)
+static void fd_put(uint32_t fd, uint32_t entry)
 {
-	uint32_t old, entry = FD_ENTRY(state, fs_file_index(f));
+	uint32_t old;
 
 	fd_top(fd);
 	fd_count(entry, 1);
 	old = __atomic_exchange_n(&process.fd[fd], entry, __ATOMIC_ACQ_REL);
-	if (state == FD_PLACEHOLDER)
-		__atomic_store_n(&process.source, fd + 1, __ATOMIC_RELAXED);
 	if (FD_STATE(old) < FD_PLACEHOLDER)
 		return;
 	/* The kernel gave the number away, so it was closed where we did not see it. */
 	front_count(WIRE_COUNT_STALE, 1);
 	fd_count(old, -1u);
 	fd_ended(old);
+}
+
+void fd_enter(uint32_t fd, enum fd_state state, struct fs_file *f)
+{
+	fd_put(fd, FD_ENTRY(state, fs_file_index(f)));
+	if (state == FD_PLACEHOLDER)
+		__atomic_store_n(&process.source, fd + 1, __ATOMIC_RELAXED);
+}
+
+void fd_enter_opening(uint32_t fd)
+{
+	fd_put(fd, FD_OPENING);
+}
+
+int fd_enter_opened(uint32_t fd, struct fs_file *f)
+{
+	if (!word_change(&process.fd[fd], FD_OPENING, FD_ENTRY(FD_PLACEHOLDER, fs_file_index(f))))
+		return 0;
+	__atomic_store_n(&process.source, fd + 1, __ATOMIC_RELAXED);
+	return 1;
+}
+
+void fd_leave_opening(uint32_t fd)
+{
+	if (!fd_is(fd, FD_OPENING) || !word_change(&process.fd[fd], FD_OPENING, FD_UNKNOWN))
+		return;
+	fd_count(FD_OPENING, -1u);
+	sys_close((int)fd);
 }
 
 uint32_t fd_take(uint32_t fd)

@@ -20,10 +20,11 @@
 enum fd_state {
 	FD_UNKNOWN = 0,     /* not looked at: the kernel serves it */
 	FD_FOREIGN = 1,     /* not on a mount of ours (index 1: a directory at or above one without FUSE) */
-	FD_PASS = 2,        /* on a mount of ours (index), opened by the kernel; we have no handle */
-	FD_PLACEHOLDER = 3, /* library open file (index) */
-	FD_REAL = 4,        /* library open file (index), and a descriptor of the kernel's that keeps the offset */
-	FD_MOVING = 5,      /* from PLACEHOLDER to REAL; wait */
+	FD_OPENING = 2,     /* an open is under way that will get this number: a placeholder without a file */
+	FD_PASS = 3,        /* on a mount of ours (index), opened by the kernel; we have no handle */
+	FD_PLACEHOLDER = 4, /* library open file (index) */
+	FD_REAL = 5,        /* library open file (index), and a descriptor of the kernel's that keeps the offset */
+	FD_MOVING = 6,      /* from PLACEHOLDER to REAL; wait */
 };
 
 #define FD_ENTRY(state, index) ((uint32_t)(state) | (uint32_t)(index) << 3)
@@ -52,6 +53,12 @@ struct fs_file *fd_placeholder(uint64_t fd);
 struct fs_file *fd_file(uint64_t fd);
 /* Enters a descriptor that the kernel has just made, taking over a reference to its file. */
 void fd_enter(uint32_t fd, enum fd_state state, struct fs_file *f);
+/* The same for an open under way. */
+void fd_enter_opening(uint32_t fd);
+/* It has its file now. 0: somebody closed the descriptor meanwhile. */
+int fd_enter_opened(uint32_t fd, struct fs_file *f);
+/* Closes the descriptor of an open under way, if it is one; the open will find another number. */
+void fd_leave_opening(uint32_t fd);
 /* Takes the entry out, before the kernel closes or replaces the descriptor. */
 uint32_t fd_take(uint32_t fd);
 /* Puts it back: the kernel refused. */
@@ -61,8 +68,15 @@ int64_t fd_ended(uint32_t entry);
 
 /* ---- fd-open.c ------------------------------------------------------------------------------- */
 
+/* A descriptor before its file: the kernel takes a microsecond or two, in which the service can open the file. */
+struct fd_opening {
+	int64_t fd; /* -1: there is none */
+	int cloexec;
+};
+void fd_open_begin(void *opening); /* of struct fd_opening; for front_meanwhile */
+void fd_open_cancel(struct fd_opening *opening);
 /* A descriptor for f, taking over the reference. Its number, or -errno (f is closed then). */
-int64_t fd_open(struct fs_file *f, int cloexec);
+int64_t fd_open(struct fs_file *f, struct fd_opening *opening);
 /* Whether the kernel's descriptor is a placeholder of this pool's. */
 int fd_is_kernel_placeholder(uint32_t fd);
 
@@ -81,6 +95,10 @@ int64_t fd_dup_onto(uint32_t fd, uint32_t onto, int cloexec);
  */
 int64_t fd_materialise(uint64_t fd, enum reason why);
 void fd_materialise_all(enum reason why);
+/* All whose numbers are not below this. */
+void fd_materialise_from(uint64_t from, enum reason why);
+/* For a file that nobody has seen yet, a real descriptor under a number beyond the table. Takes over the reference. */
+int64_t fd_open_real(struct fs_file *f, uint32_t fd, int cloexec);
 /* For an exec: those without close-on-exec. 1: others remain. */
 int fd_materialise_inherited(void);
 /* A duplicate of a placeholder was made while another thread made its file real: catches up. */

@@ -101,6 +101,9 @@
 	X(9, mmap) \
 	X(40, sendfile) \
 	X(46, sendmsg) \
+	X(51, getsockname) \
+	X(52, getpeername) \
+	X(55, getsockopt) \
 	X(209, io_submit) \
 	X(233, epoll_ctl) \
 	X(254, inotify_add_watch) \
@@ -111,10 +114,20 @@
 	X(303, name_to_handle_at) \
 	X(304, open_by_handle_at) \
 	X(307, sendmmsg) \
+	X(312, kcmp) \
 	X(322, execveat) \
 	X(425, io_uring_setup) \
 	X(426, io_uring_enter) \
 	X(427, io_uring_register) \
+	X(428, open_tree) \
+	X(442, mount_setattr) \
+	X(451, cachestat) \
+	X(463, setxattrat) \
+	X(464, getxattrat) \
+	X(465, listxattrat) \
+	X(466, removexattrat) \
+	X(468, file_getattr) \
+	X(469, file_setattr) \
 	/* T: state of the process that the dispatcher has to follow */ \
 	X(7, poll) \
 	X(10, mprotect) \
@@ -154,6 +167,7 @@
 	X(302, prlimit64) \
 	X(308, setns) \
 	X(317, seccomp) \
+	X(429, move_mount) \
 	X(435, clone3) \
 	X(436, close_range)
 

@@ -120,9 +120,14 @@ static int path_shows_descriptors(const char *p, struct target *t)
 	return 0;
 }
 
+int path_route(const char *path, struct fs_object *ret)
+{
+	return (fs_route(path, ret) && path_mount_good(ret->mount)) || fs_route_root(path, ret);
+}
+
 static int path_absolute(const char *p, struct target *t)
 {
-	if (fs_route(p, &t->o) && path_mount_good(t->o.mount))
+	if (path_route(p, &t->o))
 		return 1;
 	if ((process.placeholders || process.tokens) && (p[1] == 'p' || p[1] == 'd'))
 		return path_shows_descriptors(p, t);

@@ -18,6 +18,8 @@ struct target {
  * is wrong in itself (NULL, empty, too long), so that the kernel says so.
  */
 int path_resolve(uint64_t dirfd, uint64_t path, struct target *ret);
+/* The object of an absolute path: of a mount of the pool's that is where the path says, or of a container's root. */
+int path_route(const char *path, struct fs_object *ret);
 /* An open file as an object: of a placeholder or real descriptor. */
 int path_descriptor(uint64_t fd, struct target *ret);
 void path_end(struct target *t);

@@ -42,7 +42,7 @@ enum reason {
 	WHY_PROC,   /* named in /proc/self/fd */
 	WHY_POLL,
 	WHY_CLASS, /* the process lost its placeholders for good */
-	WHY_NUMBER, /* a descriptor beyond FD_MAX */
+	WHY_NUMBER, /* a descriptor beyond FD_MAX, or soon beyond RLIMIT_NOFILE */
 	WHY_MAX
 };
 

@@ -7,6 +7,7 @@
  * only what must be done before the program's first system call; everything else waits for the first file
  * operation that concerns us.
  */
+#include "preload/behind.h"
 #include "preload/class.h"
 #include "preload/dispatch.h"
 #include "preload/got.h"
@@ -56,6 +57,7 @@ __attribute__((used)) void preload_start(int argc, char **argv, char **envp)
 
 	if (start_info_find(&info, envp) < 0)
 		return;
+	behind_asan(&info);
 	preload_status.class_ = class_of(&info);
 	if (preload_status.class_ != PRELOAD_CLASS_ACCELERATED || !preload_init(info.envp))
 		return;

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A Ceph cluster on this machine alone, for tests and for trying things: a monitor, an OSD and an MDS as plain processes that
-# listen on the loopback interface only, keep everything in one directory, and know nobody without a cephx key.
+# listen on one address only, the loopback interface's if nothing else is said, keep everything in one directory, and know nobody without a cephx key.
 #
-#   ceph-dev.sh up [DIR] [--store memstore|bluestore] [--size SIZE] [--mgr]
-#                                        starts what does not run; says where it is
+#   ceph-dev.sh up [DIR] [--store memstore|bluestore] [--size SIZE] [--mgr] [--address ADDRESS]
+#                                        starts what does not run; says where it is. ADDRESS, an IPv4 address of this
+#                                        machine, is where it listens in place of 127.0.0.1
 #   ceph-dev.sh tenant NAME [DIR] [--quota BYTES]
 #                                        a client with a key and a directory of its own; prints both
 #   ceph-dev.sh status [DIR]             what runs; fails if something does not
@@ -21,11 +22,11 @@
 set -eu
 
 die() { echo "ceph-dev.sh: $*" >&2; exit 1; }
-usage() { sed -n '6,21s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '6,22s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 dir=${CEPH_DEV_DIR:-/var/tmp/polytropon-ceph}
 wait=${CEPH_DEV_WAIT:-60}
-store=memstore size=4294967296 mgr=0 quota=
+store=memstore size=4294967296 mgr=0 quota= address=127.0.0.1
 verb=${1:-}
 [ -n "$verb" ] || usage
 shift
@@ -36,11 +37,13 @@ while [ $# -gt 0 ]; do
   --size) size=$(numfmt --from=iec "${2:?}"); shift 2 ;;
   --quota) quota=$(numfmt --from=iec "${2:?}"); shift 2 ;;
   --mgr) mgr=1; shift ;;
+  --address) address=${2:?}; shift 2 ;;
   -*) usage ;;
   *) words+=("$1"); shift ;;
   esac
 done
 case $store in memstore | bluestore) ;; *) die "--store is memstore or bluestore" ;; esac
+[[ $address =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}$ ]] || die "--address is an IPv4 address"
 
 # ---- what is there --------------------------------------------------------------------------------------------------
 
@@ -73,28 +76,28 @@ settings_load() { # those that it was made with win
 port_find() {
   local p
   for p in $(seq 3300 100 9900); do
-    python3 - "$p" <<'PY' && { echo "$p"; return; }
+    python3 - "$p" "$address" <<'PY' && { echo "$p"; return; }
 import socket, sys
 for port in range(int(sys.argv[1]), int(sys.argv[1]) + 20):
     with socket.socket() as s:
-        s.bind(("127.0.0.1", port))
+        s.bind((sys.argv[2], port))
 PY
   done 2>/dev/null
-  die "no hundred ports are free on 127.0.0.1 between 3300 and 9999"
+  die "no hundred ports are free on $address between 3300 and 9999"
 }
 
 conf_write() {
   cat >"$dir/ceph.conf" <<CONF
 [global]
 fsid = $fsid
-mon_host = [v2:127.0.0.1:$port/0,v1:127.0.0.1:$((port + 1))/0]
+mon_host = [v2:$address:$port/0,v1:$address:$((port + 1))/0]
 mon_initial_members = a
 auth_cluster_required = cephx
 auth_service_required = cephx
 auth_client_required = cephx
 auth_allow_insecure_global_id_reclaim = false
-public_addr = 127.0.0.1
-cluster_addr = 127.0.0.1
+public_addr = $address
+cluster_addr = $address
 ms_bind_ipv4 = true
 ms_bind_ipv6 = false
 ms_bind_port_min = $((port + 2))
@@ -204,9 +207,9 @@ cluster_make() {
   port=$(port_find)
   conf_write
   keys_write
-  monmaptool --create --clobber --addv a "[v2:127.0.0.1:$port,v1:127.0.0.1:$((port + 1))]" --fsid "$fsid" "$dir/monmap" >/dev/null
+  monmaptool --create --clobber --addv a "[v2:$address:$port,v1:$address:$((port + 1))]" --fsid "$fsid" "$dir/monmap" >/dev/null
   ceph-mon -c "$dir/ceph.conf" -i a --mkfs --monmap "$dir/monmap" --keyring "$dir/keyring"
-  printf 'fsid=%s port=%s store=%s size=%s mgr=%s\n' "$fsid" "$port" "$store" "$size" "$mgr" >"$dir/settings"
+  printf 'fsid=%s address=%s port=%s store=%s size=%s mgr=%s\n' "$fsid" "$address" "$port" "$store" "$size" "$mgr" >"$dir/settings"
 }
 
 # Runs Debian's Python, which has the bindings, with a connection to the cluster as the administrator: `command(prefix, ...)` asks the monitors.
@@ -282,7 +285,7 @@ fs.close(fd)
 fs.unlink("/.ceph-dev")
 fs.shutdown()
 PY
-  echo "conf=$dir/ceph.conf monitors=127.0.0.1:$port"
+  echo "conf=$dir/ceph.conf monitors=$address:$port"
 }
 
 tenant() {
@@ -311,7 +314,7 @@ io = cluster.open_ioctx("rbd")
 if not rbd.RBD().namespace_exists(io, name):
     rbd.RBD().namespace_create(io, name)
 PY
-  echo "name=$name keyring=$dir/client.$name.keyring path=/$name monitors=127.0.0.1:$port"
+  echo "name=$name keyring=$dir/client.$name.keyring path=/$name monitors=$address:$port"
 }
 
 image() {
@@ -339,7 +342,7 @@ status() {
       echo "$d: does not run" && bad=1
     fi
   done
-  echo "conf=$dir/ceph.conf monitors=127.0.0.1:$port store=$store"
+  echo "conf=$dir/ceph.conf monitors=$address:$port store=$store"
   return $bad
 }
 

@@ -32,21 +32,23 @@ allow() {
 
 out=$(
   allow ipc
-  allow service 'ipc/*' libservices/libservice.h libservices/stage.h 'service/main.c=fuse/door.h'
+  allow service 'ipc/*' libservices/libservice.h libservices/stage.h libservices/rules.h 'service/main.c=fuse/door.h'
   allow fuse 'service/*' ipc/wire.h libservices/libservice.h
   allow libfs 'ipc/*'
   allow preload 'libfs/*' 'ipc/*'
   allow engine ipc/wire.h service/boot.h service/meter.h preload/overlay.h libservices/libservice.h libservices/area.h \
     'libservices/volume/*'
-  # A layer never uses another layer.
+  # A layer never uses another layer. What all may use:
+  all='libservices/libservice.h libservices/rules.h libservices/lock.h libservices/mix.h'
   for layer in libservices/*/; do
     layer=${layer%/}
+    # shellcheck disable=SC2086
     case $layer in
-    libservices/area) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h libservices/object.h libservices/cluster.h ;;
-    libservices/ceph) allow "$layer" libservices/libservice.h libservices/object.h libservices/cluster.h ;;
-    libservices/volume) allow "$layer" libservices/libservice.h libservices/area.h libservices/crc32c.h ;;
-    libservices/cache) allow "$layer" libservices/libservice.h ipc/wire-share.h ;;
-    *) allow "$layer" libservices/libservice.h ;;
+    libservices/area) allow "$layer" $all libservices/area.h libservices/crc32c.h libservices/object.h libservices/cluster.h ;;
+    libservices/ceph) allow "$layer" $all libservices/object.h libservices/cluster.h ;;
+    libservices/volume) allow "$layer" $all libservices/area.h libservices/crc32c.h ;;
+    libservices/cache) allow "$layer" $all ipc/wire-share.h ;;
+    *) allow "$layer" $all ;;
     esac
   done
 )

@@ -133,7 +133,7 @@ title "Each has what its own volume holds, and may have more"
 
 title "A clean stop"
 "$polytropon" down
-if mount | grep -q polytropon; then
+if grep polytropon /proc/self/mounts; then
   echo "something is still mounted" >&2
   exit 1
 fi

@@ -75,6 +75,7 @@ step "build with gcc, warnings are errors" configure "$build" -Dwerror=true
 suite "$build"
 if [ -z "$quick" ]; then
   CC=clang step "build with clang, warnings are errors" configure "$build-clang" -Dwerror=true
+  suite "$build-clang" --suite unit
   step "build with address and undefined-behaviour sanitizers" \
     configure "$build-asan" --native-file build-dev.ini
   suite "$build-asan" --suite unit --suite service --suite fuzz --suite crash --timeout-multiplier 4

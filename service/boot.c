@@ -12,6 +12,9 @@
 
 #include "service/boot.h"
 #include "service/booting.h"
+#include "service/container.h"
+#include "service/lease.h"
+#include "service/limit.h"
 #include "service/roots.h"
 #include "service/share.h"
 #include "service/stats.h"
@@ -100,8 +103,10 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 		return fail(b, "a mount needs path and stack, and there may be %d", WIRE_MOUNTS_FIXED);
 	stack_fds(b, stack);
 	r = ls_stack_open(stack, s->pool, &ls, error, sizeof(error));
-	if (r == 0)
+	if (r == 0) {
 		share_watch(s, ls);
+		limit_watch(ls);
+	}
 	if (r == 0 && !strcmp(path, WIRE_ROOTS))
 		r = roots_new(s, ls, &ls, error, sizeof(error));
 	if (r < 0)
@@ -111,6 +116,8 @@ static int mount_boot(struct boot *b, struct service *s, struct json_object *mou
 		ls_stack_close(ls);
 		return fail(b, "mount '%s': %s", path, strerror(-r));
 	}
+	ls->revoke = lease_revoke;
+	ls->revoke_arg = s->mount[m];
 	s->mount[m]->dev = s->table->mount[m].dev;
 	s->table->mount[m].root_ino = s->mount[m]->root->ino;
 	s->mount[m]->became_dirty = flusher_wake;
@@ -160,6 +167,19 @@ static int settings_boot(struct boot *b, struct service *s, struct json_object *
 			return fail(b, "%s", error);
 	}
 	return 0;
+}
+
+/* A container that has ended meanwhile has no limits. */
+static void limits_boot(struct boot *b, struct service *s)
+{
+	struct json_object *limits = get(b->message, "limits");
+	char ignored[256];
+
+	for (size_t i = 0; limits && i < json_object_array_length(limits); i++) {
+		struct json_object *o = json_object_array_get_idx(limits, i), *pid = get(o, "pid");
+		if (pid && get(o, "settings"))
+			container_limit(s, json_object_get_int(pid), "", get(o, "settings"), ignored, sizeof(ignored));
+	}
 }
 
 int boot_receive(struct boot *b)
@@ -222,6 +242,7 @@ int boot_apply(struct boot *b, struct service *s)
 	s->listen_fd = fd_of(b, b->message, "listen");
 	s->proc_fd = fd_of(b, b->message, "proc");
 	s->mount_namespace = get(b->message, "mnt_ns") ? json_object_get_int64(get(b->message, "mnt_ns")) : 0;
+	s->init = get(b->message, "init") ? json_object_get_int(get(b->message, "init")) : 0;
 	b->generation = json_object_get_int(get(b->message, "generation"));
 	if (s->listen_fd < 0 || s->proc_fd < 0)
 		return fail(b, "the boot message lacks listen or proc");
@@ -234,6 +255,8 @@ int boot_apply(struct boot *b, struct service *s)
 		r = mount_boot(b, s, json_object_array_get_idx(mounts, i));
 	if (r == 0 && settings)
 		r = settings_boot(b, s, settings);
+	if (r == 0)
+		limits_boot(b, s);
 	return r;
 }
 

@@ -17,6 +17,7 @@
  *                                    mounts (dev and flags too), one_core and the placeholder
  *     "proc": 2,                     a directory descriptor of the host's /proc
  *     "mnt_ns": 4026532841,          the number of the pool's mount namespace; absent: sessions are not looked at
+ *     "init": 1234,                  a process in it that stays; absent: what is mounted in it is not looked at
  *     "meter": 4,                    memory for its figures (service/meter.h); absent: they are its own
  *     "cpus": [0, 1],                the pool's cores; one queue each
  *     "settings": {"flush.interval": "5s", ...},      flat, as `polytropon set` names them
@@ -29,6 +30,9 @@
  *     "roots": [                     of containers, that were open in the service before this
  *       {"name": "web1", "path": "/run/polytropon/root/web1", "slot": 3, "dev": 57, "fuse": 9, "root": 10}
  *     ]
+ *     "limits": [                    of containers, as {"method": "limit"} gives them
+ *       {"pid": "4711", "settings": {"io.iops": "500"}}
+ *     ]
  *   }
  *
  * The service answers {"ok": true} when every instance is mounted and its doors are open, or
@@ -37,6 +41,7 @@
  *   {"method": "stats"}              -> {"ok": true, "stats": {...}}  (see service/stats.c)
  *   {"method": "processes", "after": 0}  -> {"ok": true, "stats": [{"pid": ..}, ..]}: some, with greater pids
  *   {"method": "set", "key": "flush.interval", "value": "1s"}  -> {"ok": true} or {"ok": false, "error"}
+ *   {"method": "limit", "pid": "4711", "name": "web1", "settings": {"io.iops": "500"}}  of the container that this process is in
  *   {"method": "root-open", "name": "web1", "path": "/run/polytropon/root/web1", "dev": 57}, with two descriptors, the
  *       FUSE device and the mount's root -> {"ok": true, "slot": 3}: its place in the mount table
  *   {"method": "root-close", "slot": 3}        when it is not mounted any more

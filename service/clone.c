@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <json.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +9,7 @@
 #include <sys/stat.h>
 
 #include "service/clone.h"
-
-static int fail(char *error, size_t size, int r, const char *format, ...) __attribute__((format(printf, 4, 5)));
-static int fail(char *error, size_t size, int r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, size, format, args);
-	va_end(args);
-	return r;
-}
+#include "service/fail.h"
 
 /* A name is one of a directory, and one that people can type. */
 static bool name_is_good(const char *name)
@@ -438,16 +427,21 @@ int clone_list(struct store *st, struct json_object **ret, char *error, size_t s
 
 /* ---- branches -------------------------------------------------------------------------------------------- */
 
+#define LAYERS "layers/"
+
 void clone_branches_fini(struct store *st, struct clone_branches *branches)
 {
 	while (branches->count)
 		store_put(st, branches->dir[--branches->count]);
 }
 
-static int branch_add(struct store *st, const char *path, struct clone_branches *b, const char *name, char *error,
-		      size_t size)
+static int branch_add(struct store *st, struct ls_inode *layers, const char *path, struct clone_branches *b, const char *name,
+		      char *error, size_t size)
 {
-	int r = b->count > CLONE_LOWERS_MAX ? -E2BIG : store_dir(st, path, &b->dir[b->count], &b->attr[b->count]);
+	bool below = layers && !strncmp(path, LAYERS, sizeof(LAYERS) - 1);
+	int r = b->count > CLONE_LOWERS_MAX ? -E2BIG :
+		store_dir_below(st, below ? layers : st->ls->root, below ? path + sizeof(LAYERS) - 1 : path, &b->dir[b->count],
+				&b->attr[b->count]);
 
 	if (r < 0)
 		return fail(error, size, r, "container '%s': its layer '%.200s': %s", name, path, strerror(-r));
@@ -455,14 +449,19 @@ static int branch_add(struct store *st, const char *path, struct clone_branches 
 	return 0;
 }
 
+/* Most are layers, a hundred perhaps: the directory that these are in stays open meanwhile. */
 static int lowers_add(struct store *st, char *lowers, struct clone_branches *b, const char *name, char *error,
 		      size_t size)
 {
+	struct ls_inode *layers = NULL;
 	char *save = NULL;
 	int r = 0;
 
+	if (store_dir(st, LAYERS, &layers, NULL) < 0)
+		layers = NULL;
 	for (char *line = strtok_r(lowers, "\n", &save); line && r == 0; line = strtok_r(NULL, "\n", &save))
-		r = branch_add(st, line, b, name, error, size);
+		r = branch_add(st, layers, line, b, name, error, size);
+	store_put(st, layers);
 	return r;
 }
 
@@ -485,7 +484,7 @@ int clone_branches(struct store *st, const char *name, struct clone_branches *re
 	if (r < 0)
 		return fail(error, size, r, "container '%s': %s", name, strerror(-r));
 	snprintf(path, sizeof(path), "containers/%s/upper", name);
-	r = branch_add(st, path, ret, name, error, size);
+	r = branch_add(st, NULL, path, ret, name, error, size);
 	if (r == 0)
 		r = lowers_add(st, lowers, ret, name, error, size);
 	free(lowers);

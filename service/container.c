@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A container is what `polytropon run` or `exec` started: its first process is one in the pool's PID namespace whose
- * parent is outside of it. Processes that lost their parents belong to row 0, with those of containers that found no
- * row.
+ * parent is outside of it. One with a PID namespace of its own is all that is in there. Of others, processes that lost
+ * their parents belong to row 0, with those of containers that found no row.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <json.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "service/container.h"
+#include "service/histogram.h"
+#include "service/limit.h"
+#include "service/share.h"
 #include "service/stats.h"
 
 enum { ANCESTORS = 32 };
@@ -30,6 +35,7 @@ static void row_clear(struct meter *m, unsigned row)
 	for (unsigned i = 0; i < METER_SHARDS; i++)
 		if (m->shard[i].owner)
 			memset(&m->shard[i].container[row], 0, sizeof(m->shard[i].container[row]));
+	histogram_give(m, row);
 }
 
 /* The container's row, a new one perhaps; one whose process has ended goes when there is no other. */
@@ -39,8 +45,11 @@ static unsigned row_of(const struct service *s, pid_t pid, const char *name)
 	unsigned row, free_row = 0;
 
 	for (row = 1; row < METER_CONTAINERS; row++) {
-		if (m->container[row].pid == (uint32_t)pid)
+		if (m->container[row].pid == (uint32_t)pid) {
+			/* It may have been found when it was about to exec. */
+			snprintf(m->container[row].name, sizeof(m->container[row].name), "%s", name);
 			return row;
+		}
 		if (!free_row && !m->container[row].pid)
 			free_row = row;
 	}
@@ -50,6 +59,7 @@ static unsigned row_of(const struct service *s, pid_t pid, const char *name)
 	if (!free_row)
 		return 0;
 	row_clear(m, free_row);
+	limit_forget(free_row);
 	snprintf(m->container[free_row].name, sizeof(m->container[free_row].name), "%s", name);
 	m->container[free_row].pid = (uint32_t)pid;
 	return free_row;
@@ -67,16 +77,73 @@ static bool row_of_session(struct service *s, pid_t pid, unsigned *ret)
 	return true;
 }
 
+/* The number of its PID namespace; 0: it has ended. */
+static uint64_t namespace_of(const struct service *s, pid_t pid)
+{
+	char name[32];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%d/ns/pid", pid);
+	return fstatat(s->proc_fd, name, &st, 0) == 0 ? st.st_ino : 0;
+}
+
+/* A container's first process is our own command until it execs, which may be later than it was found. */
+static void row_rename(unsigned row, pid_t pid, const char *name)
+{
+	struct meter_container *c = &stat_meter()->container[row];
+
+	if (c->pid == (uint32_t)pid && !strncmp(c->name, "polytropon", sizeof("polytropon") - 1))
+		snprintf(c->name, sizeof(c->name), "%s", name);
+}
+
+/*
+ * Of what is in a PID namespace of its own below the pool's: whoever entered that later belongs to the same container. What
+ * the rows' namespaces are is remembered, so that only one that may be it is looked at in /proc: namespaces' numbers come
+ * again.
+ */
+static unsigned row_of_namespace(const struct service *s, pid_t pid, const char *name)
+{
+	static struct {
+		uint32_t pid;
+		uint64_t number;
+	} known[METER_CONTAINERS]; /* under rows_lock */
+	const struct meter *m = stat_meter();
+	uint64_t own = namespace_of(s, pid);
+
+	for (unsigned row = 1; own && row < METER_CONTAINERS; row++) {
+		uint32_t first = m->container[row].pid;
+		if (!first || (known[row].pid == first && known[row].number && known[row].number != own))
+			continue;
+		known[row].pid = first;
+		known[row].number = namespace_of(s, (pid_t)first);
+		if (known[row].number == own) {
+			row_rename(row, pid, name);
+			return row;
+		}
+	}
+	return row_of(s, pid, name);
+}
+
+enum { DEPTH_HOST = 1, DEPTH_POOL };
+
+/* The first process of a container, whose parent is outside; `depth`: of its namespace. */
+static unsigned row_of_first(const struct service *s, pid_t pid, unsigned depth, const char *name)
+{
+	if (depth > DEPTH_POOL)
+		return row_of_namespace(s, pid, name);
+	return process_inner_pid(s->proc_fd, pid) == 1 ? 0 : row_of(s, pid, name); /* 1: the pool's init */
+}
+
 static unsigned row_find(struct service *s, pid_t pid, const struct process *process)
 {
 	char name[16];
 	pid_t at = pid, parent = process->parent;
-	unsigned row;
+	unsigned row, depth = process->depth;
 
 	memcpy(name, process->name, sizeof(name));
 	/* (After an exec it is its own predecessor.) */
-	if (process->depth < 2 || row_of_session(s, pid, &row))
-		return process->depth < 2 ? row_of(s, pid, name) : row;
+	if (depth <= DEPTH_HOST || row_of_session(s, pid, &row))
+		return depth <= DEPTH_HOST ? row_of(s, pid, name) : row;
 	for (unsigned i = 0; i < ANCESTORS && parent > 0; i++) {
 		struct process p = {0};
 		if (row_of_session(s, parent, &row))
@@ -84,23 +151,91 @@ static unsigned row_find(struct service *s, pid_t pid, const struct process *pro
 		if (process_read(s->proc_fd, parent, &p) < 0)
 			return 0;
 		process_fini(&p);
-		if (p.depth < 2)
-			return i == 0 && process_inner_pid(s->proc_fd, at) == 1 ? 0 : row_of(s, at, name);
-		if (process_inner_pid(s->proc_fd, parent) == 1)
+		if (p.depth <= DEPTH_HOST || (p.depth == DEPTH_POOL && depth > DEPTH_POOL))
+			return row_of_first(s, at, depth, name);
+		if (p.depth == DEPTH_POOL && process_inner_pid(s->proc_fd, parent) == 1)
 			return 0;
 		at = parent;
 		parent = p.parent;
+		depth = p.depth;
 		memcpy(name, p.name, sizeof(name));
 	}
 	return 0;
 }
 
+static pthread_mutex_t rows_lock = PTHREAD_MUTEX_INITIALIZER;
+
 void container_join(struct service *s, struct session *session)
 {
 	struct meter *m = stat_meter();
 
+	pthread_mutex_lock(&rows_lock);
 	session->container = row_find(s, session->pid, &session->process);
 	m->container[session->container].processes++;
+	pthread_mutex_unlock(&rows_lock);
+}
+
+unsigned container_of_process(struct service *s, pid_t pid)
+{
+	struct process process = {0};
+	unsigned row = CONTAINER_NONE;
+
+	if (process_read(s->proc_fd, pid, &process) < 0)
+		return 0;
+	pthread_mutex_lock(&rows_lock);
+	if (process.depth > DEPTH_HOST)
+		row = row_find(s, pid, &process);
+	pthread_mutex_unlock(&rows_lock);
+	process_fini(&process);
+	return row;
+}
+
+int container_limit(struct service *s, pid_t pid, const char *name, struct json_object *settings, char *error, size_t size)
+{
+	unsigned row = pid > 0 ? container_of_process(s, pid) : 0;
+	int r = 0;
+
+	if (!row || row == CONTAINER_NONE) {
+		snprintf(error, size, "process %d is in no container, or there are more than %d", pid, METER_CONTAINERS - 1);
+		return -ESRCH;
+	}
+	if (*name)
+		snprintf(stat_meter()->container[row].name, sizeof(stat_meter()->container[row].name), "%s", name);
+	json_object_object_foreach(settings, key, value) {
+		if (r == 0)
+			r = limit_set((int)row, key, json_object_get_string(value), error, size);
+		if (r == -ENOENT)
+			snprintf(error, size, "'%s' is no limit of a container", key);
+	}
+	if (r == 0 && s->back)
+		share_limited(s);
+	return r;
+}
+
+/*
+ * Threads that were looked for lately, each a word: its number, a time of an eighth of a second, and the row. A look into
+ * /proc takes as long as a request.
+ */
+enum { KNOWN = 256, TICK_SHIFT = 27 /* of ns */, TICK_BITS = 24, ROW_BITS = 8 };
+enum { ROW_NONE = (1 << ROW_BITS) - 1 };
+_Static_assert((int)METER_CONTAINERS <= (int)ROW_NONE, "a row fits");
+
+unsigned container_of_thread(struct service *s, pid_t tid)
+{
+	static uint64_t known[KNOWN]; /* atomic */
+	uint64_t tick = (uint64_t)stat_now() >> TICK_SHIFT & ((1u << TICK_BITS) - 1);
+	uint64_t word = (uint64_t)(uint32_t)tid << (ROW_BITS + TICK_BITS) | tick << ROW_BITS;
+	uint64_t *place = &known[(uint32_t)tid % KNOWN], was = __atomic_load_n(place, __ATOMIC_RELAXED);
+	pid_t pid, inner;
+	unsigned row;
+
+	if (tid <= 0)
+		return 0;
+	if (was >> ROW_BITS == word >> ROW_BITS)
+		return (was & ROW_NONE) == ROW_NONE ? CONTAINER_NONE : was & ROW_NONE;
+	row = thread_identify(s->proc_fd, tid, &pid, &inner) < 0 ? 0 : container_of_process(s, pid);
+	__atomic_store_n(place, word | (row & ROW_NONE), __ATOMIC_RELAXED);
+	return row;
 }
 
 /* ---- counts ------------------------------------------------------------------------------------ */
@@ -175,7 +310,7 @@ static struct json_object *container_json(struct service *s, unsigned row)
 {
 	struct json_object *o = json_object_new_object();
 	const struct meter *m = stat_meter();
-	uint64_t requests = 0, errors = 0, bytes = 0, time_ns = 0, count[64];
+	uint64_t requests = 0, errors = 0, bytes = 0, time_ns = 0, count[64], throttled = 0, throttled_ns = 0;
 
 	for (const struct meter_shard *shard = m->shard; shard < m->shard + METER_SHARDS; shard++) {
 		if (!shard->owner)
@@ -184,11 +319,17 @@ static struct json_object *container_json(struct service *s, unsigned row)
 		errors += shard->container[row].errors;
 		bytes += shard->container[row].bytes;
 		time_ns += shard->container[row].time_ns;
+		throttled += shard->container[row].throttled;
+		throttled_ns += shard->container[row].throttled_ns;
 	}
 	json_object_object_add(o, "requests", json_object_new_uint64(requests));
 	json_object_object_add(o, "errors", json_object_new_uint64(errors));
 	json_object_object_add(o, "bytes", json_object_new_uint64(bytes));
+	json_object_object_add(o, "time_ns", json_object_new_uint64(time_ns));
 	json_object_object_add(o, "mean_ns", json_object_new_uint64(requests ? time_ns / requests : 0));
+	json_object_object_add(o, "throttled", json_object_new_uint64(throttled));
+	json_object_object_add(o, "throttled_ns", json_object_new_uint64(throttled_ns));
+	json_object_object_add(o, "io", limit_json(row));
 	json_object_object_add(o, "processes", json_object_new_uint64(m->container[row].processes));
 	memcpy(count, m->container[row].count, sizeof(count));
 	counts_live(s, row, count);

@@ -146,6 +146,18 @@ static struct json_object *set(struct service *s, struct json_object *message)
 	return control_ok();
 }
 
+/* Limits of a container, of which `pid` is a process. */
+static struct json_object *limit(struct service *s, struct json_object *message)
+{
+	struct json_object *settings;
+	char error[256] = "the message lacks settings";
+
+	if (!json_object_object_get_ex(message, "settings", &settings) ||
+	    container_limit(s, atoi(member(message, "pid")), member(message, "name"), settings, error, sizeof(error)) < 0)
+		return control_error(error);
+	return control_ok();
+}
+
 /* A message, with at most two descriptors. */
 static ssize_t receive(int socket, char *text, size_t size, int fds[static 2])
 {
@@ -215,6 +227,8 @@ bool control_message(struct service *s)
 		json_object_object_add(answer, "stats", processes_json(s, atoi(member(message, "after"))));
 	} else if (!strcmp(method, "set")) {
 		answer = set(s, message);
+	} else if (!strcmp(method, "limit")) {
+		answer = limit(s, message);
 	} else if (!strcmp(method, "stop")) {
 		stop = s->stop_asked = true; /* answered when everything is written back */
 		answer = NULL;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +95,7 @@ static int process_parse(const char *status, struct process *p)
 {
 	const char *uid = status_line(status, "\nUid:\t"), *gid = status_line(status, "\nGid:\t");
 	const char *umask = status_line(status, "\nUmask:\t"), *groups = status_line(status, "\nGroups:\t");
+	const char *bound = status_line(status, "\nCapBnd:\t");
 	unsigned saved;
 
 	/* real, effective, saved, filesystem */
@@ -100,6 +103,7 @@ static int process_parse(const char *status, struct process *p)
 	    sscanf(gid, "%u %*u %u %u", &p->real_gid, &saved, &p->gid) != 3 || !groups)
 		return -EPROTO;
 	process_place(status, p);
+	p->mounts = !bound || strtoull(bound, NULL, 16) >> CAP_SYS_ADMIN & 1;
 	if (umask)
 		p->umask = strtoul(umask, NULL, 8) & 0777;
 	return groups_parse(groups, &p->groups, &p->group_count);
@@ -151,6 +155,43 @@ pid_t process_inner_pid(int proc_fd, pid_t pid)
 	return thread_identify(proc_fd, pid, &process, &inner) < 0 ? pid : inner;
 }
 
+/* A set of signals: bit n - 1 is signal n. */
+static uint64_t status_signals(const char *status, const char *key)
+{
+	const char *line = status_line(status, key);
+
+	return line ? strtoull(line, NULL, 16) : 0;
+}
+
+#define SIGNAL(n) (1ull << ((n) - 1))
+
+bool thread_dies(int proc_fd, pid_t tid)
+{
+	/* What the default action of does not end a process. */
+	static const uint64_t harmless = SIGNAL(SIGSTOP) | SIGNAL(SIGTSTP) | SIGNAL(SIGTTIN) | SIGNAL(SIGTTOU) |
+					 SIGNAL(SIGCONT) | SIGNAL(SIGCHLD) | SIGNAL(SIGURG) | SIGNAL(SIGWINCH);
+	char *status = status_read(proc_fd, tid);
+	uint64_t pending, kept;
+
+	if (!status)
+		return true;
+	pending = status_signals(status, "\nSigPnd:\t") | status_signals(status, "\nShdPnd:\t");
+	kept = status_signals(status, "\nSigBlk:\t") | status_signals(status, "\nSigIgn:\t") |
+	       status_signals(status, "\nSigCgt:\t");
+	free(status);
+	return pending & (SIGNAL(SIGKILL) | (~kept & ~harmless));
+}
+
+bool process_is_stopped(int proc_fd, pid_t pid)
+{
+	char *status = status_read(proc_fd, pid);
+	const char *state = status ? strstr(status, "\nState:\t") : NULL;
+	bool stopped = state && (state[8] == 'T' || state[8] == 't');
+
+	free(status);
+	return stopped;
+}
+
 void process_fini(struct process *process)
 {
 	free(process->groups);
@@ -163,12 +204,8 @@ uint64_t cred_timeout;
 static int64_t deadline_of(enum door door)
 {
 	uint64_t timeout = __atomic_load_n(&cred_timeout, __ATOMIC_RELAXED);
-	struct timespec now;
 
-	if (!timeout || door == DOOR_SELF)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec + (int64_t)timeout;
+	return !timeout || door == DOOR_SELF ? 0 : ls_now() + (int64_t)timeout;
 }
 
 void caller_init(struct caller *caller, enum door door, const char *tenant, uid_t uid, gid_t gid, pid_t pid)
@@ -178,6 +215,7 @@ void caller_init(struct caller *caller, enum door door, const char *tenant, uid_
 	caller->door = door;
 	caller->pid = pid;
 	caller->tid = pid;
+	caller->umask = 0;
 	caller->session = NULL;
 	caller->lease = NULL;
 	caller->learns = false;

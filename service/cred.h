@@ -28,6 +28,7 @@ struct caller {
 	enum door door;
 	pid_t pid; /* thread group, in the host's PID namespace; 0 where unknown */
 	pid_t tid;
+	mode_t umask; /* for what this request makes, of the mode that it asks for */
 	struct session *session; /* of DOOR_PRELOAD */
 	struct lease *lease;     /* where to enter what the caller may know: lease.h; NULL: nowhere */
 	uint32_t lease_id;
@@ -45,6 +46,7 @@ struct process {
 	pid_t parent;   /* in the host's PID namespace */
 	unsigned depth; /* of its PID namespace: 1 is the host's */
 	char name[16];
+	bool mounts; /* it may change its mount namespace, or become who may */
 	gid_t *groups; /* owned */
 	size_t group_count;
 };
@@ -52,11 +54,16 @@ struct process {
 /* Reads /proc/<pid>/status; fs ids are the effective ones. 0 or -errno. */
 int process_read(int proc_fd, pid_t pid, struct process *ret);
 void process_fini(struct process *process);
+/* By a signal or a debugger. */
+bool process_is_stopped(int proc_fd, pid_t pid);
 
 /* A thread's process, and the thread's number in its innermost PID namespace. 0 or -errno. */
 int thread_identify(int proc_fd, pid_t tid, pid_t *ret_pid, pid_t *ret_inner_tid);
 /* A process's number in its innermost PID namespace; the one given if that cannot be told. */
 pid_t process_inner_pid(int proc_fd, pid_t pid);
+
+/* A signal that ends it waits for the thread, or it has ended already. */
+bool thread_dies(int proc_fd, pid_t tid);
 
 void caller_init(struct caller *caller, enum door door, const char *tenant, uid_t uid, gid_t gid, pid_t pid);
 void caller_fini(struct caller *caller);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "service/instance.h"
+#include "service/limit.h"
 #include "service/share.h"
 
 static const struct ls_cred self_cred;
@@ -136,7 +137,19 @@ void inode_lookup_forget(struct inode *inode, uint64_t n)
 {
 	pthread_mutex_lock(&inode->fs->lock);
 	inode->lookups -= n < inode->lookups ? n : inode->lookups;
+	if (!inode->lookups)
+		__atomic_store_n(&inode->watched, 0, __ATOMIC_RELEASE); /* it has nobody watching it, either */
 	inode_drop_if_unused(inode);
+}
+
+bool inode_is_looked_up(const struct inode *inode)
+{
+	bool is;
+
+	pthread_mutex_lock(&inode->fs->lock);
+	is = inode->lookups > 0;
+	pthread_mutex_unlock(&inode->fs->lock);
+	return is;
 }
 
 static bool instance_keeps_dirty(const struct instance *fs)
@@ -211,10 +224,13 @@ int instance_new(struct ls *stack, const char *tenant, const char *path, unsigne
 		return -ENOMEM;
 	*fs = (struct instance){.path = strdup(path), .path_len = strcmp(path, "/") ? strlen(path) : 0,
 				.tenant = tenant, .index = index, .stack = stack,
-				.shared = stack->traits & LS_SHARED, .rdonly = stack->traits & LS_RDONLY, .root_fd = -1,
-				.token_dir = -1};
+				.shared = stack->traits & LS_SHARED, .delegates = stack->traits & LS_DELEGATES,
+				.locks = stack->traits & LS_LOCKS, .rdonly = stack->traits & LS_RDONLY, .root_fd = -1,
+				.token_dir = -1, .counted = limit_is_watched(stack)};
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_mutex_init(&fs->dirty_lock, NULL);
+	for (unsigned i = 0; i < ACL_OF_MAX; i++)
+		pthread_mutex_init(&fs->no_acl[i].lock, NULL);
 	r = inode_enter(fs, stack->root, &stack->root_attr, &fs->root);
 	if (r < 0 || !fs->path) {
 		fs->ended = stack_stays;

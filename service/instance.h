@@ -27,10 +27,12 @@ struct inode {
 	/* What the kernel may hold of this inode; see fuse/door.h. Atomic. */
 	unsigned kernel_opens; /* FUSE files open on it, mappings included */
 	unsigned kernel_rdwr;   /* of those, by which it may be changed without a message: by a mapping, or by passing */
-	unsigned kernel_passes; /* of those, passed through: the kernel has the cached bytes themselves. All or none */
-	unsigned kernel_cached; /* of those, whose reads the kernel may answer by itself */
+	unsigned kernel_passes; /* 1: they pass through, the kernel has the cached bytes themselves. All do or none */
+	unsigned kernel_plain; /* of those that do not, or it is not decided yet: their mappings are pages of the kernel's */
+	unsigned executed;      /* of those, by which it is a program that runs */
 	bool kernel_attr;      /* it was told attributes with a timeout since they last changed */
 	bool kernel_pages;     /* it may have kept pages after the last close */
+	bool kernel_names;     /* of a directory: it was told of names in it, there or not, with a timeout */
 	int64_t pass_after;    /* before that time it is not passed through; see share-kernel.c */
 	uint64_t kernel_size;  /* the size that it was told last */
 	/* Written through us since the last write-back. */
@@ -43,6 +45,9 @@ struct inode {
 	pthread_mutex_t names; /* of a directory: held while a name in it is changed; see vfs.c */
 	unsigned handles;      /* of sessions, open on it. Atomic */
 	unsigned lease_held;   /* lease.h; atomic */
+	unsigned covered;      /* views in which a mount lies on it: view.h; atomic */
+	unsigned covered_here; /* the same in the pool's own namespace: enum cover_here; atomic */
+	unsigned watched;      /* watched.h; atomic */
 };
 
 /*
@@ -56,12 +61,23 @@ struct door_hooks {
 	void (*drain)(void *door);
 	void (*grown)(void *door, struct inode *inode, off_t size, char last); /* `last`: the byte before size */
 	void (*entry)(void *door, struct inode *dir, const char *name);
-	/* Lets the kernel have that file as the bytes of FUSE files: an id, or -errno. And ends it. */
+	/* Would the kernel have any file as the bytes of FUSE files? */
+	bool (*passes)(void *door);
+	/* Lets it have that file: an id, or -errno. And ends it. */
 	int (*backing)(void *door, int data);
 	void (*backing_end)(void *door, int id);
 };
 
-enum { INODE_BUCKETS = 4096 };
+enum { INODE_BUCKETS = 4096, ACL_ABSENT = 1024 };
+
+enum acl_of { ACL_OF_ACCESS, ACL_OF_DEFAULT, ACL_OF_MAX };
+
+/* Inodes that have no ACL of a kind: see acl-find.c. */
+struct acl_absent {
+	pthread_mutex_t lock;
+	uint64_t changes;         /* how often one may have got one */
+	uint64_t ino[ACL_ABSENT]; /* 0: nobody. Read without the lock */
+};
 
 struct instance {
 	const char *path; /* where it is mounted in the pool */
@@ -71,11 +87,15 @@ struct instance {
 	unsigned index;
 	struct ls *stack;
 	bool shared;  /* LS_SHARED */
+	bool delegates; /* LS_DELEGATES: attributes of regular files may be kept, while they are ls_attr.kept */
+	bool locks;     /* LS_LOCKS */
 	bool rdonly;
+	bool counted; /* what is read is counted by caches in the stack (limit.h) */
 	struct inode *root;
 	pthread_mutex_t lock;
 	struct inode *bucket[INODE_BUCKETS];
 	size_t inode_count;
+	struct acl_absent no_acl[ACL_OF_MAX];
 	pthread_mutex_t dirty_lock;
 	struct inode *dirty;
 	void (*became_dirty)(void); /* the first dirty inode; may be NULL */
@@ -85,7 +105,6 @@ struct instance {
 	int token_dir; /* for token.c, without FUSE; else -1 */
 	void *door;
 	/* Of one that comes and goes: */
-	unsigned view;                        /* from 1 on, never used twice */
 	bool closed;                          /* under `lock`: the last inode's end is its own */
 	void (*door_end)(struct instance *fs); /* frees the door */
 	void (*ended)(struct instance *fs);    /* in place of closing the stack */
@@ -107,6 +126,8 @@ struct inode *inode_find(struct instance *fs, uint64_t ino);
 /* The kernel learned of the inode; forgets n of what it learned. */
 void inode_lookup_add(struct inode *inode);
 void inode_lookup_forget(struct inode *inode, uint64_t n);
+/* It has not forgotten all of that. */
+bool inode_is_looked_up(const struct inode *inode);
 
 void inode_mark_dirty(struct inode *inode);
 /* Its last name is gone: nobody will miss what was not written back. */

@@ -166,3 +166,14 @@ void leases_end(void)
 			__atomic_store_n(&l->table->closed, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&leases.lock);
 }
+
+void leases_end_view(unsigned view)
+{
+	pthread_mutex_lock(&leases.lock);
+	for (struct lease *l = leases.lease; l < leases.lease + LEASES_MAX; l++)
+		if (l->table && l->view == view) {
+			__atomic_store_n(&l->table->closed, 1, __ATOMIC_SEQ_CST);
+			__atomic_store_n(&l->id, 0, __ATOMIC_SEQ_CST);
+		}
+	pthread_mutex_unlock(&leases.lock);
+}

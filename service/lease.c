@@ -14,11 +14,17 @@
  * A name is good as long as its directory's `anchor` is what it was. The anchor belongs to the set, not to the entry:
  * so it survives that the directory's entry makes room for another. It changes when a directory of that set is no more
  * to be searched by those who could, and is gone for good when its numbers are used up.
+ *
+ * A directory is whole (LEASE_WHOLE) in a table that has seen it empty and an entry for every name made in it since.
+ * A change of a name leaves an entry there that says to ask. Whoever enters the flag has the directory's token, and who
+ * changes a name has changed the directory's word before he looks for the flag: again, one sees the other. A set of
+ * attributes may be locked while one of names is, not the other way round.
  */
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "libservices/rules.h"
 #include "service/lease-internal.h"
 #include "service/perm.h"
 #include "service/request.h"
@@ -26,14 +32,34 @@
 enum {
 	UNDER_WAY = 0xffff, /* of a word; above it, how many there have been */
 	ONE_DONE = 0x10000,
-	ATIME_AGE = 24 * 3600, /* relatime: an access time this old is set again */
 };
+
+/* Where others change the files, too: those of a regular file that a layer keeps, until it revokes them. Names never. */
+static bool may_keep(const struct inode *inode)
+{
+	return !inode->fs->shared || (inode->fs->delegates && inode->type == S_IFREG);
+}
 
 /* ---- sets ------------------------------------------------------------------------------------ */
 
+static uint32_t attr_place_of(const struct inode *inode)
+{
+	return lease_attr_place(inode->fs->index, inode->ino);
+}
+
 static struct lease_set *attr_set(const struct inode *inode)
 {
-	return &leases.attr[lease_attr_set(inode->fs->index, inode->ino)];
+	return &leases.attr[attr_place_of(inode) / LEASE_WAYS];
+}
+
+static uint32_t name_place_of(const struct inode *dir, const char *name, size_t len)
+{
+	return lease_name_place(dir->fs->index, dir->ino, name, len);
+}
+
+static struct lease_set *name_set(const struct inode *dir, const char *name, size_t len)
+{
+	return &leases.name[name_place_of(dir, name, len) / LEASE_WAYS];
 }
 
 static uint32_t set_anchor(const struct lease_set *set)
@@ -67,24 +93,54 @@ static struct lease_name *names_of(const struct lease *lease, const struct lease
 	return lease->table->name[set - leases.name];
 }
 
+static struct lease_attr *attrs_of(const struct lease *lease, const struct lease_set *set)
+{
+	return lease->table->attr[set - leases.attr];
+}
+
 static bool name_is(const struct lease_name *e, const struct inode *dir, const char *name, size_t len)
 {
 	return e->dir == dir->ino && e->mount == dir->fs->index && e->len == len && !memcmp(e->name, name, len);
+}
+
+/* A name that is there makes room for another: its directory is not whole any more. */
+static void name_evict(struct lease *lease, const struct lease_name *e)
+{
+	uint32_t first = lease_attr_place(e->mount, e->dir);
+	struct lease_set *set = &leases.attr[first / LEASE_WAYS];
+	struct lease_attr *entries = attrs_of(lease, set);
+
+	if (e->anchor && !e->ino)
+		return;
+	lease_set_lock(set);
+	for (unsigned i = 0; i < LEASE_WAYS; i++)
+		if (entries[i].attr.ino == e->dir && entries[i].mount == e->mount && (entries[i].flags & LEASE_WHOLE)) {
+			seq_begin(&entries[i].seq);
+			entries[i].flags &= ~LEASE_WHOLE;
+			seq_end(&entries[i].seq);
+		}
+	lease_set_unlock(set);
 }
 
 /* The entry of that name; else one to use for it. */
 static struct lease_name *name_place(struct lease *lease, struct lease_name *set, const struct inode *dir,
 				     const char *name, size_t len)
 {
+	unsigned first = name_place_of(dir, name, len);
 	struct lease_name *free = NULL;
 
 	for (unsigned i = 0; i < LEASE_WAYS; i++) {
-		if (name_is(&set[i], dir, name, len))
-			return &set[i];
-		if (!set[i].dir)
-			free = &set[i];
+		struct lease_name *e = &set[(first + i) % LEASE_WAYS];
+		if (name_is(e, dir, name, len))
+			return e;
+		if (!free && !e->dir)
+			free = e;
 	}
-	return free ? free : &set[__atomic_fetch_add(&lease->victim, 1, __ATOMIC_RELAXED) % LEASE_WAYS];
+	if (!free) {
+		free = &set[__atomic_fetch_add(&lease->victim, 1, __ATOMIC_RELAXED) % LEASE_WAYS];
+		name_evict(lease, free);
+	}
+	return free;
 }
 
 static void name_put(struct lease_name *e, const struct inode *dir, uint32_t anchor, const char *name, size_t len,
@@ -100,6 +156,12 @@ static void name_put(struct lease_name *e, const struct inode *dir, uint32_t anc
 	memset(e->name, 0, sizeof(e->name));
 	memcpy(e->name, name, len);
 	seq_end(&e->seq);
+}
+
+/* Whoever looks for the name is to ask, in a table where its directory is whole. */
+static void name_ask(struct lease *lease, struct lease_name *set, const struct inode *dir, const char *name, size_t len)
+{
+	name_put(name_place(lease, set, dir, name, len), dir, 0, name, len, NULL);
 }
 
 /* Takes the name out of one table. Returns whether anything is left in the set. */
@@ -120,11 +182,6 @@ static bool name_drop(struct lease_name *set, const struct inode *dir, const cha
 
 /* ---- entries of attributes ------------------------------------------------------------------- */
 
-static struct lease_attr *attrs_of(const struct lease *lease, const struct lease_set *set)
-{
-	return lease->table->attr[set - leases.attr];
-}
-
 static bool attr_is(const struct lease_attr *e, const struct inode *inode)
 {
 	return e->attr.ino == inode->ino && e->mount == inode->fs->index;
@@ -134,27 +191,30 @@ static bool attr_is(const struct lease_attr *e, const struct inode *inode)
 static struct lease_attr *attr_place(struct lease *lease, struct lease_attr *set, const struct inode *inode)
 {
 	struct lease_attr *free = NULL, *file = NULL;
-	unsigned first = __atomic_fetch_add(&lease->victim, 1, __ATOMIC_RELAXED);
+	unsigned first = attr_place_of(inode), victim = __atomic_fetch_add(&lease->victim, 1, __ATOMIC_RELAXED);
 
 	for (unsigned i = 0; i < LEASE_WAYS; i++) {
 		struct lease_attr *e = &set[(first + i) % LEASE_WAYS];
 		if (attr_is(e, inode))
 			return e;
-		if (!e->attr.ino)
+		if (!free && !e->attr.ino)
 			free = e;
-		else if (!(e->flags & LEASE_NAMES))
+		else if (!(e->flags & LEASE_NAMES) && (!file || i <= victim % LEASE_WAYS))
 			file = e;
 	}
-	return free ? free : file ? file : &set[first % LEASE_WAYS];
+	return free ? free : file ? file : &set[victim % LEASE_WAYS];
 }
 
 static struct lease_attr *attr_find(const struct lease *lease, const struct lease_set *set, const struct inode *inode)
 {
-	struct lease_attr *e = attrs_of(lease, set);
+	struct lease_attr *entries = attrs_of(lease, set);
+	unsigned first = attr_place_of(inode);
 
-	for (unsigned i = 0; i < LEASE_WAYS; i++)
-		if (attr_is(&e[i], inode))
-			return &e[i];
+	for (unsigned i = 0; i < LEASE_WAYS; i++) {
+		struct lease_attr *e = &entries[(first + i) % LEASE_WAYS];
+		if (attr_is(e, inode))
+			return e;
+	}
 	return NULL;
 }
 
@@ -163,11 +223,11 @@ static uint32_t attr_flags(struct caller *c, const struct inode *inode, const st
 	bool fixed = inode->fs->rdonly && (S_ISREG(attr->mode) || S_ISDIR(attr->mode) || S_ISLNK(attr->mode));
 	uint32_t flags = 0;
 
-	if (perm_access(c, attr, MAY_READ) == 0)
+	if (perm_access(c, inode, attr, MAY_READ) == 0)
 		flags |= LEASE_MAY_R;
-	if (!fixed && perm_access(c, attr, MAY_WRITE) == 0)
+	if (!fixed && perm_access(c, inode, attr, MAY_WRITE) == 0)
 		flags |= LEASE_MAY_W;
-	if (perm_access(c, attr, MAY_EXEC) == 0)
+	if (perm_access(c, inode, attr, MAY_EXEC) == 0)
 		flags |= LEASE_MAY_X | (S_ISDIR(attr->mode) ? LEASE_NAMES : 0);
 	return flags;
 }
@@ -176,6 +236,8 @@ static void attr_put(struct lease_attr *e, const struct inode *inode, const stru
 		     uint32_t anchor, uint64_t change)
 {
 	seq_begin(&e->seq);
+	if (attr_is(e, inode))
+		flags |= e->flags & LEASE_WHOLE;
 	e->flags = anchor ? flags : flags & ~LEASE_NAMES;
 	e->mount = inode->fs->index;
 	e->anchor = anchor;
@@ -196,7 +258,7 @@ static bool attr_drop(struct lease_attr *set, const struct inode *inode, bool go
 			e->flags &= ~LEASE_KNOWN;
 			e->change = 0;
 			if (gone)
-				e->attr.ino = 0;
+				e->attr.ino = e->flags = 0;
 			seq_end(&e->seq);
 		}
 		left |= e->attr.ino != 0;
@@ -212,15 +274,38 @@ static void change_start(struct lease_change *change, struct lease_set *set)
 	__atomic_fetch_add(&set->word, 1, __ATOMIC_SEQ_CST);
 }
 
-static void name_forget(struct lease_set *set, const struct inode *dir, const char *name, size_t len)
+/* In which tables it is, as bits. */
+static uint16_t whole_in(const struct inode *dir)
+{
+	struct lease_set *set = attr_set(dir);
+	uint16_t tables, whole = 0;
+
+	if (!__atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
+		return 0;
+	lease_set_lock(set);
+	tables = set->tables;
+	for (unsigned i = 0; tables >> i; i++) {
+		const struct lease_attr *e = tables >> i & 1 ? attr_find(&leases.lease[i], set, dir) : NULL;
+		if (e && (e->flags & LEASE_WHOLE))
+			whole |= 1u << i;
+	}
+	lease_set_unlock(set);
+	return whole;
+}
+
+static void name_forget(struct lease_set *set, const struct inode *dir, const char *name, size_t len, uint16_t whole)
 {
 	uint16_t tables;
 
 	lease_set_lock(set);
-	tables = set->tables;
-	for (unsigned i = 0; tables >> i; i++)
-		if ((tables >> i & 1) && !name_drop(names_of(&leases.lease[i], set), dir, name, len))
+	tables = __atomic_or_fetch(&set->tables, whole, __ATOMIC_RELAXED);
+	for (unsigned i = 0; tables >> i; i++) {
+		struct lease *lease = &leases.lease[i];
+		if (whole >> i & 1)
+			name_ask(lease, names_of(lease, set), dir, name, len);
+		else if ((tables >> i & 1) && !name_drop(names_of(lease, set), dir, name, len))
 			__atomic_fetch_and(&set->tables, ~(1u << i), __ATOMIC_RELAXED);
+	}
 	lease_set_unlock(set);
 }
 
@@ -228,13 +313,27 @@ void lease_change_name(struct lease_change *change, const struct inode *dir, con
 {
 	size_t len = strlen(name);
 	struct lease_set *set;
+	uint16_t whole;
 
 	if (dir->fs->shared || len > LEASE_NAME_MAX)
 		return;
-	set = &leases.name[lease_name_set(dir->fs->index, dir->ino, name, len)];
+	set = name_set(dir, name, len);
 	change_start(change, set);
+	whole = whole_in(dir);
+	if (whole || __atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
+		name_forget(set, dir, name, len, whole);
+}
+
+void lease_name_gone(const struct inode *dir, const char *name)
+{
+	size_t len = strlen(name);
+	struct lease_set *set;
+
+	if (dir->fs->shared || len > LEASE_NAME_MAX)
+		return;
+	set = name_set(dir, name, len);
 	if (__atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
-		name_forget(set, dir, name, len);
+		name_forget(set, dir, name, len, 0);
 }
 
 static void attr_forget(struct lease_set *set, const struct inode *inode, bool gone)
@@ -255,7 +354,7 @@ void lease_change_attr(struct lease_change *change, const struct inode *inode)
 {
 	struct lease_set *set = attr_set(inode);
 
-	if (inode->fs->shared)
+	if (!may_keep(inode))
 		return;
 	change_start(change, set);
 	if (__atomic_load_n(&set->tables, __ATOMIC_SEQ_CST))
@@ -266,7 +365,7 @@ void lease_change_all(struct lease_change *change, const struct inode *inode)
 {
 	struct lease_set *set = attr_set(inode);
 
-	if (inode->fs->shared)
+	if (!may_keep(inode))
 		return;
 	change_start(change, set);
 	/* Names hang on a directory's anchor even when its entry is in no table. */
@@ -289,6 +388,15 @@ static void attr_changed(const struct inode *inode)
 	lease_change_end(&change);
 }
 
+void lease_revoke(void *arg, uint64_t ino)
+{
+	struct inode *inode = inode_find(arg, ino);
+
+	if (inode)
+		attr_changed(inode);
+	inode_unref(inode);
+}
+
 void lease_hold(struct inode *inode)
 {
 	__atomic_add_fetch(&inode->lease_held, 1, __ATOMIC_SEQ_CST);
@@ -305,13 +413,10 @@ void lease_release(struct inode *inode)
 
 static bool atime_due(const struct wire_attr *a)
 {
-	struct timespec now;
+	const struct ls_attr times = {.atime = {a->atime, a->atime_ns}, .mtime = {a->mtime, a->mtime_ns},
+				      .ctime = {a->ctime, a->ctime_ns}};
 
-	if (a->atime < a->mtime || (a->atime == a->mtime && a->atime_ns <= a->mtime_ns) || a->atime < a->ctime ||
-	    (a->atime == a->ctime && a->atime_ns <= a->ctime_ns))
-		return true;
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	return now.tv_sec - a->atime >= ATIME_AGE;
+	return ls_atime_due_kernel(&times);
 }
 
 /* Any table's entry; what is in them is the same. Only a hint: nothing is locked. */
@@ -332,7 +437,7 @@ void lease_accessed(struct caller *c, const struct inode *inode)
 	const struct lease_attr *e;
 	struct ls_attr now;
 
-	if (inode->fs->shared)
+	if (!may_keep(inode))
 		return;
 	e = attr_anywhere(attr_set(inode), inode);
 	/* As a rule the time is set once after each change of the file: layers do as the kernel does. */
@@ -351,7 +456,7 @@ uint64_t lease_name_token(const struct caller *c, const struct inode *dir, const
 
 	if (!c->lease || dir->fs->shared || (len = strlen(name)) > LEASE_NAME_MAX)
 		return LEASE_NEVER;
-	word = __atomic_load_n(&leases.name[lease_name_set(dir->fs->index, dir->ino, name, len)].word, __ATOMIC_ACQUIRE);
+	word = __atomic_load_n(&name_set(dir, name, len)->word, __ATOMIC_ACQUIRE);
 	return word & UNDER_WAY ? LEASE_NEVER : word;
 }
 
@@ -374,7 +479,7 @@ void lease_enter_name(struct caller *c, const struct inode *dir, const char *nam
 	if (token == LEASE_NEVER || !(anchor = dir_anchor(c, dir)))
 		return;
 	len = strlen(name);
-	set = &leases.name[lease_name_set(dir->fs->index, dir->ino, name, len)];
+	set = name_set(dir, name, len);
 	lease_set_lock(set);
 	if (set_open(set, c, token))
 		name_put(name_place(c->lease, names_of(c->lease, set), dir, name, len), dir, anchor, name, len, inode);
@@ -387,7 +492,7 @@ uint64_t lease_known(const struct caller *c, const struct inode *inode)
 	uint32_t seq;
 	uint64_t change;
 
-	if (!c->lease || inode->fs->shared)
+	if (!c->lease || !may_keep(inode))
 		return 0;
 	e = attr_find(c->lease, attr_set(inode), inode);
 	if (!e)
@@ -398,12 +503,14 @@ uint64_t lease_known(const struct caller *c, const struct inode *inode)
 	return seq & 1 || __atomic_load_n(&e->seq, __ATOMIC_RELAXED) != seq ? 0 : change;
 }
 
-static uint64_t attr_enter(struct caller *c, const struct inode *inode, const struct ls_attr *attr, uint64_t token)
+/* `flags`: what is known beside. */
+static uint64_t attr_enter(struct caller *c, const struct inode *inode, const struct ls_attr *attr, uint64_t token,
+			   uint32_t flags)
 {
-	uint32_t flags = attr_flags(c, inode, attr);
 	struct lease_set *set = attr_set(inode);
 	uint64_t change = 0;
 
+	flags |= attr_flags(c, inode, attr);
 	lease_set_lock(set);
 	if (set_open(set, c, token)) {
 		if (!__atomic_load_n(&inode->lease_held, __ATOMIC_SEQ_CST)) {
@@ -421,13 +528,28 @@ uint64_t lease_learn(struct caller *c, struct inode *inode)
 	uint64_t token, change = lease_known(c, inode);
 	struct ls_attr attr;
 
-	if (change || !c->lease || inode->fs->shared)
+	if (change || !c->lease || !may_keep(inode))
 		return change;
 	token = __atomic_load_n(&attr_set(inode)->word, __ATOMIC_ACQUIRE);
 	/* What has no name is known by descriptors alone, and its number may be another's as soon as they are closed. */
-	if ((token & UNDER_WAY) || ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &attr) < 0 || !attr.nlink)
+	if ((token & UNDER_WAY) || ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &attr) < 0 || !attr.nlink ||
+	    (inode->fs->shared && !attr.kept))
 		return 0;
-	return attr_enter(c, inode, &attr, token);
+	return attr_enter(c, inode, &attr, token, 0);
+}
+
+/* A name made in it would have changed its times, and of a layer of ours its size, too. */
+void lease_learn_empty(struct caller *c, const struct inode *dir, const struct ls_attr *made)
+{
+	struct ls_attr now;
+	uint64_t token;
+
+	if (!c->lease || !may_keep(dir))
+		return;
+	token = __atomic_load_n(&attr_set(dir)->word, __ATOMIC_ACQUIRE);
+	if (!(token & UNDER_WAY) && ls_getattr(dir->fs->stack, &c->call, dir->ls, NULL, &now) == 0 && now.nlink &&
+	    now.size == made->size && ls_time_equal(now.mtime, made->mtime) && ls_time_equal(now.ctime, made->ctime))
+		attr_enter(c, dir, &now, token, LEASE_WHOLE);
 }
 
 /* ---- a mount's end ----------------------------------------------------------------------------- */
@@ -470,8 +592,9 @@ static void set_forget(struct lease_set *set, bool names, unsigned mount)
 
 void leases_forget(unsigned mount)
 {
-	for (unsigned i = 0; i < LEASE_NAME_SETS; i++)
-		set_forget(&leases.name[i], true, mount);
+	/* Directories first: names that are missing would be taken for names that are not there. */
 	for (unsigned i = 0; i < LEASE_ATTR_SETS; i++)
 		set_forget(&leases.attr[i], false, mount);
+	for (unsigned i = 0; i < LEASE_NAME_SETS; i++)
+		set_forget(&leases.name[i], true, mount);
 }

@@ -30,6 +30,8 @@ uint32_t lease_id(const struct lease *lease);
 void leases_forget(unsigned mount);
 /* What is in the tables will soon be untrue. */
 void leases_end(void);
+/* What is in those of a view is untrue. */
+void leases_end_view(unsigned view);
 
 /* ---- entering: for callers with a lease; others do nothing ------------------------------------ */
 
@@ -40,6 +42,8 @@ uint64_t lease_name_token(const struct caller *c, const struct inode *dir, const
 /* What it answered; NULL: there is no such name. Needs the directory to be learned. */
 void lease_enter_name(struct caller *c, const struct inode *dir, const char *name, const struct inode *inode,
 		      uint64_t token);
+/* A directory that was just made, with these attributes: if it still is as it was, that it is empty is known. */
+void lease_learn_empty(struct caller *c, const struct inode *dir, const struct ls_attr *made);
 /*
  * Sees that the inode's attributes are in the table. Returns their change count, which stays as long as nothing of
  * the inode changes; 0: they could not be entered now.
@@ -62,7 +66,10 @@ static inline void lease_change_begin(struct lease_change *change)
 {
 	change->count = 0;
 }
+/* After lease_change_attr of the directory. */
 void lease_change_name(struct lease_change *change, const struct inode *dir, const char *name);
+/* There is no such name, and will be none before the caller has let go of dir->names: no entry is needed to say so. */
+void lease_name_gone(const struct inode *dir, const char *name);
 /* Size, times, links, data; of a directory, its names. */
 void lease_change_attr(struct lease_change *change, const struct inode *inode);
 /* Who may do what with it, or that it exists. */
@@ -81,6 +88,9 @@ void lease_change_end(struct lease_change *change);
 
 /* It was read: its access time may have changed. */
 void lease_accessed(struct caller *c, const struct inode *inode);
+
+/* What a layer kept of the instance's inode with that number is untrue: ls.revoke. */
+void lease_revoke(void *instance, uint64_t ino);
 
 /*
  * From hold to release, which count, others may change the inode's data and times without asking (they share its

@@ -24,19 +24,29 @@
 #include "service/sandbox.h"
 #include "service/service.h"
 #include "service/session.h"
+#include "service/share.h"
 #include "service/socket.h"
 #include "service/lease.h"
+#include "service/limit.h"
 #include "service/vfs.h"
 #include "service/token.h"
 
+/*
+ * Descriptors are needed for what all clients have open, whatever the limit is that the engine was started with: as many
+ * as the kernel lets a process have, by its own default, or the half of it, and so on.
+ */
 static void limits_raise(void)
 {
+	enum { FILES_MOST = 1 << 20 };
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	for (rlim_t most = FILES_MOST; most > limit.rlim_max; most /= 2)
+		if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){most, most}) == 0)
+			return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int doors_open(struct boot *b, struct service *s)
@@ -66,7 +76,8 @@ static int service_start(struct boot *b, struct service *s)
 	lock_reap_arg = s;
 	vfs_orphaned = sessions_parked_drop;
 	vfs_orphaned_arg = s;
-	perm_load_settings(s->proc_fd);
+	vfs_written = sessions_write;
+	vfs_written_arg = s;
 	copy_measure(&s->copy);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	r = s->epoll_fd < 0 ? -errno : back_new(&config, &s->back);
@@ -101,6 +112,9 @@ static void service_stop(struct service *s)
 		if (s->mount[m])
 			fuse_door_stop(s->door[m]);
 	workers_join(s);
+	share_linger_end(NULL);
+	limit_stop();
+	hosts_locks_end();
 	flusher_stop(s);
 	for (unsigned m = s->mount_count; m < s->root_top; m++)
 		s->mount[m] = instance_free(s->mount[m]);
@@ -133,8 +147,10 @@ int main(int argc, char **argv)
 	umask(0);
 	limits_raise();
 	pthread_mutex_init(&service.sessions_lock, NULL);
+	pthread_mutex_init(&service.watch_lock, NULL);
 	pthread_rwlock_init(&service.mounts_lock, NULL);
 	service.root_door = &door_of_roots;
+	limit_init();
 	r = boot_receive(&boot);
 	if (r == 0) {
 		boot_prepare(&boot);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -107,7 +108,7 @@ static uint64_t load(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
-static void cell_add(struct meter_cell *to, const struct meter_cell *from)
+void meter_cell_add(struct meter_cell *to, const struct meter_cell *from)
 {
 	to->count += load(&from->count);
 	to->errors += load(&from->errors);
@@ -128,7 +129,7 @@ bool meter_sum(const struct meter *meter, unsigned door, unsigned op, struct met
 		/* (Of a shard that no thread has had there is no memory, and none is to be made.) */
 		if (!s->owner || !load(&s->cell[door][op].count))
 			continue;
-		cell_add(&ret->cell, &s->cell[door][op]);
+		meter_cell_add(&ret->cell, &s->cell[door][op]);
 		for (unsigned i = 0; i < METER_BUCKETS; i++)
 			ret->bucket[i] += load(&s->bucket[door][op][i]);
 	}
@@ -188,7 +189,7 @@ static struct json_object *stages_json(const struct meter_cell *cell)
 	return o;
 }
 
-static struct json_object *op_json(const struct meter_sum *sum, unsigned op)
+struct json_object *meter_sum_json(const struct meter_sum *sum, unsigned op)
 {
 	struct json_object *o = json_object_new_object();
 	const struct meter_cell *cell = &sum->cell;
@@ -218,7 +219,7 @@ struct json_object *meter_doors_json(const struct meter *meter)
 			if (!meter_sum(meter, d, op, &sum))
 				continue;
 			requests += sum.cell.count;
-			json_object_object_add(ops, meter_op_name(op), op_json(&sum, op));
+			json_object_object_add(ops, meter_op_name(op), meter_sum_json(&sum, op));
 			if (sum.cell.sampled || sum.cell.queued)
 				json_object_object_add(stages, meter_op_name(op), stages_json(&sum.cell));
 		}
@@ -245,6 +246,12 @@ static struct json_object *slow_entry(const struct meter_slow *slow)
 	json_object_object_add(o, "door", json_object_new_string(meter_door_name(slow->door)));
 	json_object_object_add(o, "op", json_object_new_string(meter_op_name(slow->op)));
 	put(o, "pid", slow->pid);
+	if (slow->container)
+		put(o, "container", slow->container);
+	if (slow->path[0])
+		json_object_object_add(o, "path", json_object_new_string_len(slow->path, (int)strnlen(slow->path, METER_PATH)));
+	if (slow->ino)
+		put(o, "ino", slow->ino);
 	put(o, "ns", slow->ns);
 	json_object_object_add(o, "result", json_object_new_int64(slow->result));
 	if (slow->cpu != UINT32_MAX)

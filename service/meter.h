@@ -9,6 +9,11 @@
  *
  * Latencies are kept in histograms with METER_STEPS steps for each power of two: a value read from one is within 1.6 %
  * of the true one. Most cells stay untouched, and have no memory: look at `count` first, for reading makes some.
+ *
+ * Containers have histograms of their own, half as fine (3.1 %), for each door's operations and for the stages of those
+ * whose layers were looked at. There is one for each thread and each operation that a container really has, of
+ * METER_HISTOGRAMS in all, which is at most 10 MiB a pool. When these are used up the others are counted in `histograms_missed`,
+ * until a container has ended whose row is needed.
  */
 #pragma once
 
@@ -18,7 +23,7 @@
 
 enum {
 	METER_MAGIC = 0x544d4c50, /* "PLMT" */
-	METER_VERSION = 1,
+	METER_VERSION = 3,
 	METER_DOORS = 2, /* preload, FUSE */
 	METER_OPS = 64,
 	METER_SHARDS = 48,
@@ -31,6 +36,8 @@ enum {
 	METER_SLOW = 256,      /* slow operations remembered */
 	METER_EVENTS = 4096,   /* of a trace */
 	METER_PATH = 112,
+	METER_SERIES = METER_OPS + 16, /* of a container: operations, then stages */
+	METER_HISTOGRAMS = 2048,
 };
 #define METER_SLOW_NS (10 * 1000 * 1000ull)
 
@@ -56,10 +63,19 @@ struct meter_shard {
 	struct meter_cell cell[METER_DOORS][METER_OPS];
 	struct {
 		uint64_t count, errors, bytes, time_ns;
+		uint64_t throttled, throttled_ns; /* requests that waited for a limit, and for how long */
 	} container[METER_CONTAINERS];
 	struct meter_second second[METER_SECONDS];
 	uint64_t bucket[METER_DOORS][METER_OPS][METER_BUCKETS];
+	uint16_t histogram[METER_CONTAINERS][METER_DOORS][METER_SERIES]; /* numbers in meter.histogram, + 1; 0: none */
 } __attribute__((aligned(4096)));
+
+struct meter_histogram {
+	struct meter_cell cell; /* `queued` is `sampled` */
+	uint64_t bucket[METER_BUCKETS / 2];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct meter_histogram) * METER_HISTOGRAMS < 10 << 20, "as is said above");
+_Static_assert(METER_OPS + STAGE_MAX <= METER_SERIES && METER_HISTOGRAMS < UINT16_MAX, "a number for each");
 
 /* An operation that took METER_SLOW_NS or longer. `seq` is even while it is written: odd and equal before and after a
  * look, it was read whole. */
@@ -72,6 +88,9 @@ struct meter_slow {
 	uint32_t pid;
 	uint32_t cpu; /* that served it */
 	uint8_t door, op, sampled, pad[5];
+	uint64_t ino;
+	uint32_t container, pad2; /* its first process; 0: none */
+	char path[METER_PATH];    /* as the client gave it, ended by NUL; perhaps cut, or empty */
 };
 
 struct meter_event {
@@ -101,11 +120,14 @@ struct meter {
 	uint64_t events; /* so many ever */
 	uint64_t slows;
 	uint64_t started_ns;
-	uint64_t pad[58];
+	uint64_t histograms_missed;
+	uint64_t histogram_taken[METER_HISTOGRAMS / 64]; /* a bit for each */
+	uint64_t pad[25];
 	struct meter_container container[METER_CONTAINERS];
 	struct meter_slow slow[METER_SLOW];
 	struct meter_event event[METER_EVENTS];
 	struct meter_shard shard[METER_SHARDS];
+	struct meter_histogram histogram[METER_HISTOGRAMS];
 };
 
 struct json_object;
@@ -150,11 +172,26 @@ struct meter *meter_unmap(struct meter *meter);
 
 /* False: there is nothing. */
 bool meter_sum(const struct meter *meter, unsigned door, unsigned op, struct meter_sum *ret);
+void meter_cell_add(struct meter_cell *to, const struct meter_cell *from);
+/* {"count": .., "errors": .., "mean_ns": .., "p50_ns": .., ...} of an operation that there was. */
+struct json_object *meter_sum_json(const struct meter_sum *sum, unsigned op);
 /* Percentile (0..1), in ns; 0 if it is empty. */
 uint64_t meter_percentile(const struct meter_sum *sum, double p);
 /* {"preload": {"requests": .., "ops": {"read": {"count": .., "p50_ns": .., "stages": {..}}}}, ...} */
 struct json_object *meter_doors_json(const struct meter *meter);
 /* Slow operations, the latest first, each with the stage where it lost most. */
 struct json_object *meter_slow_json(const struct meter *meter);
+/* The same of a container's row. `series` is an operation or, beyond METER_OPS, a stage. */
+bool meter_sum_container(const struct meter *meter, unsigned row, unsigned door, unsigned series, struct meter_sum *ret);
+/* {"preload": {"ops": {"read": ..}, "stages": {"cache": {"count": .., "p50_ns": ..}}}, ...}; of doors that it used. */
+struct json_object *meter_container_json(const struct meter *meter, unsigned row);
+/* {"others": {}, "4711 sh": {}}: the containers that there are, for when there is no service to tell more of them. */
+struct json_object *meter_containers_json(const struct meter *meter);
+/* Adds "doors" to each of `containers`, as the service names them: "4711 sh" is in the row of process 4711. */
+void meter_containers_add(const struct meter *meter, struct json_object *containers);
+/* The row of a container by its name, as the service gives it. -1: there is none. */
+int meter_container_row(const struct meter *meter, const char *name);
+/* {"used": .., "limit": .., "missed": ..} */
+struct json_object *meter_histograms_json(const struct meter *meter);
 /* What the service's threads did on one core (UINT32_MAX: on all) in some seconds. */
 void meter_busy(const struct meter *meter, uint32_t cpu, uint64_t from, uint64_t until, struct meter_second *ret);

@@ -48,9 +48,11 @@ void ofd_unref(struct ofd *ofd)
 		return;
 	self = (struct lock_owner){LOCK_OWNER_OFD, ofd->id};
 	if (ofd->flocked)
-		lock_drop(&ofd->inode->locks, self, true);
+		hosts_lock_drop(ofd->inode, self, true);
 	if (ofd->ofd_locked)
-		lock_drop(&ofd->inode->locks, self, false);
+		hosts_lock_drop(ofd->inode, self, false);
+	if (ofd->executes)
+		__atomic_sub_fetch(&ofd->inode->executed, 1, __ATOMIC_SEQ_CST);
 	if (ofd->file) {
 		__atomic_sub_fetch(&ofd->inode->opens, 1, __ATOMIC_SEQ_CST);
 		ls_release(ofd->inode->fs->stack, &self_call, ofd->file);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "service/instance.h"
+#include "service/lock-hosts.h"
 
 struct ofd {
 	unsigned refs; /* atomic */
@@ -14,8 +15,9 @@ struct ofd {
 	struct inode *inode;
 	struct ls_file *file; /* NULL for a directory held only as a starting point */
 	uint64_t id;          /* never reused; names the lock owner */
+	bool executes;        /* a program runs from it: counted in inode->executed */
+	bool in_kernel;       /* is or was a FUSE file: the kernel knows who writes. Atomic */
 	bool flocked;         /* has or had a flock */
-	unsigned kernel_cached; /* FUSE files of it whose reads the kernel may answer by itself. Atomic */
 	bool ofd_locked;      /* has or had an OFD lock */
 	pthread_mutex_t lock; /* of path and of reading a directory */
 	pthread_mutex_t position_lock; /* of position, and held while data moves at it */

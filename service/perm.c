@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "service/acl.h"
 #include "service/perm.h"
 
-/* Read once at start; as the kernel's own defaults are 0, so are these. */
-static struct {
-	int symlinks, hardlinks, regular, fifos;
-} protect;
-
-static int setting_read(int proc_fd, const char *name)
+/*
+ * The host's fs.protected_*, which may change at any time; they matter so seldom that they are read when they do. As the
+ * kernel's own defaults are 0, so are these.
+ */
+static int protection(const char *name)
 {
-	char text[16] = "";
-	int fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+	char path[64], text[16] = "";
+	int fd;
 
+	snprintf(path, sizeof(path), "sys/fs/protected_%s", name);
+	fd = openat(cred_proc_fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
 	if (read(fd, text, sizeof(text) - 1) < 0)
@@ -26,22 +29,20 @@ static int setting_read(int proc_fd, const char *name)
 	return atoi(text);
 }
 
-void perm_load_settings(int proc_fd)
-{
-	protect.symlinks = setting_read(proc_fd, "sys/fs/protected_symlinks");
-	protect.hardlinks = setting_read(proc_fd, "sys/fs/protected_hardlinks");
-	protect.regular = setting_read(proc_fd, "sys/fs/protected_regular");
-	protect.fifos = setting_read(proc_fd, "sys/fs/protected_fifos");
-}
-
-int perm_access(struct caller *c, const struct ls_attr *attr, unsigned may)
+int perm_access(struct caller *c, const struct inode *inode, const struct ls_attr *attr, unsigned may)
 {
 	unsigned granted;
+	int r;
 
 	if (caller_is_root(c)) {
 		if ((may & MAY_EXEC) && !S_ISDIR(attr->mode) && !(attr->mode & 0111))
 			return -EACCES;
 		return 0;
+	}
+	if (c->cred.uid != attr->uid && (attr->mode & 070) && inode) {
+		r = acl_access(c, inode, attr, may);
+		if (r != ACL_SILENT)
+			return r;
 	}
 	if (c->cred.uid == attr->uid)
 		granted = attr->mode >> 6;
@@ -57,9 +58,9 @@ static bool owns(const struct caller *c, const struct ls_attr *attr)
 	return c->cred.uid == attr->uid || caller_is_root(c);
 }
 
-int perm_delete(struct caller *c, const struct ls_attr *dir, const struct ls_attr *victim)
+int perm_delete(struct caller *c, const struct inode *inode, const struct ls_attr *dir, const struct ls_attr *victim)
 {
-	int r = perm_access(c, dir, MAY_WRITE | MAY_EXEC);
+	int r = perm_access(c, inode, dir, MAY_WRITE | MAY_EXEC);
 
 	if (r < 0)
 		return r;
@@ -68,7 +69,7 @@ int perm_delete(struct caller *c, const struct ls_attr *dir, const struct ls_att
 	return 0;
 }
 
-int perm_open(struct caller *c, const struct ls_attr *attr, int flags)
+int perm_open(struct caller *c, const struct inode *inode, const struct ls_attr *attr, int flags)
 {
 	unsigned may = 0;
 	int r, access = flags & O_ACCMODE;
@@ -81,7 +82,7 @@ int perm_open(struct caller *c, const struct ls_attr *attr, int flags)
 		return -EISDIR;
 	if (flags & OPEN_EXEC)
 		may = MAY_EXEC;
-	r = perm_access(c, attr, may);
+	r = perm_access(c, inode, attr, may);
 	if (r < 0)
 		return r;
 	if ((flags & O_NOATIME) && !owns(c, attr))
@@ -137,7 +138,7 @@ static int perm_chown(struct caller *c, const struct ls_attr *old, const struct 
 	return 0;
 }
 
-static int perm_times(struct caller *c, const struct ls_attr *old, unsigned set)
+static int perm_times(struct caller *c, const struct inode *inode, const struct ls_attr *old, unsigned set)
 {
 	bool both_now = (set & (LS_SET_ATIME_NOW | LS_SET_MTIME_NOW)) == (LS_SET_ATIME_NOW | LS_SET_MTIME_NOW);
 
@@ -145,15 +146,16 @@ static int perm_times(struct caller *c, const struct ls_attr *old, unsigned set)
 		return 0;
 	if (!both_now)
 		return -EPERM;
-	return perm_access(c, old, MAY_WRITE);
+	return perm_access(c, inode, old, MAY_WRITE);
 }
 
-int perm_setattr(struct caller *c, const struct ls_attr *old, struct ls_attr *in, unsigned *set, bool by_fd)
+int perm_setattr(struct caller *c, const struct inode *inode, const struct ls_attr *old, struct ls_attr *in, unsigned *set,
+		 bool by_fd)
 {
 	int r;
 
 	if ((*set & LS_SET_SIZE) && !by_fd) {
-		r = perm_access(c, old, MAY_WRITE);
+		r = perm_access(c, inode, old, MAY_WRITE);
 		if (r < 0)
 			return r;
 	}
@@ -169,7 +171,7 @@ int perm_setattr(struct caller *c, const struct ls_attr *old, struct ls_attr *in
 			in->mode &= ~S_ISGID;
 	}
 	if (*set & (LS_SET_ATIME | LS_SET_MTIME)) {
-		r = perm_times(c, old, *set);
+		r = perm_times(c, inode, old, *set);
 		if (r < 0)
 			return r;
 	}
@@ -193,7 +195,7 @@ static bool starts(const char *name, const char *prefix)
 	return !strncmp(name, prefix, strlen(prefix));
 }
 
-int perm_xattr(struct caller *c, const struct ls_attr *attr, const char *name, unsigned may)
+int perm_xattr(struct caller *c, const struct inode *inode, const struct ls_attr *attr, const char *name, unsigned may)
 {
 	bool write = may & MAY_WRITE;
 
@@ -209,37 +211,35 @@ int perm_xattr(struct caller *c, const struct ls_attr *attr, const char *name, u
 		return write ? -EPERM : -ENODATA;
 	if (S_ISDIR(attr->mode) && (attr->mode & S_ISVTX) && write && !owns(c, attr))
 		return -EPERM;
-	return perm_access(c, attr, may);
+	return perm_access(c, inode, attr, may);
 }
 
-int perm_hardlink(struct caller *c, const struct ls_attr *source)
+int perm_hardlink(struct caller *c, const struct inode *inode, const struct ls_attr *source)
 {
-	if (!protect.hardlinks || owns(c, source))
+	if (owns(c, source))
 		return 0;
-	if (!S_ISREG(source->mode) || (source->mode & S_ISUID) ||
-	    (source->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
-	    perm_access(c, source, MAY_READ | MAY_WRITE) < 0)
-		return -EPERM;
-	return 0;
+	if (S_ISREG(source->mode) && !(source->mode & S_ISUID) && (source->mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP) &&
+	    perm_access(c, inode, source, MAY_READ | MAY_WRITE) == 0)
+		return 0;
+	return protection("hardlinks") ? -EPERM : 0;
 }
 
 int perm_follow(struct caller *c, const struct ls_attr *dir, const struct ls_attr *link)
 {
-	if (!protect.symlinks || c->cred.uid == link->uid)
+	if (c->cred.uid == link->uid || dir->uid == link->uid)
 		return 0;
-	if ((dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) || dir->uid == link->uid)
+	if ((dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) || !protection("symlinks"))
 		return 0;
 	return -EACCES;
 }
 
 int perm_create_existing(struct caller *c, const struct ls_attr *dir, const struct ls_attr *file, int flags)
 {
-	int level = S_ISREG(file->mode) ? protect.regular : S_ISFIFO(file->mode) ? protect.fifos : 0;
+	const char *what = S_ISREG(file->mode) ? "regular" : S_ISFIFO(file->mode) ? "fifos" : NULL;
 
-	if (!(flags & O_CREAT) || !level || !(dir->mode & S_ISVTX) || file->uid == dir->uid ||
-	    file->uid == c->cred.uid)
+	if (!(flags & O_CREAT) || !what || !(dir->mode & S_ISVTX) || !(dir->mode & (S_IWOTH | S_IWGRP)))
 		return 0;
-	if ((dir->mode & S_IWOTH) || (level >= 2 && (dir->mode & S_IWGRP)))
-		return -EACCES;
-	return 0;
+	if (file->uid == dir->uid || file->uid == c->cred.uid)
+		return 0;
+	return protection(what) >= (dir->mode & S_IWOTH ? 1 : 2) ? -EACCES : 0;
 }

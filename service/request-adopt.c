@@ -15,6 +15,7 @@
 #include "service/pending.h"
 #include "service/request.h"
 #include "service/token.h"
+#include "service/view.h"
 
 static int64_t put_text(struct request *q, const char *text)
 {
@@ -35,6 +36,8 @@ static char *path_verified(struct request *q, struct ofd *ofd)
 	char *path;
 	bool good = false;
 
+	if (ofd->inode == ofd->inode->fs->root)
+		return strdup("");
 	pthread_mutex_lock(&ofd->lock);
 	path = ofd->path ? strdup(ofd->path) : NULL;
 	pthread_mutex_unlock(&ofd->lock);
@@ -61,10 +64,11 @@ int64_t request_materialise(struct request *q)
 
 	if (!ofd)
 		return -EBADF;
-	if (q->in->arg == 0)
+	/* The kernel finds its root under no other name. */
+	if (q->in->arg == 0 || ofd->inode == ofd->inode->fs->root)
 		path = path_verified(q, ofd);
 	snprintf(name, sizeof(name), PENDING_NAME "%llx", (unsigned long long)ofd->id);
-	r = pending_add(q->session, q->in->tid, ofd);
+	r = pending_add(q->session, q->in->more.tid, ofd);
 	if (r == 0)
 		r = put_text(q, path ? path : name);
 	free(path);
@@ -88,10 +92,10 @@ int64_t request_getpath(struct request *q)
 }
 
 /* /proc/<pid>/cwd or fd/<n> of the caller, as a path relative to its mount; NULL if that cannot be told. */
-static char *proc_path(struct service *s, struct instance *fs, const char *link)
+static char *proc_path(struct request *q, struct instance *fs, const char *link)
 {
 	char path[PATH_MAX];
-	ssize_t n = readlinkat(s->proc_fd, link, path, sizeof(path) - 1), gone = strlen(" (deleted)");
+	ssize_t n = readlinkat(q->service->proc_fd, link, path, sizeof(path) - 1), gone = strlen(" (deleted)");
 
 	if (n < 0)
 		return NULL;
@@ -99,6 +103,8 @@ static char *proc_path(struct service *s, struct instance *fs, const char *link)
 	/* So it says also while the kernel looks the name up again; whether it is true, path_verified finds out. */
 	if (n > gone && !strcmp(path + n - gone, " (deleted)"))
 		path[n - gone] = 0;
+	if (q->session->view && view_is_root(q->session->view, fs))
+		return strdup(path + (*path == '/'));
 	if (strncmp(path, fs->path, fs->path_len) || (path[fs->path_len] && path[fs->path_len] != '/'))
 		return NULL;
 	return strdup(path + fs->path_len + (path[fs->path_len] == '/'));
@@ -147,7 +153,7 @@ static int64_t adopt_from(struct request *q, struct instance *fs)
 	inode = st.stx_ino == fs->root->ino ? inode_ref(fs->root) : inode_find(fs, st.stx_ino);
 	if (!inode)
 		return -ESTALE;
-	path = proc_path(q->service, fs, link);
+	path = proc_path(q, fs, link);
 	r = ofd_new(inode, NULL, O_PATH | O_DIRECTORY, path, &ofd);
 	free(path);
 	return r < 0 ? r : request_give(q, ofd);
@@ -160,7 +166,7 @@ int64_t request_adopt(struct request *q)
 
 	if (!fs)
 		return -EINVAL;
-	r = (q->in->base & 0x80000000u) && session_sees(q->session, fs->index) ? adopt_from(q, fs) : -EINVAL;
+	r = (q->in->base & 0x80000000u) && session_sees(q->session, fs) ? adopt_from(q, fs) : -EINVAL;
 	service_mount_put(fs);
 	return r;
 }

@@ -50,8 +50,8 @@ static int64_t transfer(struct request *q, const struct iovec *iov, bool to_clie
 {
 	STAGE_IN(STAGE_COPY);
 
-	return to_client ? cma_write(q->session->pid, q->in->address, iov->iov_base, iov->iov_len) :
-			   cma_read(q->session->pid, iov->iov_base, q->in->address, iov->iov_len);
+	return to_client ? cma_write(q->session->pid, q->in->more.address, iov->iov_base, iov->iov_len) :
+			   cma_read(q->session->pid, iov->iov_base, q->in->more.address, iov->iov_len);
 }
 
 int64_t request_read(struct request *q)
@@ -103,6 +103,10 @@ int64_t request_write(struct request *q)
 
 	if (!ofd)
 		return -EBADF;
+	if (request_watched(q, ofd->inode) && !(q->in->flags & WIRE_OWN_OFFSET)) {
+		ofd_unref(ofd);
+		return WIRE_ESCAPE;
+	}
 	if (!iov.iov_base)
 		n = -ENOMEM;
 	else if (direct)
@@ -113,6 +117,8 @@ int64_t request_write(struct request *q)
 		n = vfs_write(&q->caller, ofd, &iov, 1, at, write_flags(q), &end);
 	}
 	position_end(q, ofd, n > 0 ? end : at);
+	if (n > 0 && end == n) /* all of a small file, as a rule: many look at what they have written */
+		lease_learn(&q->caller, ofd->inode);
 	ofd_unref(ofd);
 	q->out.offset = end;
 	return n;
@@ -184,7 +190,10 @@ int64_t request_fallocate(struct request *q)
 
 	if (!ofd)
 		return -EBADF;
-	r = vfs_fallocate(&q->caller, ofd, q->in->arg, q->in->offset, q->in->length);
+	if (request_watched(q, ofd->inode))
+		r = WIRE_ESCAPE;
+	else
+		r = vfs_fallocate(&q->caller, ofd, q->in->arg, q->in->offset, q->in->length);
 	ofd_unref(ofd);
 	return r;
 }
@@ -274,7 +283,9 @@ int64_t request_copy(struct request *q)
 	struct ofd *in = request_ofd(q), *out = session_handle_get(q->session, q->in->base);
 	int64_t n = -EBADF;
 
-	if (in && out)
+	if (in && out && request_watched(q, out->inode))
+		n = WIRE_ESCAPE;
+	else if (in && out)
 		n = vfs_copy(&q->caller, in, q->in->offset, out, q->in->arg, q->in->length);
 	if (n > 0) /* who asks again finds out by itself that this was all */
 		lease_learn(&q->caller, in->inode);

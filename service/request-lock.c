@@ -131,11 +131,13 @@ static int range_of(struct request *q, struct ofd *ofd, struct lock_range *ret)
 static int64_t lock_query(struct request *q, struct ofd *ofd, const struct lock_range *probe)
 {
 	struct lock_range found;
+	int r = hosts_lock_get(ofd, probe, &found);
 
-	lock_get(&ofd->inode->locks, probe, &found);
+	if (r < 0)
+		return r;
 	q->out.arg = found.type;
 	q->out.offset = found.start;
-	q->out.attr.size = found.end == UINT64_MAX ? 0 : found.end - found.start + 1;
+	q->out.length = found.end == UINT64_MAX ? 0 : found.end - found.start + 1;
 	q->out.handle = found.pid > 0 ? process_inner_pid(q->service->proc_fd, found.pid) : found.pid;
 	return 0;
 }
@@ -173,7 +175,7 @@ int64_t request_lock(struct request *q)
 		return wait_settle(NULL, ofd, -ENOMEM);
 	entry->wait.range = range;
 	wait_list(entry);
-	return wait_settle(entry, ofd, lock_set_wait(&ofd->inode->locks, &entry->wait));
+	return wait_settle(entry, ofd, hosts_lock_wait(ofd, &entry->wait));
 }
 
 /* Under the session's lock the entry cannot be freed: wait_done unlists it first. */
@@ -185,8 +187,8 @@ static bool cancel_one(struct session *s, int64_t slot)
 	for (entry = s->waits; entry && slot >= 0 && entry->back.slot != slot; entry = entry->next)
 		;
 	pthread_mutex_unlock(&s->lock);
-	/* It may be over by now; lock_cancel compares the address with the waits there are. */
-	return entry && lock_cancel(&entry->wait);
+	/* It may be over by now; hosts_lock_cancel compares the address with the waits there are. */
+	return entry && hosts_lock_cancel(&entry->wait);
 }
 
 int64_t request_cancel(struct request *q)

@@ -26,7 +26,8 @@ static int64_t open_create(struct request *q, struct walk *w, int flags)
 
 	if (w->slash)
 		return -EISDIR;
-	r = vfs_create(&q->caller, w->dir, w->last, q->in->mode, flags, w->path_known ? w->path : NULL, &ofd, &entry);
+	r = vfs_create(&q->caller, w->dir, w->last, WIRE_MODE_ASKED(q->in->mode), flags,
+		       w->path_known ? w->path : NULL, &ofd, &entry);
 	if (r == -EEXIST && !(flags & O_EXCL))
 		return 1;
 	if (r < 0)
@@ -127,7 +128,8 @@ static int64_t open_tmpfile(struct request *q, int flags)
 
 	if (r < 0)
 		return r;
-	r = w.inode->type == S_IFDIR ? vfs_tmpfile(&q->caller, w.inode, q->in->mode, flags, &ofd, &entry) : -ENOTDIR;
+	r = w.inode->type == S_IFDIR ? vfs_tmpfile(&q->caller, w.inode, WIRE_MODE_ASKED(q->in->mode), flags, &ofd, &entry)
+				   : -ENOTDIR;
 	walk_end(&w);
 	if (r < 0)
 		return r;
@@ -153,6 +155,8 @@ static int64_t open_again(struct request *q, int flags)
 		r = -EISDIR;
 	else if (ofd->inode->type != S_IFREG && ofd->inode->type != S_IFDIR)
 		r = WIRE_ESCAPE;
+	else if ((flags & (O_ACCMODE | O_TRUNC)) && request_watched(q, ofd->inode))
+		r = WIRE_ESCAPE;
 	else
 		r = vfs_open(&q->caller, ofd->inode, flags & ~O_CREAT, ofd->path, &again);
 	if (r == 0)
@@ -169,9 +173,9 @@ int64_t request_open(struct request *q)
 {
 	int flags = q->in->arg;
 	unsigned how = (flags & O_NOFOLLOW) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ? 0 : WALK_FOLLOW;
+	bool changes;
 	int64_t r;
 
-	session_parked_busy(q->session);
 	if (flags & O_PATH)
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
 	if (q->in->flags & WIRE_EMPTY)
@@ -180,9 +184,11 @@ int64_t request_open(struct request *q)
 		return (flags & O_ACCMODE) == O_RDONLY ? -EINVAL : open_tmpfile(q, flags);
 	if (flags & O_CREAT)
 		how |= WALK_CREATE;
+	changes = (flags & (O_CREAT | O_TRUNC)) || ((flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH));
 	for (int tries = 0;; tries++) {
 		struct walk w;
-		r = request_walk(q, q->in->base, q->path, how, &w);
+		r = changes ? request_walk_change(q, q->in->base, q->path, how, &w) :
+			      request_walk(q, q->in->base, q->path, how, &w);
 		if (r < 0)
 			return r;
 		r = w.inode ? open_existing(q, &w, flags) : open_create(q, &w, flags);
@@ -198,7 +204,7 @@ int64_t request_open(struct request *q)
 /* Closing any descriptor of an inode drops the process's POSIX locks on it. */
 static void drop_process_locks(struct request *q, struct ofd *ofd)
 {
-	lock_drop(&ofd->inode->locks, session_lock_owner(q->session), false);
+	hosts_lock_drop(ofd->inode, session_lock_owner(q->session), false);
 }
 
 int64_t request_close(struct request *q)
@@ -208,6 +214,7 @@ int64_t request_close(struct request *q)
 	if (!ofd)
 		return -EBADF;
 	drop_process_locks(q, ofd);
+	vfs_flush(&q->caller, ofd);
 	ofd_unref(ofd);
 	return 0;
 }

@@ -59,7 +59,7 @@ static void setattr_times(struct request *q, struct ls_attr *in)
 
 int64_t request_setattr(struct request *q)
 {
-	struct ls_attr in = {.mode = q->in->mode, .uid = (uint32_t)q->in->arg2, .gid = q->in->arg2 >> 32,
+	struct ls_attr in = {.mode = q->in->mode, .uid = (uint32_t)q->in->more.arg2, .gid = q->in->more.arg2 >> 32,
 			     .size = q->in->offset}, attr;
 	unsigned set = q->in->arg & 0xff; /* the wire's bits are the layers' */
 	struct object o;
@@ -70,7 +70,7 @@ int64_t request_setattr(struct request *q)
 		setattr_times(q, &in);
 	if (in.atime.tv_nsec >= 1000000000 || in.mtime.tv_nsec >= 1000000000)
 		return -EINVAL;
-	r = request_object(q, follow(q), &o);
+	r = request_object_change(q, follow(q), &o);
 	if (r < 0)
 		return r;
 	r = vfs_setattr(&q->caller, o.inode, o.ofd, &in, set, &attr);
@@ -112,7 +112,7 @@ int64_t request_readlink(struct request *q)
 /* The place of a new name: its directory is there, the name is not. dir_ok: a slash behind it is allowed. */
 static int new_name(struct request *q, uint32_t base, const char *path, bool dir_ok, struct walk *w)
 {
-	int r = request_walk(q, base, path, WALK_CREATE | WALK_PARENT, w);
+	int r = request_walk_change(q, base, path, WALK_CREATE | WALK_PARENT, w);
 
 	if (r < 0)
 		return r;
@@ -141,7 +141,12 @@ int64_t request_mkdir(struct request *q)
 	struct walk w;
 	int r = new_name(q, q->in->base, q->path, true, &w);
 
-	return r < 0 ? r : made(q, &w, vfs_mkdir(&q->caller, w.dir, w.last, q->in->mode, &entry), &entry);
+	if (r < 0)
+		return r;
+	r = vfs_mkdir(&q->caller, w.dir, w.last, WIRE_MODE_ASKED(q->in->mode), &entry);
+	if (r == 0)
+		lease_learn_empty(&q->caller, entry.inode, &entry.attr);
+	return made(q, &w, r, &entry);
 }
 
 int64_t request_mknod(struct request *q)
@@ -166,7 +171,8 @@ int64_t request_mknod(struct request *q)
 	r = new_name(q, q->in->base, q->path, false, &w);
 	if (r < 0)
 		return r;
-	r = vfs_mknod(&q->caller, w.dir, w.last, q->in->mode, q->in->arg >> 32, (uint32_t)q->in->arg, &entry);
+	r = vfs_mknod(&q->caller, w.dir, w.last, WIRE_MODE_ASKED(q->in->mode), q->in->arg >> 32, (uint32_t)q->in->arg,
+		      &entry);
 	return made(q, &w, r, &entry);
 }
 
@@ -184,13 +190,15 @@ int64_t request_link(struct request *q)
 	struct ls_attr attr;
 	struct object o;
 	struct walk w;
-	int r = request_object(q, follow(q), &o);
+	int r = request_object_change(q, follow(q), &o);
 
 	if (r < 0)
 		return r;
-	r = new_name(q, q->in->base2, q->path2, false, &w);
+	r = new_name(q, q->in->more.base2, q->path2, false, &w);
 	if (r == 0) {
 		r = vfs_link(&q->caller, o.inode, w.dir, w.last, &attr);
+		if (r == 0)
+			lease_learn(&q->caller, o.inode);
 		walk_end(&w);
 	}
 	object_end(&o);
@@ -201,7 +209,7 @@ int64_t request_unlink(struct request *q)
 {
 	bool dir = q->in->flags & WIRE_REMOVEDIR;
 	struct walk w;
-	int r = request_walk(q, q->in->base, q->path, WALK_PARENT, &w);
+	int r = request_walk_change(q, q->in->base, q->path, WALK_PARENT, &w);
 
 	if (r < 0)
 		return r;
@@ -231,11 +239,11 @@ int64_t request_rename(struct request *q)
 {
 	unsigned flags = q->in->arg;
 	struct walk from, to;
-	int r = request_walk(q, q->in->base, q->path, WALK_PARENT, &from);
+	int r = request_walk_change(q, q->in->base, q->path, WALK_PARENT, &from);
 
 	if (r < 0)
 		return r;
-	r = request_walk(q, q->in->base2, q->path2, WALK_CREATE | WALK_PARENT, &to);
+	r = request_walk_change(q, q->in->more.base2, q->path2, WALK_CREATE | WALK_PARENT, &to);
 	if (r < 0) {
 		walk_end(&from);
 		return r;
@@ -287,7 +295,7 @@ int64_t request_syncfs(struct request *q)
 		ofd_unref(ofd);
 		return r;
 	}
-	r = request_base(q, q->in->base, &inode, &path);
+	r = session_base(q->session, q->in->base, &inode, &path);
 	if (r < 0)
 		return r;
 	free(path);
@@ -323,7 +331,7 @@ int64_t request_setxattr(struct request *q)
 	if (!value)
 		return -ENOMEM;
 	memcpy(value, q->payload + q->data_at, q->in->length);
-	r = request_object(q, follow(q), &o);
+	r = request_object_change(q, follow(q), &o);
 	if (r == 0) {
 		r = vfs_setxattr(&q->caller, o.inode, q->path2, value, q->in->length, q->in->arg);
 		object_end(&o);
@@ -349,7 +357,7 @@ int64_t request_listxattr(struct request *q)
 int64_t request_removexattr(struct request *q)
 {
 	struct object o;
-	int r = request_object(q, follow(q), &o);
+	int r = request_object_change(q, follow(q), &o);
 
 	if (r < 0)
 		return r;

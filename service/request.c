@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/ahead.h"
 #include "service/request.h"
 #include "service/stats.h"
 
@@ -44,6 +45,7 @@ static bool op_has_path(unsigned op)
 	case WIRE_SETXATTR:
 	case WIRE_LISTXATTR:
 	case WIRE_REMOVEXATTR:
+	case WIRE_WATCH:
 		return true;
 	}
 	return false;
@@ -71,14 +73,15 @@ static int strings_take(struct request *q, char *path, char *path2)
 	if (!op_has_path(q->in->op))
 		return 0;
 	r = string_take(q, q->in->path_len, path);
-	if (r == 0 && q->in->path2_len)
-		r = string_take(q, q->in->path2_len, path2);
+	if (r == 0 && q->in->more.path2_len)
+		r = string_take(q, q->in->more.path2_len, path2);
 	return r;
 }
 
-/* For a trace: where the handle was opened. To be freed; NULL if there is nothing to tell. */
-static char *path_of_handle(struct request *q)
+/* For a trace, or of what was slow: where the handle was opened. To be freed; NULL if there is nothing to tell. */
+static char *path_of_handle(void *arg)
 {
+	struct request *q = arg;
 	struct ofd *ofd = op_has_path(q->in->op) || !q->in->handle ? NULL : request_ofd(q);
 	char *path;
 
@@ -91,15 +94,19 @@ static char *path_of_handle(struct request *q)
 	return path;
 }
 
-void request_serve(struct service *s, unsigned queue, struct back_request *back)
+void request_serve(struct service *s, struct back_request *back)
 {
 	char path[PATH_MAX], path2[PATH_MAX];
 	struct request q = {.service = s, .session = (struct session *)back->session, .back = back,
 			    .in = &back->request};
+	struct back_session *still;
 	struct stat_about about = {.pid = q.session->pid, .container = q.session->container, .sent = q.in->sent,
-				   .offset = q.in->offset, .length = q.in->length};
+				   .offset = q.in->offset, .length = q.in->length, .find_path = path_of_handle,
+				   .find_arg = &q};
 	char *traced;
 	int64_t result;
+	unsigned ahead;
+	bool follows;
 
 	if (q.in->op >= WIRE_OP_MAX) {
 		result = -ENOSYS;
@@ -109,7 +116,8 @@ void request_serve(struct service *s, unsigned queue, struct back_request *back)
 		q.payload = back_payload(back, q.in->where == WIRE_IN_BULK ? WIRE_IN_BULK : WIRE_IN_INLINE,
 					 &q.payload_size);
 		session_caller(q.session, &q.caller, q.in->op == WIRE_ACCESS && !(q.in->flags & WIRE_EFFECTIVE));
-		q.caller.tid = q.in->tid;
+		q.caller.tid = q.in->more.tid;
+		q.caller.umask = WIRE_MODE_MASKED(q.in->mode);
 		q.caller.learns = q.in->flags & WIRE_LEARN;
 		result = strings_take(&q, path, path2);
 		if (result == 0)
@@ -125,7 +133,15 @@ void request_serve(struct service *s, unsigned queue, struct back_request *back)
 		free(traced);
 	}
 	q.out.result = result;
+	follows = ahead_wants(q.session, q.in, result);
+	still = follows || q.in->op == WIRE_OPEN ? back_session_get(s->back, back->session->number) : NULL;
 	back_complete(s->back, back, &q.out);
+	if (!still)
+		return;
+	ahead = follows ? ahead_follow(q.session, q.in, path) : 0;
+	if (q.in->op == WIRE_OPEN)
+		session_parked_busy(q.session, ahead);
+	back_session_put(still);
 }
 
 void wire_attr_from(const struct ls_attr *from, struct wire_attr *to)
@@ -152,16 +168,16 @@ void wire_attr_from(const struct ls_attr *from, struct wire_attr *to)
 	};
 }
 
-int request_base(struct request *q, uint32_t base, struct inode **ret, char **ret_path)
+int session_base(struct session *session, uint32_t base, struct inode **ret, char **ret_path)
 {
 	struct ofd *ofd;
 
 	*ret_path = NULL;
 	if (base & 0x80000000u) {
-		struct instance *fs = service_mount_get(q->service, base & 0x7fffffffu);
+		struct instance *fs = service_mount_get(session->service, base & 0x7fffffffu);
 		if (!fs)
 			return -EINVAL;
-		if (!session_sees(q->session, fs->index)) {
+		if (!session_sees(session, fs)) {
 			service_mount_put(fs);
 			return WIRE_ESCAPE;
 		}
@@ -169,9 +185,13 @@ int request_base(struct request *q, uint32_t base, struct inode **ret, char **re
 		*ret_path = strdup("");
 		return 0;
 	}
-	ofd = session_handle_get(q->session, base);
+	ofd = session_handle_get(session, base);
 	if (!ofd)
 		return -EBADF;
+	if (!session_sees(session, ofd->inode->fs)) {
+		ofd_unref(ofd);
+		return WIRE_ESCAPE;
+	}
 	*ret = inode_ref(ofd->inode);
 	pthread_mutex_lock(&ofd->lock);
 	if (ofd->path)
@@ -187,7 +207,7 @@ int request_walk(struct request *q, uint32_t base, const char *path, unsigned fl
 	char *base_path;
 	int r;
 
-	r = request_base(q, base, &dir, &base_path);
+	r = session_base(q->session, base, &dir, &base_path);
 	if (r < 0)
 		return r;
 	/* The root itself, named by its own absolute path, comes as an empty path. */
@@ -197,6 +217,17 @@ int request_walk(struct request *q, uint32_t base, const char *path, unsigned fl
 		r = walk(&q->caller, dir, base_path, path, flags, w);
 	free(base_path);
 	inode_unref(dir);
+	return r;
+}
+
+int request_walk_change(struct request *q, uint32_t base, const char *path, unsigned flags, struct walk *w)
+{
+	int r = request_walk(q, base, path, flags, w);
+
+	if (r == 0 && (request_watched(q, w->dir) || (w->inode && request_watched(q, w->inode)))) {
+		walk_end(w);
+		r = WIRE_ESCAPE;
+	}
 	return r;
 }
 
@@ -224,7 +255,7 @@ int request_object(struct request *q, unsigned walk_flags, struct object *ret)
 	if (q->in->flags & WIRE_EMPTY) {
 		char *path;
 		if (!q->in->handle) {
-			r = request_base(q, q->in->base, &ret->inode, &path);
+			r = session_base(q->session, q->in->base, &ret->inode, &path);
 			if (r == 0)
 				free(path);
 			return r;
@@ -241,6 +272,28 @@ int request_object(struct request *q, unsigned walk_flags, struct object *ret)
 	ret->inode = inode_ref(w.inode);
 	walk_end(&w);
 	return 0;
+}
+
+int request_object_change(struct request *q, unsigned walk_flags, struct object *ret)
+{
+	struct walk w;
+	int r;
+
+	if (q->in->flags & WIRE_EMPTY) {
+		r = request_object(q, walk_flags, ret);
+	} else {
+		*ret = (struct object){0};
+		r = request_walk_change(q, q->in->base, q->path, walk_flags, &w);
+		if (r == 0) {
+			ret->inode = inode_ref(w.inode);
+			walk_end(&w);
+		}
+	}
+	if (r == 0 && request_watched(q, ret->inode)) {
+		object_end(ret);
+		r = WIRE_ESCAPE;
+	}
+	return r;
 }
 
 void object_end(struct object *object)

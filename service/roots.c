@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <json.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,9 @@
 
 #include "service/clone.h"
 #include "service/control.h"
+#include "service/fail.h"
 #include "service/lease.h"
+#include "service/limit.h"
 #include "service/roots.h"
 #include "service/share.h"
 
@@ -36,23 +37,11 @@ struct roots {
 	bool tidying, stopping, again; /* again, tidier_done: under lock */
 	bool tidier_done;
 	unsigned closers; /* atomic */
-	unsigned views;
 };
 
 struct ls *roots_store(const struct service *s)
 {
 	return s->roots ? s->roots->store : NULL;
-}
-
-static int fail(char *error, size_t size, int r, const char *format, ...) __attribute__((format(printf, 4, 5)));
-static int fail(char *error, size_t size, int r, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, size, format, args);
-	va_end(args);
-	return r;
 }
 
 /* ---- containers ------------------------------------------------------------------------------------- */
@@ -225,10 +214,10 @@ static int root_mount(struct service *s, const struct root_wish *wish, struct co
 	fs->dev = wish->dev;
 	fs->became_dirty = flusher_wake;
 	fs->flush_interval = &s->settings.flush_interval;
+	fs->counted = limit_is_watched(c->roots->store);
 	fs->ended = root_ended;
 	fs->ended_arg = c;
 	fs->root_fd = wish->root;
-	fs->view = ++s->roots->views;
 	s->root_held[slot] = true;
 	if (!wish->live)
 		memset(s->table->mount[slot].fuse_init, 0, sizeof(s->table->mount[slot].fuse_init));
@@ -281,6 +270,7 @@ static void *close_run(void *arg)
 	struct roots *roots = c->service->roots;
 
 	c->service->root_door->stop(c->door);
+	share_linger_end(c->fs);
 	instance_write_back(c->service, c->fs);
 	instance_close(c->fs);
 	free(c);

@@ -11,6 +11,7 @@ struct session;
 struct fuse_door;
 
 struct roots;
+struct view;
 struct root_door;
 
 enum { SERVICE_MOUNTS_MAX = WIRE_MOUNTS_MAX };
@@ -25,6 +26,7 @@ struct service {
 	int listen_fd;
 	int proc_fd;
 	uint64_t mount_namespace; /* the pool's, by its number; 0: not known */
+	pid_t init;               /* of the pool; 0: not known */
 	struct wire_table *table;
 	struct back *back;
 	struct copy_thresholds copy;
@@ -43,6 +45,12 @@ struct service {
 	struct session *sessions;
 	unsigned session_count;
 	int epoll_fd;
+	struct view *views; /* the socket thread's: view.h */
+	struct view *own_view; /* NULL: the pool's own namespace is not watched */
+	unsigned last_view;
+	pthread_mutex_t watch_lock;
+	unsigned watchers;   /* sessions that watch something: watched.h. Under watch_lock */
+	unsigned watch_turn; /* atomic; changed under watch_lock */
 	bool stopping, stop_asked;
 };
 
@@ -64,7 +72,10 @@ int workers_start(struct service *s);
 void workers_join(struct service *s);
 
 /* request.c: serves one request; may complete it later, from another thread. */
-void request_serve(struct service *s, unsigned queue, struct back_request *request);
+void request_serve(struct service *s, struct back_request *request);
+/* request-hold.c: true: it waits for a limit, and will be served later. To be asked if limit_is_on(). */
+bool request_is_held(struct service *s, const struct back_request *request);
+void session_held_end(struct session *session);
 
 /* request-lock.c */
 struct lock_wait_request;

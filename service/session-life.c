@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "service/ahead.h"
 #include "service/container.h"
 #include "service/lease.h"
 #include "service/pending.h"
@@ -21,6 +22,8 @@
 #include "service/share.h"
 #include "service/socket.h"
 #include "service/token.h"
+#include "service/view.h"
+#include "service/watched.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -30,10 +33,13 @@ static void session_free(struct back_session *back)
 {
 	struct session *s = (struct session *)back;
 
+	watched_end(s);
 	process_fini(&s->process);
 	lease_close(s->lease);
+	view_put(s->view);
 	pthread_mutex_destroy(&s->lock);
 	free(s->handles);
+	ahead_free(s->ahead);
 	free(s);
 }
 
@@ -143,7 +149,7 @@ static void drop_locks_everywhere(struct service *s, struct session *session)
 		if (!fs)
 			continue;
 		while (n-- > 0) {
-			lock_drop(&inodes[n]->locks, session_lock_owner(session), false);
+			hosts_lock_drop(inodes[n], session_lock_owner(session), false);
 			inode_unref(inodes[n]);
 		}
 		free(inodes);
@@ -171,7 +177,7 @@ static void handles_end(struct session *session, bool locks)
 			continue;
 		/* After an exec, an open file that the kernel holds too is still open in the process. */
 		if (locks || __atomic_load_n(&ofd->refs, __ATOMIC_ACQUIRE) == 1)
-			lock_drop(&ofd->inode->locks, session_lock_owner(session), false);
+			hosts_lock_drop(ofd->inode, session_lock_owner(session), false);
 		ofd_unref(ofd);
 	}
 }
@@ -184,6 +190,7 @@ static void session_release(struct service *s, struct session *session, bool pro
 		pthread_mutex_unlock(&session->lock);
 	}
 	session_waits_end(session);
+	session_held_end(session);
 	pending_end(session);
 	handles_end(session, process_ended);
 	share_session_ended(session);
@@ -204,6 +211,7 @@ static void session_finish(struct service *s, struct session *session, bool proc
 		s->session_count--;
 	}
 	pthread_mutex_unlock(&s->sessions_lock);
+	view_leave(s, session->view);
 	socket_forget_session(s, session); /* after it left the list, whose readers use its pidfd */
 	session_release(s, session, process_ended);
 	container_count(session);
@@ -226,14 +234,15 @@ void session_exec(struct service *s, struct session *session)
  * knows of names is nothing to others. */
 static struct lease *session_lease(const struct service *s, const struct session *session, const struct process *process)
 {
-	if (session->confined && !session->root)
-		return NULL;
+	unsigned view = session->view ? view_number(session->view) : 0;
 
+	if (session->view && (view_ended(session->view) || view_root(session->view) < 0))
+		return NULL;
 	for (unsigned m = 0; m < s->mount_count; m++)
-		if (!s->mount[m]->shared)
-			return lease_open(process, session->root, s->table->generation);
+		if (!s->mount[m]->shared || s->mount[m]->delegates)
+			return lease_open(process, view, s->table->generation);
 	if (s->roots && !(roots_store(s)->traits & LS_SHARED))
-		return lease_open(process, session->root, s->table->generation);
+		return lease_open(process, view, s->table->generation);
 	return NULL;
 }
 
@@ -313,6 +322,7 @@ static int session_make(struct service *s, int socket, const struct ucred *cred,
 	if (r < 0) {
 		if (session->pidfd >= 0)
 			close(session->pidfd);
+		view_leave(s, session->view);
 		session_free(&session->back);
 		return r;
 	}
@@ -451,6 +461,8 @@ int session_hello(struct service *s, int socket, const struct wire_hello *hello)
 		break;
 	case WIRE_HELLO_KICK:
 		back_session_kick(s->back, &session->back);
+		break;
+	case WIRE_HELLO_MOUNTS: /* who watches mounts is this thread, and was told before */
 		break;
 	case WIRE_HELLO_FETCH:
 		r = fd = session_fetch(session, hello);

@@ -12,9 +12,8 @@
 #include "service/session.h"
 
 enum {
-	LOOK_EVERY = 8,               /* opens */
-	PARKED_MANY = WIRE_PARKED * 3 / 4, /* with those of the next few opens there is still room */
-	PARKED_FEW = WIRE_PARKED / 2,
+	LOOK_EVERY = 2, /* opens */
+	LOOK_ENDS = 3,  /* handles: as many as come, and one */
 	AT_ONCE = 32,
 };
 
@@ -23,8 +22,7 @@ static uint32_t *parked_of(const struct session *session)
 	return ((struct wire_session *)session->back.memory)->parked;
 }
 
-/* The open file of a parked handle that is ours from now on, or NULL. */
-static struct ofd *parked_take(struct session *session, uint32_t *word, uint32_t handle)
+struct ofd *session_parked_take(struct session *session, uint32_t *word, uint32_t handle)
 {
 	if (!__atomic_compare_exchange_n(word, &handle, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return NULL;
@@ -40,24 +38,26 @@ static unsigned parked_count(const uint32_t *parked)
 	return n;
 }
 
-void session_parked_busy(struct session *session)
+void session_parked_busy(struct session *session, unsigned ahead)
 {
 	uint32_t *parked = parked_of(session);
-	unsigned count;
+	unsigned room = WIRE_PARKED / 4 + ahead, ends = LOOK_ENDS + ahead, ended = 0, count;
 
-	if (__atomic_add_fetch(&session->opens, 1, __ATOMIC_RELAXED) % LOOK_EVERY)
+	if (__atomic_add_fetch(&session->opens, 1, __ATOMIC_RELAXED) % LOOK_EVERY && !ahead)
 		return;
 	count = parked_count(parked);
-	if (count <= PARKED_MANY)
+	if (count <= WIRE_PARKED - room)
 		return;
+	if (ends > count - (WIRE_PARKED - room))
+		ends = count - (WIRE_PARKED - room);
 	/* The client fills the places in turn; those after the last that we emptied are the oldest. */
-	for (unsigned i = 0; i < WIRE_PARKED && count > PARKED_FEW; i++) {
+	for (unsigned i = 0; i < WIRE_PARKED && ended < ends; i++) {
 		uint32_t *word = &parked[__atomic_fetch_add(&session->parked_next, 1, __ATOMIC_RELAXED) % WIRE_PARKED];
 		uint32_t handle = __atomic_load_n(word, __ATOMIC_RELAXED);
 		if (!handle)
 			continue;
-		ofd_unref(parked_take(session, word, handle));
-		count--;
+		ofd_unref(session_parked_take(session, word, handle));
+		ended++;
 	}
 }
 
@@ -67,12 +67,12 @@ static unsigned parked_collect(struct session *session, const struct inode *inod
 	uint32_t *parked = parked_of(session);
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < WIRE_PARKED && n < room; i++) {
+	for (unsigned i = 0; i < WIRE_PARKED + WIRE_AHEAD && n < room; i++) {
 		uint32_t handle = __atomic_load_n(&parked[i], __ATOMIC_SEQ_CST);
 		struct ofd *ofd = handle ? session_handle_get(session, handle) : NULL;
 		bool found = ofd && ofd->inode == inode;
 		ofd_unref(ofd);
-		if (found && (ofd = parked_take(session, &parked[i], handle)) != NULL)
+		if (found && (ofd = session_parked_take(session, &parked[i], handle)) != NULL)
 			ret[n++] = ofd;
 	}
 	return n;

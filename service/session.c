@@ -117,6 +117,7 @@ void session_caller(struct session *s, struct caller *c, bool real)
 	caller_init(c, DOOR_PRELOAD, s->service->pool, real ? s->process.real_uid : s->process.uid,
 		    real ? s->process.real_gid : s->process.gid, s->pid);
 	c->session = s;
+	c->call.payer = s->container;
 	c->lease = s->lease;
 	c->lease_id = s->lease ? lease_id(s->lease) : 0;
 	c->groups_known = true;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "service/cred.h"
+#include "service/limit.h"
 #include "service/service.h"
 #include "service/share.h"
 
@@ -141,19 +142,20 @@ static int layer_set(struct service *s, const char *mount, const char *layer, co
 static const char *key_nearest(struct service *s, const char *key)
 {
 	static _Thread_local char names[64][64];
-	const char *candidates[66];
-	unsigned n = 0;
+	const char *candidates[80];
+	unsigned n = 0, named = 0;
 
 	for (; n < CACHE_KEYS; n++)
 		candidates[n] = cache_keys[n].key;
 	candidates[n++] = "timeout";
+	for (const char *const *k = limit_keys; *k; k++)
+		candidates[n++] = *k;
 	for (unsigned m = 0; m < s->mount_count; m++)
 		for (struct ls *ls = service_stack(s, m); ls; ls = ls->below_count ? ls->below[0] : NULL)
-			for (const struct ls_option *o = ls->type->options; o && o->name && n < 64; o++)
+			for (const struct ls_option *o = ls->type->options; o && o->name && named < 64; o++)
 				if (o->live) {
-					snprintf(names[n], sizeof(names[n]), "%s.%s", ls->type->name, o->name);
-					candidates[n] = names[n];
-					n++;
+					snprintf(names[named], sizeof(names[named]), "%s.%s", ls->type->name, o->name);
+					candidates[n++] = names[named++];
 				}
 	candidates[n++] = PASS_KEY;
 	candidates[n] = NULL;
@@ -168,6 +170,11 @@ int setting_set(struct service *s, const char *key, const char *value, char *err
 
 	if (!strcmp(key, PASS_KEY))
 		return pass_set(value, error, size);
+	r = limit_set(LIMIT_POOL, key, value, error, size);
+	if (r == 0 && s->back)
+		share_limited(s);
+	if (r != -ENOENT)
+		return r;
 	if (!strcmp(key, "timeout"))
 		return timeout_set(value, error, size);
 	for (unsigned i = 0; i < CACHE_KEYS; i++)
@@ -202,5 +209,6 @@ struct json_object *setting_json(struct service *s)
 			       json_object_new_int64(__atomic_load_n(&s->settings.flush_interval, __ATOMIC_RELAXED)));
 	json_object_object_add(o, "timeout",
 			       json_object_new_int64((int64_t)__atomic_load_n(&cred_timeout, __ATOMIC_RELAXED)));
+	json_object_object_add(o, "io", limit_json(LIMIT_POOL));
 	return o;
 }

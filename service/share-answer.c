@@ -15,11 +15,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "service/limit.h"
 #include "service/perm.h"
 #include "service/service.h"
 #include "service/session.h"
 #include "service/share-internal.h"
 #include "service/vfs.h"
+#include "service/watched.h"
 
 enum { SHARE_FDS = 3 };
 
@@ -106,6 +108,8 @@ static int permitted(struct caller *c, const struct ofd *ofd, unsigned how)
 	/* Memory that can be written can be read. */
 	if (access == O_WRONLY && (!share_copies(how) || vfs_access(c, inode, MAY_READ) < 0))
 		return -EACCES;
+	if (how == LS_SHARE_WRITE && (limit_writes(c->session->container) || watched(c->session->service, inode)))
+		return -EBUSY;
 	if (how != LS_SHARE_WRITE || caller_is_root(c))
 		return 0;
 	r = ls_getattr(inode->fs->stack, &c->call, inode->ls, NULL, &attr);

@@ -10,6 +10,7 @@
 #include "service/share.h"
 
 struct caller;
+struct instance;
 
 struct share {
 	struct share *next; /* of the inode */
@@ -33,11 +34,17 @@ struct shares {
 	uint32_t granted; /* 1 + the number of the session that appends by itself; 0: none. Atomic */
 	bool tainted;     /* somebody who is another user now may write the memory: it is shared no more */
 	struct {          /* the kernel's share, by FUSE passthrough: share-kernel.c */
+		bool passes;  /* the layer shares: since the first file, and until nothing is mapped either */
+		bool watched; /* share-linger.c knows of it */
+		bool fits;    /* its reads and writes may, not just what is mapped */
+		bool linger;  /* the last writer may have mapped it, and counts as one still */
 		unsigned files, writers;
 		unsigned direct; /* writers whose writes pass by us. Atomic */
-		int id;
+		int id, data; /* of the backing file; and its descriptor, the layer's */
 		int64_t since; /* when the first file came */
 		uint64_t size; /* then */
+		struct shares *next; /* share-linger.c */
+		struct inode *inode; /* while it is watched: referenced */
 	} kernel;
 };
 
@@ -59,6 +66,16 @@ static inline bool share_writes(unsigned how)
 void shares_drop(struct shares *sh, unsigned kinds, const struct session *of);
 /* Takes the grant to append back, if there is one. With the lock held. */
 void grant_end(struct inode *inode, struct shares *sh);
+
+/* Can FUSE files of the instance pass through at all, or are there none? */
+bool share_kernel_may_pass(const struct instance *fs);
+/* No FUSE file passes any more. Ends the kernel's share, if nothing is mapped. `force`: whatever is. With the lock held. */
+void kernel_settle(struct inode *inode, struct shares *sh, bool force);
+
+/* ---- share-linger.c ---------------------------------------------------------------------------- */
+
+/* The kernel still maps what passed: asks for kernel_settle now and then. With the lock held. */
+void linger_watch(struct inode *inode, struct shares *sh);
 
 /* Made when first needed; NULL without memory. */
 struct shares *shares_make(struct inode *inode);

@@ -19,10 +19,7 @@ static struct {
 
 static int64_t seconds(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return ls_now() / 1000000000;
 }
 
 static void list_remove(struct share **p, struct share *share)

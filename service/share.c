@@ -7,8 +7,9 @@
  *  - Nothing tells the kernel what clients store by themselves. While it has the file open by FUSE, nobody else has a
  *    share to write; while it may change pages of the file that we do not see (a FUSE file that is open to read and
  *    write may be mapped; one that passes through is written, see share-kernel.c), nobody has one at all - unless there
- *    are mappings of `data`, which we could not take away: then those that are made later belong there too, and the
- *    FUSE door bypasses its cache for the file.
+ *    are mappings of `data`, which we could not take away: then those that are made later belong there too.
+ *  - What is mapped is one memory. So nobody maps `data` while FUSE files have pages of the kernel's instead, or would
+ *    have; and as long as it is mapped, FUSE files pass through to it.
  *  - One session may append by itself (a grant), if nobody else has the file open. Whatever looks at the end of the
  *    file or changes it takes the grant back first.
  *
@@ -16,10 +17,12 @@
  * a list under the session's, which is taken second.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "service/lease.h"
+#include "service/limit.h"
 #include "service/service.h"
 #include "service/session.h"
 #include "service/share-internal.h"
@@ -27,8 +30,10 @@
 #include "service/vfs-notify.h"
 
 enum {
-	COPYING_PATIENCE_NS = 20000000, /* for clients to leave memory that is to be cut */
-	COPYING_LOOK_NS = 50000,
+	COPYING_LOOK_NS = 50000,  /* between two looks whether a client has left memory that is to be cut */
+	COPYING_LOOKS = 10000,    /* it may have no core for that long */
+	COPYING_LOOKS_LATE = 400, /* if it did not once */
+	COPYING_STATE_LOOKS = 200, /* between two looks at the process */
 };
 
 static const struct ls_cred self_cred;
@@ -235,16 +240,23 @@ static bool kernel_agrees(const struct inode *inode, const struct shares *sh, un
 {
 	if (sh->maps && !share_copies(how))
 		return true;
+	/* Who opens it by FUSE later is to map the same memory. */
+	if (!share_copies(how) && !share_kernel_may_pass(inode->fs))
+		return false;
 	if (__atomic_load_n(&inode->kernel_rdwr, __ATOMIC_SEQ_CST))
 		return false;
 	return !share_writes(how) || !__atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST);
 }
 
-/* One more mapping. What the kernel has cached for others would be stale as soon as it is written. */
-static int map_begin(struct inode *inode, struct shares *sh, const struct share *share, bool force)
+/*
+ * One more mapping. What programs map by FUSE files that do not pass through would be other memory. Either who opens one
+ * sees that there are mappings, or we see him. Partner: plain_begin in share-kernel.c.
+ */
+static int map_begin(struct inode *inode, struct shares *sh, bool force)
 {
-	__atomic_add_fetch(&sh->maps, 1, __ATOMIC_SEQ_CST);
-	return !force && share_writes(share->how) && __atomic_load_n(&inode->kernel_cached, __ATOMIC_SEQ_CST) ? -EBUSY : 0;
+	bool first = !__atomic_fetch_add(&sh->maps, 1, __ATOMIC_SEQ_CST);
+
+	return first && !force && __atomic_load_n(&inode->kernel_plain, __ATOMIC_SEQ_CST) ? -EBUSY : 0;
 }
 
 /* Whoever opens it by FUSE meanwhile waits for the lock, to end what will be in the list by then. */
@@ -259,7 +271,7 @@ static int layer_share(struct caller *c, struct shares *sh, const struct share *
 	grant_end(inode, sh);
 	if (share_writes(share->how))
 		written_begin(inode, sh);
-	r = !share_copies(share->how) ? map_begin(inode, sh, share, force) : 0;
+	r = !share_copies(share->how) ? map_begin(inode, sh, force) : 0;
 	if (r == 0)
 		r = ls_share(stack_of(inode), &c->call, inode->ls, share->how, share->offset, share->length, ret);
 	if (r < 0 && !share_copies(share->how))
@@ -391,22 +403,6 @@ void share_kernel_opened(struct inode *inode)
 	pthread_mutex_unlock(&sh->lock);
 }
 
-bool share_kernel_caches(struct ofd *ofd)
-{
-	struct inode *inode = ofd->inode;
-	struct shares *sh;
-
-	/* A full barrier: either it is seen by who gives a share to map, or that is seen here. */
-	__atomic_add_fetch(&inode->kernel_cached, 1, __ATOMIC_SEQ_CST);
-	sh = shares_of(inode);
-	if (sh && __atomic_load_n(&sh->maps, __ATOMIC_SEQ_CST)) {
-		__atomic_sub_fetch(&inode->kernel_cached, 1, __ATOMIC_SEQ_CST);
-		return false;
-	}
-	__atomic_add_fetch(&ofd->kernel_cached, 1, __ATOMIC_SEQ_CST);
-	return true;
-}
-
 void share_end_writers(struct inode *inode)
 {
 	struct shares *sh = shares_of(inode);
@@ -472,22 +468,30 @@ void share_user_changed(struct session *session)
 	}
 }
 
-/* ---- cutting ---------------------------------------------------------------------------------- */
+/* ---- limits ----------------------------------------------------------------------------------- */
 
-static bool session_copies(const struct session *session)
+static void session_end_writers(struct session *session)
 {
-	return __atomic_load_n(&((const struct wire_session *)session->back.memory)->copying, __ATOMIC_SEQ_CST) != 0;
+	struct inode *inode;
+	uint32_t number = 0;
+
+	while ((inode = session_share(session, &number, SHARES_WRITE)) != NULL) {
+		number++;
+		pthread_mutex_lock(&inode->shares->lock);
+		shares_drop(inode->shares, SHARES_WRITE, session);
+		pthread_mutex_unlock(&inode->shares->lock);
+		inode_unref(inode);
+	}
 }
 
-/* One that copies, referenced, from that number on. */
-static struct session *session_copying(struct service *s, uint32_t from)
+/* The session with the least number from that on, referenced; NULL if there is none. */
+static struct session *session_next(struct service *s, uint32_t from, bool (*wanted)(const struct session *session))
 {
 	struct session *session, *found = NULL;
 
 	pthread_mutex_lock(&s->sessions_lock);
 	for (session = s->sessions; session; session = session->next)
-		if (session->back.number >= from && session_copies(session) &&
-		    (!found || session->back.number < found->back.number))
+		if (session->back.number >= from && wanted(session) && (!found || session->back.number < found->back.number))
 			found = session;
 	if (found)
 		found = (struct session *)back_session_get(s->back, found->back.number);
@@ -495,25 +499,68 @@ static struct session *session_copying(struct service *s, uint32_t from)
 	return found;
 }
 
-/* Who did not come out the last time (stopped, or a signal handler jumped out of the copy) is not waited for. */
-static bool session_leaves(struct session *session, int *looks)
+static bool session_limited(const struct session *session)
 {
-	while (session_copies(session) && !session->copying_stuck && (*looks)-- > 0)
+	return limit_writes(session->container);
+}
+
+void share_limited(struct service *s)
+{
+	struct session *session;
+	uint32_t from = 0;
+
+	while ((session = session_next(s, from, session_limited)) != NULL) {
+		from = session->back.number + 1;
+		session_end_writers(session);
+		back_session_put(&session->back);
+	}
+}
+
+/* ---- cutting ---------------------------------------------------------------------------------- */
+
+static bool session_copies(const struct session *session)
+{
+	return __atomic_load_n(&((const struct wire_session *)session->back.memory)->copying, __ATOMIC_SEQ_CST) != 0;
+}
+
+static bool session_copies_or_did(const struct session *session)
+{
+	return session_copies(session) || session->copying_stuck;
+}
+
+static bool session_has_ended(const struct session *session)
+{
+	return poll(&(struct pollfd){.fd = session->pidfd, .events = POLLIN}, 1, 0) > 0;
+}
+
+/*
+ * Who did not come out the last time, and is still in, is not waited for: it is stopped, or a signal handler jumped out of
+ * the copy. Who has ended copies no more.
+ */
+static bool session_leaves(struct session *session)
+{
+	int looks = session->copying_stuck ? 0 : session->copying_late ? COPYING_LOOKS_LATE : COPYING_LOOKS;
+
+	for (int n = 1; n <= looks && session_copies(session); n++) {
 		nanosleep(&(struct timespec){.tv_nsec = COPYING_LOOK_NS}, NULL);
-	session->copying_stuck = session_copies(session);
+		if (n % COPYING_STATE_LOOKS == 0 &&
+		    (session_has_ended(session) || process_is_stopped(session->service->proc_fd, session->pid)))
+			break;
+	}
+	session->copying_stuck = session_copies(session) && !session_has_ended(session);
+	session->copying_late |= session->copying_stuck;
 	return !session->copying_stuck;
 }
 
 static bool copiers_leave(void *arg)
 {
-	int looks = COPYING_PATIENCE_NS / COPYING_LOOK_NS;
 	struct service *s = arg;
 	struct session *session;
 	uint32_t from = 0;
 	bool left = true;
 
-	while ((session = session_copying(s, from)) != NULL) {
-		left = session_leaves(session, &looks) && left;
+	while ((session = session_next(s, from, session_copies_or_did)) != NULL) {
+		left = session_leaves(session) && left;
 		from = session->back.number + 1;
 		back_session_put(&session->back);
 	}

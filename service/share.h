@@ -35,15 +35,15 @@ void share_handle_closed(struct session *session, struct inode *inode);
 void share_session_ended(struct session *session);
 /* In the socket thread, now and then. In how many ms again; -1: not before something happens. */
 int share_orphans_expire(void);
+/* Sessions whose writes are limited have nothing to write by themselves any more. */
+struct service;
+void share_limited(struct service *s);
 /* It has other credentials. */
 void share_user_changed(struct session *session);
 /* Another open file is there, or is about to be told to somebody. */
 void share_opened(struct inode *inode);
 /* The FUSE door has opened the file: inode->kernel_opens says so already. */
 void share_kernel_opened(struct inode *inode);
-/* May the kernel answer reads of an open file by itself? Not while what is mapped changes without a notice. If so, it is
- * counted. */
-bool share_kernel_caches(struct ofd *ofd);
 void share_inode_free(struct inode *inode);
 
 /* ---- FUSE passthrough: share-kernel.c ---------------------------------------------------------- */
@@ -51,8 +51,10 @@ void share_inode_free(struct inode *inode);
 /* How a FUSE file is to be opened. */
 struct share_pass {
 	bool passes; /* through: then all FUSE files of the inode are */
-	bool direct; /* ... but reads and writes are to be sent to us */
+	bool plain;  /* it does not */
+	bool direct; /* reads and writes are to be sent to us, whatever becomes of mappings */
 	bool writes; /* its share is one to write */
+	bool maps;   /* ... and it may map what it writes */
 	bool through; /* its writes pass by us */
 	int id;      /* of the backing file */
 };
@@ -62,6 +64,8 @@ struct share_pass {
  */
 int share_kernel_pass(struct caller *c, struct ofd *ofd, int flags, struct share_pass *ret);
 void share_kernel_closed(struct inode *inode, const struct share_pass *pass);
+/* Ends what is left of the kernel's shares of an instance, NULL: of all, whatever is mapped. */
+void share_linger_end(const struct instance *fs);
 /* Programs may be writing it without our seeing who: it gets no set-id bits and no capabilities meanwhile. */
 bool share_kernel_through(struct inode *inode);
 /* It was synced: that compares all of it. */

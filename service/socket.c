@@ -9,15 +9,17 @@
 #include "service/share.h"
 #include "service/socket.h"
 #include "service/token.h"
+#include "service/view.h"
 
 enum { BATCH = 32, CONNECTIONS_MAX = 1024, APART_MAX = 32, APART_STACK = 256 * 1024 };
 
-enum watch_kind { WATCH_LISTEN, WATCH_ENGINE, WATCH_HELLO, WATCH_SESSION, WATCH_EXEC, WATCH_TOKENS };
+enum watch_kind { WATCH_LISTEN, WATCH_ENGINE, WATCH_HELLO, WATCH_SESSION, WATCH_EXEC, WATCH_TOKENS, WATCH_VIEW };
 
 struct watch {
 	enum watch_kind kind;
 	int fd;
 	struct session *session; /* SESSION: not referenced (the watch ends with it). EXEC: referenced */
+	struct view *view; /* VIEW: not referenced, either */
 	struct watch *dead_next;
 };
 
@@ -27,22 +29,31 @@ static struct {
 	unsigned connections;
 } loop;
 
-static int watch_new(struct service *s, enum watch_kind kind, int fd, struct session *session)
+static int watch_add(struct service *s, const struct watch *what, uint32_t events, struct watch **ret)
 {
 	struct watch *watch = malloc(sizeof(*watch));
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = watch};
+	struct epoll_event event = {.events = events, .data.ptr = watch};
 
 	if (!watch)
 		return -ENOMEM;
-	*watch = (struct watch){.kind = kind, .fd = fd, .session = session};
-	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+	*watch = *what;
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, what->fd, &event) < 0) {
 		int r = -errno;
 		free(watch);
 		return r;
 	}
-	if (kind == WATCH_SESSION)
-		session->watch = watch;
+	*ret = watch;
 	return 0;
+}
+
+static int watch_new(struct service *s, enum watch_kind kind, int fd, struct session *session)
+{
+	struct watch *watch;
+	int r = watch_add(s, &(struct watch){.kind = kind, .fd = fd, .session = session}, EPOLLIN, &watch);
+
+	if (r == 0 && kind == WATCH_SESSION)
+		session->watch = watch;
+	return r;
 }
 
 static void watch_end(struct service *s, struct watch *watch)
@@ -68,6 +79,17 @@ static void watches_reap(void)
 int socket_watch_session(struct service *s, struct session *session)
 {
 	return watch_new(s, WATCH_SESSION, session->pidfd, session);
+}
+
+/* A mount table is always readable; it tells of changes by exceptions. */
+int socket_watch_view(struct service *s, int fd, struct view *view, struct watch **ret)
+{
+	return watch_add(s, &(struct watch){.kind = WATCH_VIEW, .fd = fd, .view = view}, EPOLLPRI, ret);
+}
+
+void socket_forget(struct service *s, struct watch *watch)
+{
+	watch_end(s, watch);
 }
 
 void socket_forget_session(struct service *s, struct session *session)
@@ -228,6 +250,9 @@ static void on_event(struct service *s, struct watch *watch)
 	case WATCH_EXEC:
 		on_exec(s, watch);
 		break;
+	case WATCH_VIEW:
+		view_changed(s, watch->view);
+		break;
 	case WATCH_TOKENS:
 		tokens_reap();
 		break;
@@ -243,6 +268,9 @@ int socket_loop(struct service *s)
 		r = watch_new(s, WATCH_ENGINE, s->engine_fd, NULL);
 	if (r == 0 && tokens_fd() >= 0)
 		r = watch_new(s, WATCH_TOKENS, tokens_fd(), NULL);
+	/* Who may not look goes on without. */
+	if (r == 0)
+		view_own_watch(s);
 	if (r < 0)
 		return r;
 	while (!s->stopping) {

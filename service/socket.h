@@ -8,7 +8,12 @@
 #include "service/service.h"
 #include "service/session.h"
 
+struct watch;
+
 int socket_watch_session(struct service *s, struct session *session);
+int socket_watch_view(struct service *s, int fd, struct view *view, struct watch **ret);
+/* Closes its descriptor. */
+void socket_forget(struct service *s, struct watch *watch);
 void socket_forget_session(struct service *s, struct session *session);
 
 /* session-life.c */

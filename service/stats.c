@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <json.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "libservices/libservice.h"
+#include "service/histogram.h"
 #include "service/probe.h"
 #include "service/stats.h"
 
@@ -33,10 +35,7 @@ static _Thread_local struct {
 
 int64_t stat_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
+	return ls_now();
 }
 
 static uint64_t cycles_ns(uint64_t cycles)
@@ -135,6 +134,8 @@ void stat_thread(uint32_t cpu)
 
 /* ---- operations -------------------------------------------------------------------------------- */
 
+static _Thread_local uint64_t waited_ns; /* for a limit, by what this thread serves next */
+
 static void add(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
@@ -162,16 +163,28 @@ static uint64_t clock_end(void)
 	return now;
 }
 
-static void record_second(uint64_t now_ns, uint64_t ns, uint64_t device_ns, uint64_t bytes)
+static void record_second(uint64_t now_ns, uint64_t ns, uint64_t idle_ns, uint64_t device_ns, uint64_t bytes)
 {
 	struct meter_second *s = &mine->second[now_ns / 1000000000u % METER_SECONDS];
 
 	if (s->second != now_ns / 1000000000u)
 		*s = (struct meter_second){.second = now_ns / 1000000000u};
-	add(&s->busy_ns, ns > device_ns ? ns - device_ns : 0);
+	add(&s->busy_ns, ns > idle_ns ? ns - idle_ns : 0);
 	add(&s->device_ns, device_ns);
 	add(&s->bytes, bytes);
 	add(&s->ops, 1);
+}
+
+static void slow_path(char to[static METER_PATH], const struct stat_about *about)
+{
+	bool named = about->path && *about->path;
+	char *found = !named && about->find_path ? about->find_path(about->find_arg) : NULL;
+	const char *path = named ? about->path : found;
+
+	to[0] = 0;
+	if (path)
+		strncat(to, path, METER_PATH - 1);
+	free(found);
 }
 
 static void record_slow(enum door door, unsigned op, uint64_t now, uint64_t ns, int64_t result,
@@ -190,6 +203,9 @@ static void record_slow(enum door door, unsigned op, uint64_t now, uint64_t ns, 
 	s->door = (uint8_t)door;
 	s->op = (uint8_t)op;
 	s->sampled = sampled;
+	s->ino = about->ino;
+	s->container = meter->container[about->container].pid;
+	slow_path(s->path, about);
 	memcpy(s->stage_ns, stage_ns, sizeof(s->stage_ns));
 	__atomic_store_n(&s->seq, 2 * n + 1, __ATOMIC_RELEASE);
 }
@@ -250,6 +266,18 @@ static void record_container(unsigned row, uint64_t ns, int64_t result, uint64_t
 	add(&mine->container[row].bytes, bytes);
 }
 
+void stat_throttled(unsigned row, uint64_t ns)
+{
+	waited_ns = ns;
+	add(&mine->container[row].throttled, 1);
+	add(&mine->container[row].throttled_ns, ns);
+}
+
+uint64_t stat_waited(void)
+{
+	return waited_ns;
+}
+
 void stat_record_parked(enum door door, unsigned op, int64_t started_at, int64_t result,
 			const struct stat_about *about)
 {
@@ -303,12 +331,17 @@ void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result
 	for (unsigned i = 0; i < STAGE_MAX && ran; i++)
 		if (i != STAGE_QUEUE)
 			stage_ns[i] = c->spent[i] ? cycles_ns(c->spent[i]) : 0;
+	if (ran) {
+		stage_ns[STAGE_LIMIT] = waited_ns;
+		waited_ns = 0;
+	}
 	for (unsigned i = 0; i < STAGE_MAX && sampled; i++)
 		if (i != STAGE_QUEUE && stage_ns[i])
 			add(&cell->stage_ns[i], stage_ns[i]);
 	if (sampled)
 		add(&cell->sampled, 1);
-	record_second(now, ns, stage_ns[STAGE_DEVICE], bytes);
+	histogram_record(meter, mine, about->container, door, op, ns, result, bytes, sampled ? stage_ns : NULL);
+	record_second(now, ns, stage_ns[STAGE_DEVICE] + stage_ns[STAGE_LIMIT], stage_ns[STAGE_DEVICE], bytes);
 	if (__builtin_expect(ns + stage_ns[STAGE_QUEUE] >= METER_SLOW_NS, 0))
 		record_slow(door, op, now, ns + stage_ns[STAGE_QUEUE], result, about, stage_ns, sampled);
 	if (__builtin_expect(stat_traces(), 0) && trace_goes_on(now))

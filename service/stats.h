@@ -27,6 +27,9 @@ struct stat_about {
 	uint64_t sent;      /* time stamp counter, of whatever quality; 0: unknown */
 	uint64_t ino, offset, length;
 	const char *path; /* NULL: none */
+	/* Asked for the path of what was slow, when that has none; to be freed, or NULL. NULL: nobody knows. */
+	char *(*find_path)(void *arg);
+	void *find_arg;
 };
 
 /* Before anything is recorded: the engine's memory, or without it (-1) some of our own. 0 or -errno. */
@@ -42,6 +45,10 @@ void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result
 /* The same of an operation that waited without a thread, and is answered by whatever thread came along. */
 void stat_record_parked(enum door door, unsigned op, int64_t started_at, int64_t result,
 			const struct stat_about *about);
+/* What this thread serves next waited so long for a limit (service/limit.h), of that container or of all. */
+void stat_throttled(unsigned container, uint64_t ns);
+/* How long it did. */
+uint64_t stat_waited(void);
 /* Somebody wants to see operations as they happen. */
 bool stat_traces(void);
 

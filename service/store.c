@@ -16,12 +16,9 @@ static const struct ls_cred root_cred;
 
 void store_init(struct store *st, struct ls *ls, unsigned seconds)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	*st = (struct store){.ls = ls, .call = {.tenant = ls->tenant, .cred = &root_cred}};
 	if (seconds)
-		st->call.deadline = (now.tv_sec + seconds) * 1000000000ll + now.tv_nsec;
+		st->call.deadline = ls_now() + seconds * 1000000000ll;
 }
 
 void store_put(struct store *st, struct ls_inode *inode)
@@ -47,16 +44,23 @@ static int path_next(const char **path, char name[static NAME_MAX + 1])
 	return 1;
 }
 
-int store_dir(struct store *st, const char *path, struct ls_inode **ret, struct ls_attr *ret_attr)
+/* The references of those on the way are ended, and `from` is the caller's. */
+static void passed(struct store *st, struct ls_inode *dir, const struct ls_inode *from)
 {
-	struct ls_inode *dir = st->ls->root, *next;
-	struct ls_attr attr = st->ls->root_attr;
+	if (dir != from)
+		store_put(st, dir);
+}
+
+int store_dir_below(struct store *st, struct ls_inode *from, const char *path, struct ls_inode **ret, struct ls_attr *ret_attr)
+{
+	struct ls_inode *dir = from, *next;
+	struct ls_attr attr = {0};
 	char name[NAME_MAX + 1];
 	int r;
 
 	while ((r = path_next(&path, name)) == 1) {
 		r = ls_lookup(st->ls, &st->call, dir, name, &next, &attr);
-		store_put(st, dir);
+		passed(st, dir, from);
 		if (r < 0)
 			return r;
 		dir = next;
@@ -65,14 +69,21 @@ int store_dir(struct store *st, const char *path, struct ls_inode **ret, struct 
 			break;
 		}
 	}
+	if (r == 0 && dir == from)
+		r = -EINVAL;
 	if (r < 0) {
-		store_put(st, dir);
+		passed(st, dir, from);
 		return r;
 	}
 	*ret = dir;
 	if (ret_attr)
 		*ret_attr = attr;
 	return 0;
+}
+
+int store_dir(struct store *st, const char *path, struct ls_inode **ret, struct ls_attr *ret_attr)
+{
+	return store_dir_below(st, st->ls->root, path, ret, ret_attr);
 }
 
 int store_has(struct store *st, struct ls_inode *dir, const char *name)
@@ -182,48 +193,9 @@ int store_write(struct store *st, struct ls_inode *dir, const char *name, const 
 
 /* ---- lists, and removal --------------------------------------------------------------------------------- */
 
-struct names {
-	char *text;
-	size_t used, room;
-};
-
-static int names_take(void *arg, const char *name, size_t len, uint64_t ino, unsigned type, uint64_t next)
-{
-	struct names *n = arg;
-	char *grown;
-
-	if ((len == 1 && *name == '.') || (len == 2 && name[0] == '.' && name[1] == '.'))
-		return 0;
-	if (n->used + len + 2 > n->room) {
-		grown = realloc(n->text, n->room * 2 + 1024);
-		if (!grown)
-			return 1;
-		n->text = grown;
-		n->room = n->room * 2 + 1024;
-	}
-	memcpy(n->text + n->used, name, len);
-	n->text[n->used + len] = 0;
-	n->used += len + 1;
-	return 0;
-}
-
 int store_list(struct store *st, struct ls_inode *dir, char **ret)
 {
-	struct names names = {.text = malloc(1024), .room = 1024};
-	struct ls_file *f;
-	int r = names.text ? ls_open(st->ls, &st->call, dir, O_RDONLY | O_DIRECTORY, &f) : -ENOMEM;
-
-	if (r == 0) {
-		r = ls_readdir(st->ls, &st->call, f, 0, names_take, &names);
-		ls_release(st->ls, &st->call, f);
-	}
-	if (r < 0) {
-		free(names.text);
-		return r;
-	}
-	names.text[names.used] = 0;
-	*ret = names.text;
-	return 0;
+	return ls_names(st->ls, &st->call, dir, ret);
 }
 
 static int remove_at(struct store *st, struct ls_inode *dir, const char *name, unsigned depth, const bool *stop);

@@ -18,6 +18,9 @@ struct store {
 void store_init(struct store *st, struct ls *ls, unsigned seconds);
 /* The directory at a path from the root; ended by store_put. -ENOENT, -ENOTDIR. ret_attr may be NULL. */
 int store_dir(struct store *st, const char *path, struct ls_inode **ret, struct ls_attr *ret_attr);
+/* The same from a directory that is open. The path has one name at least. */
+int store_dir_below(struct store *st, struct ls_inode *from, const char *path, struct ls_inode **ret,
+		    struct ls_attr *ret_attr);
 /* Ends a reference; takes NULL. */
 void store_put(struct store *st, struct ls_inode *inode);
 /* Is there that name? 1, 0, -errno. */

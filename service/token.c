@@ -109,6 +109,17 @@ static void token_free(struct token *token)
 	free(token);
 }
 
+/* A list of them, by watch_next, that nobody finds any more. */
+static void tokens_free(struct token *list)
+{
+	struct token *token;
+
+	while ((token = list) != NULL) {
+		list = token->watch_next;
+		token_free(token);
+	}
+}
+
 /* Makes the file, has it watched, opens it, and takes its name away. A descriptor or -errno. */
 static int file_make(struct token *token)
 {
@@ -197,10 +208,7 @@ void tokens_reap(void)
 			ended = token;
 		}
 	pthread_mutex_unlock(&tokens.lock);
-	while ((token = ended) != NULL) {
-		ended = token->watch_next;
-		token_free(token);
-	}
+	tokens_free(ended);
 }
 
 /* The instance ends, and all that is open in it. */
@@ -223,10 +231,7 @@ void tokens_close(struct instance *fs)
 			ended = token;
 		}
 	pthread_mutex_unlock(&tokens.lock);
-	while ((token = ended) != NULL) {
-		ended = token->watch_next;
-		token_free(token);
-	}
+	tokens_free(ended);
 	close(fs->token_dir);
 	fs->token_dir = -1;
 }

@@ -17,13 +17,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "service/acl-find.h"
 #include "service/acl.h"
 #include "service/lease.h"
+#include "service/limit.h"
 #include "service/perm.h"
 #include "service/share.h"
 #include "service/token.h"
 #include "service/vfs.h"
 #include "service/vfs-notify.h"
+
+bool (*vfs_written)(void *arg, struct inode *inode);
+void *vfs_written_arg;
 
 static struct ls *stack_of(const struct inode *inode)
 {
@@ -39,15 +44,15 @@ int vfs_getattr(struct caller *c, struct inode *inode, struct ofd *ofd, struct l
 /* chmod reaches the access ACL, where there is one. */
 static void acl_follow_mode(struct caller *c, struct inode *inode, mode_t mode)
 {
-	char value[4096];
-	ssize_t n = ls_getxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, sizeof(value));
-	bool minimal;
+	char *value;
+	ssize_t n = acl_find(c, inode, ACL_OF_ACCESS, &value);
 	mode_t old;
 
-	if (n <= 0 || acl_mode(value, n, &old, &minimal) < 0 || old == (mode & 0777))
-		return;
-	acl_chmod(value, n, mode);
-	ls_setxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, n, 0);
+	if (n > 0 && acl_mode(value, n, &old) > ACL_NONE && old != (mode & 0777)) {
+		acl_chmod(value, n, mode);
+		ls_setxattr(stack_of(inode), &c->call, inode->ls, ACL_ACCESS, value, n, 0);
+	}
+	free(value);
 }
 
 /* Nobody must write it without our seeing. Programs whose writes the kernel passes through stand in the way. */
@@ -60,6 +65,44 @@ static int set_id_settle(struct caller *c, struct inode *inode, const struct ls_
 		return 0;
 	ls_setattr(stack_of(inode), &c->call, inode->ls, NULL, old, LS_SET_MODE, ret);
 	return -ETXTBSY;
+}
+
+/*
+ * A program that runs is not written to. The kernel sees to that for those who come through it; here it is known by the
+ * files that it opened to execute. It may have said that a program has ended, and we not have heard it yet.
+ */
+static int vfs_not_running(struct caller *c, struct inode *inode)
+{
+	enum { ROUNDS = 5 };
+
+	if (c->door == DOOR_FUSE)
+		return 0;
+	for (int n = 0; __atomic_load_n(&inode->executed, __ATOMIC_SEQ_CST); n++) {
+		if (n == ROUNDS)
+			return -ETXTBSY;
+		if (n)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		inode->fs->hooks->drain(inode->fs->door);
+	}
+	return 0;
+}
+
+/*
+ * Nor does a program run from a file that is open to write. Who has closed it, or ended, may not have been heard; so it is
+ * refused only when it stays so. To be asked when the file counts as executed, so that nobody begins meanwhile.
+ */
+static int vfs_not_written(const struct caller *c, struct inode *inode)
+{
+	enum { ROUNDS = 30 };
+
+	if (c->door != DOOR_FUSE || !vfs_written)
+		return 0;
+	for (int n = 0; __atomic_load_n(&inode->handles, __ATOMIC_SEQ_CST) && vfs_written(vfs_written_arg, inode); n++) {
+		if (n == ROUNDS)
+			return -ETXTBSY;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return 0;
 }
 
 int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const struct ls_attr *in, unsigned set,
@@ -82,7 +125,9 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 	}
 	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &old);
 	if (r == 0)
-		r = perm_setattr(c, &old, &new, &set, by_fd);
+		r = perm_setattr(c, inode, &old, &new, &set, by_fd);
+	if (r == 0 && (set & LS_SET_SIZE) && !by_fd)
+		r = vfs_not_running(c, inode);
 	if (r == 0 && (set & LS_SET_SIZE) && new.size < old.size)
 		notify_data(c, inode, new.size, 0); /* write back first: what follows must not resurrect it */
 	if (r < 0)
@@ -117,7 +162,7 @@ int vfs_access(struct caller *c, struct inode *inode, unsigned may)
 	if ((may & MAY_WRITE) && inode->fs->rdonly &&
 	    (inode->type == S_IFREG || inode->type == S_IFDIR || inode->type == S_IFLNK))
 		return -EROFS;
-	return perm_access(c, &attr, may);
+	return perm_access(c, inode, &attr, may);
 }
 
 ssize_t vfs_readlink(struct caller *c, struct inode *inode, char *buf, size_t size)
@@ -157,6 +202,7 @@ static int truncate_opened(struct caller *c, struct inode *inode, const struct l
 
 int vfs_open(struct caller *c, struct inode *inode, int flags, const char *path, struct ofd **ret)
 {
+	const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	int keep = flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_TRUNC | O_NOCTTY | OPEN_EXEC);
 	struct ls_attr attr;
 	struct ls_file *file;
@@ -168,9 +214,11 @@ int vfs_open(struct caller *c, struct inode *inode, int flags, const char *path,
 		return -ENOTDIR;
 	r = ls_getattr(stack_of(inode), &c->call, inode->ls, NULL, &attr);
 	if (r == 0)
-		r = perm_open(c, &attr, flags);
-	if (r == 0 && inode->fs->rdonly && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
+		r = perm_open(c, inode, &attr, flags);
+	if (r == 0 && inode->fs->rdonly && writes)
 		r = -EROFS;
+	if (r == 0 && writes)
+		r = vfs_not_running(c, inode);
 	if (r == 0)
 		r = ls_open(stack_of(inode), &c->call, inode->ls, keep, &file);
 	if (r < 0)
@@ -182,7 +230,15 @@ int vfs_open(struct caller *c, struct inode *inode, int flags, const char *path,
 			return r;
 		}
 	}
-	return ofd_new(inode_ref(inode), file, keep, path, ret);
+	r = ofd_new(inode_ref(inode), file, keep, path, ret);
+	if (r == 0 && (flags & OPEN_EXEC) && inode->type == S_IFREG) {
+		(*ret)->executes = true;
+		__atomic_add_fetch(&inode->executed, 1, __ATOMIC_SEQ_CST);
+		r = vfs_not_written(c, inode);
+		if (r < 0)
+			ofd_unref(*ret);
+	}
+	return r;
 }
 
 ssize_t vfs_read(struct caller *c, struct ofd *ofd, const struct iovec *iov, int iovcnt, off_t offset)
@@ -203,6 +259,8 @@ ssize_t vfs_read(struct caller *c, struct ofd *ofd, const struct iovec *iov, int
 	}
 	share_settle(ofd->inode);
 	n = ls_read(stack_of(ofd->inode), &c->call, ofd->file, iov, iovcnt, offset);
+	if (n > 0 && !ofd->inode->fs->counted)
+		limit_moved(c->call.payer, LIMIT_READ_BPS, n);
 	if (n > 0 && !(ofd->flags & O_NOATIME))
 		lease_accessed(c, ofd->inode);
 	return n;
@@ -405,6 +463,9 @@ ssize_t vfs_copy(struct caller *c, struct ofd *in, off_t in_off, struct ofd *out
 	lease_accessed(c, in->inode);
 	if (n > 0) {
 		struct ls_attr attr;
+		limit_moved(c->call.payer, LIMIT_WRITE_BPS, n);
+		if (!in->inode->fs->counted)
+			limit_moved(c->call.payer, LIMIT_READ_BPS, n);
 		if (kernel_may_hold_pages(out->inode) && vfs_getattr(c, out->inode, NULL, &attr) == 0)
 			notify_grown(c, out->inode, attr.size, 0);
 		notify_data(c, out->inode, out_off, n);
@@ -450,22 +511,20 @@ enum {
 	CLOSE_LOOK_NS = 300000,
 };
 
-static int64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 void vfs_closed(struct inode *inode)
 {
-	__atomic_store_n(&inode->closed_at, clock_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&inode->closed_at, ls_now(), __ATOMIC_RELAXED);
+}
+
+void vfs_flush(struct caller *c, struct ofd *ofd)
+{
+	if (ofd->inode->fs->shared && ofd->file && (ofd->flags & O_ACCMODE) != O_RDONLY)
+		ls_advise(stack_of(ofd->inode), &c->call, ofd->file, 0, 0, LS_ADVISE_CLOSED);
 }
 
 static bool closed_just_now(const struct inode *inode)
 {
-	return clock_ns() - __atomic_load_n(&inode->closed_at, __ATOMIC_RELAXED) < CLOSE_NS;
+	return ls_now() - __atomic_load_n(&inode->closed_at, __ATOMIC_RELAXED) < CLOSE_NS;
 }
 
 /*
@@ -475,18 +534,18 @@ static bool closed_just_now(const struct inode *inode)
 int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range)
 {
 	const struct instance *fs = ofd->inode->fs;
-	int r = lock_set(&ofd->inode->locks, range);
+	int r = hosts_lock(ofd, range);
 
 	if (r == -EAGAIN && c->door == DOOR_PRELOAD && fs->hooks) {
 		fs->hooks->drain(fs->door);
-		r = lock_set(&ofd->inode->locks, range);
+		r = hosts_lock(ofd, range);
 	} else if (r == -EAGAIN && fs->token_dir >= 0) {
 		tokens_reap();
-		r = lock_set(&ofd->inode->locks, range);
+		r = hosts_lock(ofd, range);
 	}
 	while (r == -EAGAIN && closed_just_now(ofd->inode)) {
 		nanosleep(&(struct timespec){.tv_nsec = CLOSE_LOOK_NS}, NULL);
-		r = lock_set(&ofd->inode->locks, range);
+		r = hosts_lock(ofd, range);
 	}
 	return r;
 }
@@ -515,7 +574,7 @@ int vfs_flock(struct caller *c, struct ofd *ofd, int operation, struct lock_wait
 	if (r != -EAGAIN || !wait || (operation & LOCK_NB))
 		return r;
 	/* Two holders of a shared lock that both want the exclusive one must not wait for each other. */
-	lock_drop(&ofd->inode->locks, range.owner, true);
+	hosts_lock_drop(ofd->inode, range.owner, true);
 	wait->range = range;
-	return lock_set_wait(&ofd->inode->locks, wait);
+	return hosts_lock_wait(ofd, wait);
 }

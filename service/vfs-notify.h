@@ -20,6 +20,13 @@ static inline void notify_attr(struct caller *c, struct inode *inode)
 		inode->fs->hooks->attr(inode->fs->door, inode);
 }
 
+/* An attribute set the mode, which the kernel does not know even of its own request. */
+static inline void notify_mode(struct inode *inode)
+{
+	if (inode->fs->hooks && __atomic_load_n(&inode->kernel_attr, __ATOMIC_SEQ_CST))
+		inode->fs->hooks->attr(inode->fs->door, inode);
+}
+
 /* A name came, went, or leads elsewhere. */
 static inline void notify_name(struct caller *c, struct inode *dir, const char *name)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "libservices/rules.h"
 #include "service/lease.h"
 #include "service/perm.h"
 #include "service/vfs.h"
@@ -26,7 +27,7 @@ static int remove_begin(struct caller *c, struct inode *dir, const char *name, s
 		r = vfs_lookup_checked(c, dir, name, victim);
 	if (r < 0)
 		return r;
-	r = dir->fs->rdonly ? -EROFS : perm_delete(c, &attr, &victim->attr);
+	r = dir->fs->rdonly ? -EROFS : perm_delete(c, dir, &attr, &victim->attr);
 	if (r < 0)
 		inode_unref(victim->inode);
 	return r;
@@ -55,14 +56,16 @@ static int remove_victim(struct caller *c, struct inode *dir, const char *name, 
 	if (directory != (victim->type == S_IFDIR))
 		return directory ? -ENOTDIR : -EISDIR;
 	lease_change_begin(&change);
-	lease_change_name(&change, dir, name);
 	lease_change_attr(&change, dir);
+	lease_change_name(&change, dir, name);
 	lease_change_all(&change, victim);
 	if (directory)
 		r = ls_rmdir(dir->fs->stack, &c->call, dir->ls, name);
 	else
 		r = ls_unlink(dir->fs->stack, &c->call, dir->ls, name);
 	lease_change_end(&change);
+	if (r == 0)
+		lease_name_gone(dir, name);
 	return r;
 }
 
@@ -83,6 +86,8 @@ static int remove_name(struct caller *c, struct inode *dir, const char *name, bo
 		notify_name(c, dir, name);
 		notify_attr(c, victim.inode);
 		unnamed(c, victim.inode);
+		if (victim.attr.nlink > 1 && !directory)
+			lease_learn(c, victim.inode); /* it has other names, and who knew it will ask */
 	}
 	inode_unref(victim.inode);
 	return r;
@@ -106,7 +111,7 @@ static int rename_check(struct caller *c, struct inode *dir, const struct entry 
 	if (to->inode) {
 		if (flags & RENAME_NOREPLACE)
 			return -EEXIST;
-		r = perm_delete(c, to_dir, &to->attr);
+		r = perm_delete(c, dir2, to_dir, &to->attr);
 		if (r < 0)
 			return r;
 		if (!(flags & RENAME_EXCHANGE)) {
@@ -115,20 +120,20 @@ static int rename_check(struct caller *c, struct inode *dir, const struct entry 
 			if (from->inode->type != S_IFDIR && to->inode->type == S_IFDIR)
 				return -EISDIR;
 		} else if (to->inode->type == S_IFDIR && dir != dir2) {
-			r = perm_access(c, &to->attr, MAY_WRITE);
+			r = perm_access(c, to->inode, &to->attr, MAY_WRITE);
 			if (r < 0)
 				return r;
 		}
 	} else {
 		if (flags & RENAME_EXCHANGE)
 			return -ENOENT;
-		r = perm_access(c, to_dir, MAY_WRITE | MAY_EXEC);
+		r = perm_access(c, dir2, to_dir, MAY_WRITE | MAY_EXEC);
 		if (r < 0)
 			return r;
 	}
 	/* Its ".." changes. */
 	if (from->inode->type == S_IFDIR && dir != dir2)
-		return perm_access(c, &from->attr, MAY_WRITE);
+		return perm_access(c, from->inode, &from->attr, MAY_WRITE);
 	return 0;
 }
 
@@ -176,11 +181,11 @@ static void rename_changes(struct lease_change *change, struct inode *dir, const
 			   const char *name2, unsigned flags, const struct inode *from, const struct inode *to)
 {
 	lease_change_begin(change);
-	lease_change_name(change, dir, name);
-	lease_change_name(change, dir2, name2);
 	lease_change_attr(change, dir);
 	if (dir != dir2)
 		lease_change_attr(change, dir2);
+	lease_change_name(change, dir, name);
+	lease_change_name(change, dir2, name2);
 	lease_change_attr(change, from);
 	if (to && (flags & RENAME_EXCHANGE))
 		lease_change_attr(change, to);
@@ -197,9 +202,9 @@ int vfs_rename(struct caller *c, struct inode *dir, const char *name, struct ino
 
 	if (dir->fs != dir2->fs)
 		return -EXDEV;
-	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) ||
-	    ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT))))
-		return -EINVAL;
+	r = ls_rename_check(flags);
+	if (r < 0)
+		return r;
 	if (strlen(name2) > NAME_MAX)
 		return -ENAMETOOLONG;
 	names_lock(dir, dir2);
@@ -208,6 +213,8 @@ int vfs_rename(struct caller *c, struct inode *dir, const char *name, struct ino
 		rename_changes(&change, dir, name, dir2, name2, flags, from.inode, to.inode);
 		r = ls_rename(dir->fs->stack, &c->call, dir->ls, name, dir2->ls, name2, flags);
 		lease_change_end(&change);
+		if (r == 0 && !(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)) && from.inode != to.inode)
+			lease_name_gone(dir, name);
 	} else {
 		names_unlock(dir, dir2);
 		return r;

@@ -14,6 +14,9 @@
 /* Set once at start: an inode that sessions have open has lost a name. */
 extern void (*vfs_orphaned)(void *arg, struct inode *inode);
 extern void *vfs_orphaned_arg;
+/* The same: whether sessions have it open to write, and the kernel does not know. */
+extern bool (*vfs_written)(void *arg, struct inode *inode);
+extern void *vfs_written_arg;
 
 struct entry { /* what a name led to */
 	struct inode *inode;
@@ -32,6 +35,10 @@ int vfs_setattr(struct caller *c, struct inode *inode, struct ofd *ofd, const st
 int vfs_access(struct caller *c, struct inode *inode, unsigned may);
 ssize_t vfs_readlink(struct caller *c, struct inode *inode, char *buf, size_t size);
 
+/*
+ * What makes something takes the mode as it was asked for: the caller's umask, or the directory's default ACL, is taken
+ * into account here.
+ */
 int vfs_mknod(struct caller *c, struct inode *dir, const char *name, mode_t mode, unsigned major, unsigned minor,
 	      struct entry *ret);
 int vfs_mkdir(struct caller *c, struct inode *dir, const char *name, mode_t mode, struct entry *ret);
@@ -70,6 +77,8 @@ int vfs_removexattr(struct caller *c, struct inode *inode, const char *name);
 
 /* The kernel says that a descriptor of the file was closed: more about that may follow. */
 void vfs_closed(struct inode *inode);
+/* A descriptor of it was closed: whoever opens the file elsewhere is to see what was written. An error is fsync's to tell. */
+void vfs_flush(struct caller *c, struct ofd *ofd);
 /* A lock at once or -EAGAIN. */
 int vfs_lock(struct caller *c, struct ofd *ofd, const struct lock_range *range);
 /* flock(2) operation on the open file; wait as in lock.h (NULL: LOCK_NB). */

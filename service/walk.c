@@ -6,6 +6,8 @@
 #include "ipc/wire.h"
 #include "service/lease.h"
 #include "service/perm.h"
+#include "service/session.h"
+#include "service/view.h"
 #include "service/walk.h"
 
 enum { LINKS_MAX = 40 };
@@ -45,16 +47,56 @@ static void walk_set_dir(struct caller *c, struct walk *w, struct inode *inode, 
 	walk_learn(c, inode);
 }
 
+/* What the caller's mount namespace has of it: view.h. */
+static const struct view *view_of(const struct caller *c)
+{
+	return c->session ? c->session->view : NULL;
+}
+
+static bool is_covered(const struct caller *c, const struct inode *inode)
+{
+	if (c->session && !view_of(c))
+		return __atomic_load_n(&inode->covered_here, __ATOMIC_ACQUIRE) & COVER_ON;
+	return __atomic_load_n(&inode->covered, __ATOMIC_ACQUIRE) && view_of(c) && view_covers(view_of(c), inode);
+}
+
+static bool needs_name(const struct caller *c, const struct inode *inode)
+{
+	if (c->session && !view_of(c))
+		return __atomic_load_n(&inode->covered_here, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&inode->covered, __ATOMIC_ACQUIRE) && view_of(c) && view_needs_name(view_of(c), inode);
+}
+
+static bool up_is_parent(const struct caller *c, const struct instance *fs)
+{
+	return !view_of(c) || view_is_whole(view_of(c), fs);
+}
+
+/* What of a link's absolute path is below the root of the filesystem; NULL: it leads elsewhere. */
+static const char *link_inside(const struct caller *c, const struct instance *fs, const char *text)
+{
+	if (view_of(c))
+		return view_is_root(view_of(c), fs) ? text : NULL;
+	if (!fs->path_len || strncmp(text, fs->path, fs->path_len) ||
+	    (text[fs->path_len] && text[fs->path_len] != '/'))
+		return NULL;
+	return text + fs->path_len;
+}
+
 static int step_up(struct caller *c, struct walk *w)
 {
 	struct entry parent;
 	int r;
 
-	if (w->dir == w->dir->fs->root)
+	if (w->dir == w->dir->fs->root || !up_is_parent(c, w->dir->fs))
 		return WIRE_ESCAPE;
 	r = vfs_parent(c, w->dir, &parent);
 	if (r < 0)
 		return r;
+	if (is_covered(c, parent.inode)) {
+		inode_unref(parent.inode);
+		return WIRE_ESCAPE;
+	}
 	walk_set_dir(c, w, parent.inode, &parent.attr);
 	path_up(w);
 	return 0;
@@ -85,10 +127,9 @@ static int link_splice(struct caller *c, struct walk *w, const struct entry *lin
 		return -ELOOP;
 	if (*text == '/') {
 		struct ls_attr attr;
-		if (strncmp(text, fs->path, fs->path_len) || (text[fs->path_len] && text[fs->path_len] != '/') ||
-		    !fs->path_len)
+		text = link_inside(c, fs, text);
+		if (!text)
 			return WIRE_ESCAPE;
-		text += fs->path_len;
 		r = vfs_getattr(c, fs->root, NULL, &attr);
 		if (r < 0)
 			return r;
@@ -112,6 +153,10 @@ static int step_down(struct caller *c, struct inode *dir, const char *name, stru
 	uint64_t token = c->learns ? lease_name_token(c, dir, name) : LEASE_NEVER;
 	int r = vfs_lookup_checked(c, dir, name, ret);
 
+	if (r == 0 && is_covered(c, ret->inode)) {
+		inode_unref(ret->inode);
+		return WIRE_ESCAPE;
+	}
 	if (r == 0 || r == -ENOENT)
 		lease_enter_name(c, dir, name, r == 0 ? ret->inode : NULL, token);
 	return r;
@@ -173,7 +218,7 @@ static int walk_steps(struct caller *c, const char *path, unsigned flags, struct
 		last = !*path;
 		if (w->dir->type != S_IFDIR)
 			return -ENOTDIR;
-		r = perm_access(c, &w->dir_attr, MAY_EXEC);
+		r = perm_access(c, w->dir, &w->dir_attr, MAY_EXEC);
 		if (r < 0)
 			return r;
 		if (length > NAME_MAX)
@@ -207,6 +252,10 @@ static int walk_steps(struct caller *c, const char *path, unsigned flags, struct
 				return r;
 			at = LAST_ROOT;
 			continue;
+		}
+		if (last && (flags & WALK_PARENT) && needs_name(c, found.inode)) {
+			inode_unref(found.inode);
+			return WIRE_ESCAPE;
 		}
 		if (last) {
 			if (slash && found.inode->type != S_IFDIR && !(flags & WALK_PARENT)) {

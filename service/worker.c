@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "service/limit.h"
 #include "service/request.h"
 #include "service/stats.h"
 
@@ -34,7 +35,8 @@ static void *worker_run(void *arg)
 	pthread_setaffinity_np(pthread_self(), sizeof(cpu), &cpu); /* a cpu taken offline: stay anywhere */
 	stat_thread((uint32_t)s->cpus[worker->queue]);
 	while (back_next(s->back, worker->queue, &request) > 0)
-		request_serve(s, worker->queue, &request);
+		if (!limit_is_on() || !request_is_held(s, &request))
+			request_serve(s, &request);
 	return NULL;
 }
 

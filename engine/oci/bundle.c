@@ -90,14 +90,14 @@ int bundle_make(struct json_object *config, const char *dir, struct bundle *ret,
 	return r;
 }
 
-int bundle_open(const char *dir, struct bundle *ret, struct error *error)
+int bundle_open(const char *dir, const char *config_file, struct bundle *ret, struct error *error)
 {
 	char real[PATH_MAX], file[PATH_MAX + 16];
 	struct json_object *config;
 
 	if (!realpath(dir, real))
 		return error_errno(error, errno, "bundle '%s'", dir);
-	snprintf(file, sizeof(file), "%s/config.json", real);
+	snprintf(file, sizeof(file), config_file ? "%s" : "%s/config.json", config_file ? config_file : real);
 	if (access(file, R_OK) < 0)
 		return error_errno(error, errno, "open '%s'", file);
 	config = json_object_from_file(file);

@@ -5,6 +5,7 @@
  *
  *   io.polytropon.pool            the pool in which the container lives
  *   io.polytropon.root            the pool's container whose root it gets, in the place of root.path
+ *   io.polytropon.io.iops ...     limits of its I/O, by their names in the pool's file
  *   io.polytropon.mount.<path>    a path of the pool that the container sees at <path>
  */
 #pragma once
@@ -19,7 +20,8 @@ struct bundle {
 	struct json_object *config;
 };
 
-int bundle_open(const char *dir, struct bundle *ret, struct error *error);
+/* config: another file than its config.json; NULL: that. */
+int bundle_open(const char *dir, const char *config, struct bundle *ret, struct error *error);
 /* The same of a configuration that is there already; takes it over. */
 int bundle_make(struct json_object *config, const char *dir, struct bundle *ret, struct error *error);
 void bundle_fini(struct bundle *bundle);

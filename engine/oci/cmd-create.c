@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `oci create`, `run` and `exec`. */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include "engine/oci/console.h"
+#include "engine/oci/foreground.h"
 #include "engine/oci/oci.h"
 #include "engine/oci/spawn.h"
+#include "engine/passing.h"
 
 static int take_create(const struct command *command, const struct option_row *o, const char *value, void *arg)
 {
@@ -19,6 +19,8 @@ static int take_create(const struct command *command, const struct option_row *o
 
 	if (!strcmp(o->name, "bundle") || !strcmp(o->name, "b"))
 		c->bundle = value;
+	else if (!strcmp(o->name, "config"))
+		c->config = value;
 	else if (!strcmp(o->name, "console-socket"))
 		c->console_socket = value;
 	else if (!strcmp(o->name, "pid-file"))
@@ -32,30 +34,14 @@ static int take_create(const struct command *command, const struct option_row *o
 	return 0;
 }
 
-/* Options may stand on both sides of the name. */
-static int take_words(const struct command *command, char ***argv, option_fn *fn, void *arg, const char **ret_id)
-{
-	int r = options_take(command, argv, fn, arg);
-
-	if (r != 0)
-		return r;
-	*ret_id = **argv;
-	if (!*ret_id)
-		return misuse(command, "no container is named");
-	(*argv)++;
-	return 0;
-}
-
 int oci_cmd_create(const struct oci *oci, const struct command *command, char **argv)
 {
 	struct oci_create c = {.bundle = "."};
 	struct state state;
 	struct error error;
 	const char *id;
-	int r = take_words(command, &argv, take_create, &c, &id);
+	int r = oci_take_id(command, &argv, take_create, &c, &id);
 
-	if (r == 0)
-		r = options_take(command, &argv, take_create, &c);
 	if (r != 0)
 		return r;
 	if (oci_make(oci, id, &c, &state, &error) < 0)
@@ -65,27 +51,6 @@ int oci_cmd_create(const struct oci *oci, const struct command *command, char **
 }
 
 /* ---- run ----------------------------------------------------------------------------------------- */
-
-static pid_t forward_to;
-
-static void forward(int signal)
-{
-	kill(forward_to, signal);
-}
-
-static int wait_for(pid_t pid)
-{
-	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-	struct sigaction act = {.sa_handler = forward, .sa_flags = SA_RESTART};
-	int status = 0;
-
-	forward_to = pid;
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		sigaction(signals[i], &act, NULL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 /* A socket pair of our own stands for the console socket: the terminal comes back to this process. */
 struct own_console {
@@ -108,33 +73,24 @@ static int own_console_make(struct own_console *o, struct error *error)
 
 static int own_console_take(struct own_console *o)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
 	char name[64];
-	struct iovec iov = {name, sizeof(name)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
 	_cleanup_(close_p) int fd = accept4(o->listen, NULL, NULL, SOCK_CLOEXEC);
 	int master = -1;
 
-	if (fd >= 0 && recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) > 0 && CMSG_FIRSTHDR(&msg))
-		memcpy(&master, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	if (fd >= 0)
+		passing_receive(fd, name, sizeof(name), &master);
 	close_p(&o->listen);
 	unlink(o->path);
 	return master;
 }
 
-static bool wants_terminal(const char *dir)
+static bool wants_terminal(const struct oci_create *c)
 {
 	struct bundle b;
 	struct error ignored;
 	bool wants;
 
-	if (bundle_open(dir, &b, &ignored) < 0)
+	if (bundle_open(c->bundle, c->config, &b, &ignored) < 0)
 		return false;
 	wants = json_true_at(b.config, "process.terminal");
 	bundle_fini(&b);
@@ -154,9 +110,7 @@ static int run_to_end(const struct oci *oci, struct state *state, const struct o
 		return 0;
 	} else {
 		close_p(&state->lock);
-		if (master >= 0)
-			console_relay(master);
-		r = wait_for(pid);
+		r = foreground_wait(pid, master);
 	}
 	if (!c->keep && oci_delete(state, true, &error) < 0)
 		oci_fail(oci, &error);
@@ -171,13 +125,11 @@ int oci_cmd_run(const struct oci *oci, const struct command *command, char **arg
 	struct state state;
 	struct error error;
 	const char *id;
-	int r = take_words(command, &argv, take_create, &c, &id);
+	int r = oci_take_id(command, &argv, take_create, &c, &id);
 
-	if (r == 0)
-		r = options_take(command, &argv, take_create, &c);
 	if (r != 0)
 		return r;
-	if (!c.console_socket && !c.detach && wants_terminal(c.bundle)) {
+	if (!c.console_socket && !c.detach && wants_terminal(&c)) {
 		if (own_console_make(&console, &error) < 0)
 			return oci_fail(oci, &error);
 		c.console_socket = console.path;
@@ -238,14 +190,32 @@ static void add_all(struct json_object *to, struct json_object *from)
 		json_object_array_add(to, json_object_get(json_object_array_get_idx(from, i)));
 }
 
+/* Names are looked up in the container (user.c). */
 static void set_user(struct json_object *process, const char *words)
 {
 	struct json_object *user = json_object_new_object();
-	const char *colon = strchr(words, ':');
 
-	json_object_object_add(user, "uid", json_object_new_int64(atoll(words)));
-	json_object_object_add(user, "gid", json_object_new_int64(colon ? atoll(colon + 1) : 0));
+	json_object_object_add(user, "username", json_object_new_string(words));
 	json_object_object_add(process, "user", user);
+}
+
+/* As config.json spells them. 0, or an exit status after a sentence. */
+static int take_caps(const struct command *command, struct oci_exec *e)
+{
+	struct json_object *list = json_object_new_array();
+	char word[CAPABILITY_MAX];
+	struct error error;
+	int r = 0;
+
+	for (size_t i = 0; i < json_length(e->caps) && r == 0; i++) {
+		if (capability_word(json_word(e->caps, i), word, &error) < 0)
+			r = misuse(command, "%s", error.text);
+		else
+			json_object_array_add(list, json_object_new_string(word));
+	}
+	json_object_put(e->caps);
+	e->caps = list;
+	return r;
 }
 
 /* What the container's own process is, but for what is asked to be otherwise. */
@@ -293,7 +263,7 @@ static int exec_end(const struct oci *oci, const struct oci_exec *e, struct ente
 	if (c->master >= 0 && !e->console_socket)
 		console_relay(c->master);
 	close_p(&c->master);
-	return wait_for(c->pid);
+	return foreground_wait(c->pid, -1);
 }
 
 static int exec_in(const struct oci *oci, struct state *s, const struct oci_exec *e, char **args)
@@ -326,10 +296,15 @@ int oci_cmd_exec(const struct oci *oci, const struct command *command, char **ar
 	struct state state;
 	struct error error;
 	const char *id;
-	int r = take_words(command, &argv, take_exec, &e, &id);
+	int r = options_take(command, &argv, take_exec, &e);
 
+	if (r == 0)
+		r = take_caps(command, &e);
 	if (r != 0)
 		return r;
+	id = *argv++;
+	if (!id)
+		return misuse(command, "no container is named");
 	if (argv[0] && !strcmp(argv[0], "--"))
 		argv++;
 	if (!argv[0] && !e.process)

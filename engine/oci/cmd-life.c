@@ -122,15 +122,8 @@ int oci_cmd_life(const struct oci *oci, const struct command *command, char **ar
 	struct error error;
 	const char *id;
 	size_t i = 0;
-	int r = options_take(command, &argv, take_life, &l);
+	int r = oci_take_id(command, &argv, take_life, &l, &id);
 
-	if (r != 0)
-		return r;
-	id = argv[0];
-	if (!id)
-		return misuse(command, "no container is named");
-	argv++;
-	r = options_take(command, &argv, take_life, &l);
 	if (r != 0)
 		return r;
 	l.word = argv[0];
@@ -142,43 +135,6 @@ int oci_cmd_life(const struct oci *oci, const struct command *command, char **ar
 		return 0;
 	if (r == 0) {
 		r = lives[i].run(&state, &l, &error);
-		state_fini(&state);
-	}
-	return r < 0 ? oci_fail(oci, &error) : 0;
-}
-
-/* ---- update ---------------------------------------------------------------------------------------- */
-
-static int take_resources(const struct command *command, const struct option_row *o, const char *value, void *arg)
-{
-	*(const char **)arg = value;
-	return 0;
-}
-
-int oci_cmd_update(const struct oci *oci, const struct command *command, char **argv)
-{
-	_cleanup_(json_put_p) struct json_object *resources = NULL;
-	const char *file = NULL, *id;
-	struct state state;
-	struct error error;
-	int r = options_take(command, &argv, take_resources, &file);
-
-	id = r == 0 ? argv[0] : NULL;
-	if (id) {
-		argv++;
-		r = options_take(command, &argv, take_resources, &file);
-	}
-	if (r != 0)
-		return r;
-	if (!id || !file)
-		return misuse(command, "it needs --resources FILE and a container");
-	resources = json_object_from_file(strcmp(file, "-") ? file : "/dev/stdin");
-	if (!json_object_is_type(resources, json_type_object))
-		r = error_set(&error, -EINVAL, "'%s' is no JSON object", file);
-	else
-		r = state_open(oci->root, id, &state, &error);
-	if (r == 0) {
-		r = limits_apply(&state.limits, resources, &error);
 		state_fini(&state);
 	}
 	return r < 0 ? oci_fail(oci, &error) : 0;

@@ -25,6 +25,7 @@ static const struct option_row oci_options[] = {
 static const struct option_row create_options[] = {
 	{"bundle", "DIR", "the bundle; the working directory otherwise"},
 	{"b", "DIR", "the same"},
+	{"config", "FILE", "in the place of the bundle's config.json"},
 	{"console-socket", "PATH", "a socket that gets the terminal"},
 	{"pid-file", "FILE", "gets the pid of the container's first process"},
 	{"preserve-fds", "N", "so many descriptors beyond the first three are the program's"},
@@ -43,8 +44,8 @@ static const struct option_row beside_options[] = {
 	{"cwd", "DIR", "its working directory"},
 	{"env", "NAME=VALUE", "a variable of its environment"},
 	{"e", "NAME=VALUE", "the same"},
-	{"user", "UID[:GID]", "whose it is"},
-	{"u", "UID[:GID]", "the same"},
+	{"user", "USER[:GROUP]", "whose it is, in numbers or by the container's /etc/passwd and /etc/group"},
+	{"u", "USER[:GROUP]", "the same"},
 	{"tty", NULL, "with a terminal"},
 	{"t", NULL, "the same"},
 	{"console-socket", "PATH", "a socket that gets the terminal"},
@@ -77,6 +78,17 @@ static const struct option_row list_options[] = {
 static const struct option_row update_options[] = {
 	{"resources", "FILE", "linux.resources of the OCI specification, in JSON; - is stdin"},
 	{"r", "FILE", "the same"},
+	{"memory", "SIZE", "the most memory"},
+	{"memory-swap", "SIZE", "with swap"},
+	{"memory-reservation", "SIZE", "what it is left with when there is little"},
+	{"cpu-share", "N", "its share of busy cores"},
+	{"cpu-shares", "N", "the same"},
+	{"cpu-quota", "US", "time of cores in a period"},
+	{"cpu-period", "US", "the period"},
+	{"cpuset-cpus", "LIST", "its cores"},
+	{"cpuset-mems", "LIST", "its memory nodes"},
+	{"pids-limit", "N", "how many processes"},
+	{"blkio-weight", "N", "its share of busy devices"},
 	{},
 };
 
@@ -122,6 +134,13 @@ static void log_json(FILE *f, const char *text)
 	json_set(line, "msg", "%s", text);
 	json_set(line, "time", "%s", when);
 	fprintf(f, "%s\n", json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
+}
+
+int oci_take_id(const struct command *command, char ***argv, option_fn *fn, void *arg, const char **ret_id)
+{
+	int r = options_take_word(command, argv, fn, arg, ret_id);
+
+	return r == 0 && !*ret_id ? misuse(command, "no container is named") : r;
 }
 
 int oci_fail(const struct oci *oci, const struct error *error)

@@ -15,6 +15,7 @@
 
 #include "engine/oci/console.h"
 #include "engine/oci/inside.h"
+#include "engine/passing.h"
 
 /* ---- inside ------------------------------------------------------------------------------------ */
 
@@ -62,29 +63,18 @@ int console_take(int slave, struct error *error)
 
 int console_send(const char *path, int master, struct error *error)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	_cleanup_(close_p) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char name[] = "/dev/ptmx";
-	struct iovec iov = {name, sizeof(name)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
+	static const char name[] = "/dev/ptmx";
+	ssize_t n;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_errno(error, ENAMETOOLONG, "console socket '%s'", path);
 	strcpy(address.sun_path, path);
-	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &master, sizeof(master));
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_errno(error, errno, "console socket '%s'", path);
-	return 0;
+	n = passing_send(fd, name, sizeof(name), master, 0);
+	return n < 0 ? error_errno(error, (int)-n, "console socket '%s'", path) : 0;
 }
 
 static bool pass(int from, int to)

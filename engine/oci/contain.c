@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 
 #include "engine/conversation.h"
-#include "engine/oci/console.h"
+#include "engine/oci/foreground.h"
 #include "engine/oci/place.h"
 #include "engine/oci/self.h"
 #include "engine/runtime-dir.h"
@@ -228,27 +228,6 @@ static int open_pool(struct contain *c)
 
 /* ---- in the foreground ------------------------------------------------------------------------------- */
 
-static pid_t forward_to;
-
-static void forward(int signal)
-{
-	kill(forward_to, signal);
-}
-
-static int wait_for(pid_t pid)
-{
-	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-	struct sigaction act = {.sa_handler = forward, .sa_flags = SA_RESTART};
-	int status = 0;
-
-	forward_to = pid;
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		sigaction(signals[i], &act, NULL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 static int status_of(int r)
 {
 	return r == -ENOENT ? EXIT_NOT_FOUND : r == -EACCES ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
@@ -272,9 +251,7 @@ static int run_here(struct contain *c)
 		r = status_of(r);
 	} else {
 		close_p(&c->state.lock);
-		if (c->master >= 0)
-			console_relay(c->master);
-		r = wait_for(pid);
+		r = foreground_wait(pid, c->master);
 	}
 	close_p(&c->master);
 	unmake(c);

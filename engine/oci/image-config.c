@@ -4,6 +4,7 @@
 
 #include "engine/oci/bundle.h"
 #include "engine/oci/image-config.h"
+#include "engine/oci/oci.h"
 #include "libservices/libservice.h"
 
 /* What programs of an image expect to be allowed, and no more: those that docker and podman give. */
@@ -77,57 +78,55 @@ static struct json_object *process_args(const struct container_wish *w, struct j
 	return args;
 }
 
-/* Numbers; names would have to be looked up in a stranger's files with the host's rights. */
-static int process_user(const struct container_wish *w, struct json_object *image, struct json_object **ret,
-			struct error *error)
+/* Names are looked up in the container (user.c). */
+static struct json_object *process_user(const struct container_wish *w, struct json_object *image)
 {
 	const char *given = w->user ? w->user : json_text_at(image, "config.User");
-	unsigned long uid = 0, gid = 0;
-	char *end = "";
+	struct json_object *user = json_object_new_object();
 
-	if (given && *given && strcmp(given, "root")) {
-		uid = strtoul(given, &end, 10);
-		if (end != given && *end == ':')
-			gid = strtoul(end + 1, &end, 10);
-		if (end == given || *end)
-			return error_set(error, -EINVAL, "user '%.60s' is not UID[:GID]; --user gives one in numbers", given);
+	if (given && *given) {
+		json_object_object_add(user, "username", json_object_new_string(given));
+		return user;
 	}
-	*ret = json_object_new_object();
-	json_object_object_add(*ret, "uid", json_object_new_int64(uid));
-	json_object_object_add(*ret, "gid", json_object_new_int64(gid));
-	return 0;
+	json_object_object_add(user, "uid", json_object_new_int64(0));
+	json_object_object_add(user, "gid", json_object_new_int64(0));
+	return user;
 }
 
-static struct json_object *process_capabilities(const struct container_wish *w)
+static int process_capabilities(const struct container_wish *w, struct json_object *process, struct error *error)
 {
 	static const char *const sets[] = {"bounding", "effective", "permitted"};
 	struct json_object *caps = json_object_new_object();
+	char word[CAPABILITY_MAX];
 
+	json_object_object_add(process, "capabilities", caps);
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
 		struct json_object *list = words(capabilities, ARRAY_LEN(capabilities));
-		for (size_t k = 0; k < json_length(w->caps); k++)
-			env_add(list, json_word(w->caps, k));
 		json_object_object_add(caps, sets[i], list);
+		for (size_t k = 0; k < json_length(w->caps); k++) {
+			if (capability_word(json_word(w->caps, k), word, error) < 0)
+				return -EINVAL;
+			env_add(list, word);
+		}
 	}
-	return caps;
+	return 0;
 }
 
 static int make_process(const struct container_wish *w, struct json_object *image, struct json_object *config,
 			struct error *error)
 {
-	struct json_object *p = json_object_new_object(), *user = NULL, *args = process_args(w, image);
+	struct json_object *p = json_object_new_object(), *args = process_args(w, image);
 	const char *cwd = w->workdir ? w->workdir : json_text_at(image, "config.WorkingDir");
-	int r = process_user(w, image, &user, error);
+	int r = process_capabilities(w, p, error);
 
 	json_object_object_add(config, "process", p);
 	json_object_object_add(p, "args", args);
-	json_object_object_add(p, "user", user);
+	json_object_object_add(p, "user", process_user(w, image));
 	if (r == 0 && !json_length(args))
 		r = error_set(error, -EINVAL, "no program is given, and '%s' names none", w->root);
 	json_object_object_add(p, "terminal", json_object_new_boolean(w->tty));
 	json_object_object_add(p, "env", process_env(w, image));
 	json_object_object_add(p, "cwd", json_object_new_string(cwd && *cwd ? cwd : "/"));
-	json_object_object_add(p, "capabilities", process_capabilities(w));
 	json_object_object_add(p, "noNewPrivileges", json_object_new_boolean(true));
 	return r;
 }
@@ -262,6 +261,12 @@ static int make_annotations(const struct container_wish *w, struct json_object *
 	json_object_object_add(config, "annotations", a);
 	json_set(a, "io.polytropon.pool", "%s", w->pool);
 	json_set(a, "io.polytropon.root", "%s", w->name);
+	if (w->io) {
+		json_object_object_foreach(w->io, limit, value) {
+			snprintf(key, sizeof(key), "io.polytropon.%s", limit);
+			json_object_object_add(a, key, json_object_get(value));
+		}
+	}
 	for (size_t i = 0; i < json_length(w->volumes); i++) {
 		const char *word = json_word(w->volumes, i), *colon = strchr(word, ':');
 		if (!colon || *word != '/' || colon[1] != '/')

@@ -11,6 +11,7 @@ struct container_wish {
 	const char *pool, *root, *name;
 	const char *user, *workdir, *hostname, *memory, *pids, *cpu_weight;
 	struct json_object *env, *volumes, *caps; /* arrays of words */
+	struct json_object *io;                   /* {"io.iops": "500"}; NULL: none */
 	bool tty, read_only, network, privileged_user; /* privileged_user: no user namespace of its own */
 	char **argv;                                   /* NULL or empty: what the image runs */
 };

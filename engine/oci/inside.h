@@ -41,6 +41,13 @@ struct become {
 	int preserve_fds;
 };
 
+/*
+ * user.c: user.username, NAME[:GROUP] or numbers, becomes uid, gid and additionalGids, if there is no uid; -EINVAL with a
+ * sentence. And the home of a uid, or /.
+ */
+int user_resolve(struct json_object *process, struct error *error);
+void user_home(int64_t uid, char home[static PATH_MAX]);
+
 /* Where the program is, by the container's PATH, before the caller gives up its rights. */
 int process_find(const struct become *b, char program[static PATH_MAX], struct error *error);
 /* Returns only on failure. ready is called last before execve, when nothing but that can fail. */

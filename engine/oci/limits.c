@@ -222,6 +222,23 @@ static int apply_one(const struct limits *l, const struct resource *k, struct js
 	return error_errno(error, r, "resource limit %s=%s", k->key, text);
 }
 
+/* Version 2 has no such switch: it is taken for what a group without it does. */
+static int apply_oom(const struct limits *l, struct json_object *resources, struct error *error)
+{
+	char dir[PATH_MAX];
+	int r = 0;
+
+	if (!json_true_at(resources, "memory.disableOOMKiller"))
+		return 0;
+	for (unsigned i = 0; i < l->count && r == 0; i++) {
+		if (l->hierarchy[i].unified || !has_controller(&l->hierarchy[i], "memory"))
+			continue;
+		limits_dir(l, i, dir, sizeof(dir));
+		r = write_text(dir, "memory.oom_control", "1");
+	}
+	return r < 0 ? error_errno(error, r, "resource limit memory.disableOOMKiller") : 0;
+}
+
 static void device_text(struct json_object *rule, char *ret, size_t size)
 {
 	const char *type = json_string(rule, "type"), *access = json_string(rule, "access");
@@ -290,6 +307,8 @@ int limits_apply(const struct limits *limits, struct json_object *resources, str
 
 	for (size_t i = 0; i < ARRAY_LEN(resources_known) && r == 0; i++)
 		r = apply_one(limits, &resources_known[i], resources, error);
+	if (r == 0)
+		r = apply_oom(limits, resources, error);
 	if (r == 0)
 		r = apply_devices(limits, json_child(resources, "devices", json_type_array), error);
 	return r == 0 ? apply_unified(limits, json_child(resources, "unified", json_type_object), error) : r;

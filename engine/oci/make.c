@@ -77,6 +77,31 @@ static int join_pool(struct place *place, const struct state *s, pid_t pid, stru
 	return engine_call(place->connection, "Join", parameters, NULL, NULL, error) == CALL_OK ? 0 : -EIO;
 }
 
+#define LIMIT_ANNOTATION "io.polytropon.io."
+
+/* What its annotations say of its I/O. The engine knows which there are. */
+static int limit_in_pool(struct place *place, const struct state *s, pid_t pid, struct error *error)
+{
+	struct json_object *annotations = json_at(s->bundle.config, "annotations", json_type_object), *parameters;
+	struct json_object *settings = json_object_new_object();
+
+	if (annotations) {
+		json_object_object_foreach(annotations, key, value) {
+			if (!strncmp(key, LIMIT_ANNOTATION, strlen(LIMIT_ANNOTATION)))
+				json_object_object_add(settings, key + strlen("io.polytropon."), json_object_get(value));
+		}
+	}
+	if (!json_object_object_length(settings)) {
+		json_object_put(settings);
+		return 0;
+	}
+	parameters = json_object_new_object();
+	json_set(parameters, "pool", "%s", place->pool);
+	json_object_object_add(parameters, "pid", json_object_new_int(pid));
+	json_object_object_add(parameters, "settings", settings);
+	return engine_call(place->connection, "Limit", parameters, NULL, NULL, error) == CALL_OK ? 0 : -EIO;
+}
+
 struct joining {
 	struct state *state;
 	struct place *place;
@@ -87,6 +112,8 @@ static int join_groups(void *arg, pid_t pid, struct error *error)
 	struct joining *a = arg;
 	int r = a->place->pool ? join_pool(a->place, a->state, pid, error) : 0;
 
+	if (r == 0 && a->place->pool)
+		r = limit_in_pool(a->place, a->state, pid, error);
 	return r == 0 ? limits_join(&a->state->limits, pid, error) : r;
 }
 
@@ -194,7 +221,7 @@ int oci_make(const struct oci *oci, const char *id, const struct oci_create *c, 
 {
 	struct bundle bundle;
 	struct place place;
-	int master = -1, r = bundle_open(c->bundle, &bundle, error);
+	int master = -1, r = bundle_open(c->bundle, c->config, &bundle, error);
 
 	if (r < 0)
 		return r;

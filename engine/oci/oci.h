@@ -15,8 +15,11 @@ struct oci {
 /* Says the sentence, on stderr and in the log. EXIT status 1, as callers of runtimes expect. */
 int oci_fail(const struct oci *oci, const struct error *error);
 
+/* Options on both sides of a container's name, which must be there. 0, or an exit status after a sentence. */
+int oci_take_id(const struct command *command, char ***argv, option_fn *fn, void *arg, const char **ret_id);
+
 struct oci_create {
-	const char *bundle, *console_socket, *pid_file;
+	const char *bundle, *config, *console_socket, *pid_file;
 	int preserve_fds;
 	bool detach, keep;
 };
@@ -34,6 +37,10 @@ int oci_start(struct state *state, struct error *error);
 int oci_delete(struct state *state, bool force, struct error *error);
 int oci_signal_of(const char *word);
 int oci_pid_file(const char *path, pid_t pid, struct error *error);
+
+enum { CAPABILITY_MAX = 40 };
+/* CAP_SYS_ADMIN of SYS_ADMIN, cap_sys_admin and so on; -EINVAL with a sentence that names the nearest. */
+int capability_word(const char *word, char ret[static CAPABILITY_MAX], struct error *error);
 
 /* `oci exec` with these words, for others. */
 int oci_exec(const struct oci *oci, char **argv);

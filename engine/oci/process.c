@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/capability.h>
@@ -17,24 +16,10 @@
 
 /* ---- environment and program ------------------------------------------------------------------- */
 
-/* What the words of an image's passwd say is no more than a string: its home. */
-static void set_home(uid_t uid)
-{
-	_cleanup_(fclose_p) FILE *f = fopen("/etc/passwd", "re");
-	struct passwd entry, *found;
-	char buf[4096];
-
-	while (f && fgetpwent_r(f, &entry, buf, sizeof(buf), &found) == 0)
-		if (entry.pw_uid == uid && entry.pw_dir) {
-			setenv("HOME", entry.pw_dir, 1);
-			return;
-		}
-	setenv("HOME", "/", 1);
-}
-
 static void set_environment(const struct become *b)
 {
 	struct json_object *env = json_child(b->process, "env", json_type_array);
+	char home[PATH_MAX];
 
 	clearenv();
 	for (size_t i = 0; i < json_length(env); i++) {
@@ -49,8 +34,10 @@ static void set_environment(const struct become *b)
 		setenv(name, equals + 1, 0);
 		free(name);
 	}
-	if (!getenv("HOME"))
-		set_home(json_number(json_child(b->process, "user", json_type_object), "uid", 0));
+	if (getenv("HOME"))
+		return;
+	user_home(json_number(json_child(b->process, "user", json_type_object), "uid", 0), home);
+	setenv("HOME", home, 1);
 }
 
 static bool is_program(const char *path)
@@ -82,6 +69,8 @@ int process_find(const struct become *b, char program[static PATH_MAX], struct e
 
 	if (!*name)
 		return error_set(error, -EINVAL, "process.args names no program");
+	if (user_resolve(b->process, error) < 0)
+		return -EINVAL;
 	set_environment(b);
 	/* A root squashed for us may still be open to the user that the process becomes. */
 	if (cwd && chdir(cwd) < 0 && errno == ENOENT && mkdir(cwd, 0755) == 0)

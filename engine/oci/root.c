@@ -121,9 +121,20 @@ static int make_file(int root, const char *path)
 int root_open(int root, const char *path, bool make, bool directory)
 {
 	int fd = open_in(root, path, O_PATH, 0), r;
+	char file[PATH_MAX];
+	size_t n = strlen(path);
 
 	if (fd != -ENOENT || !make)
 		return fd;
-	r = directory ? make_directories(root, path) : make_file(root, path);
-	return r < 0 ? r : open_in(root, path, O_PATH, 0);
+	if (directory) {
+		r = make_directories(root, path);
+		return r < 0 ? r : open_in(root, path, O_PATH, 0);
+	}
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (n >= sizeof(file))
+		return -ENAMETOOLONG;
+	snprintf(file, sizeof(file), "%.*s", (int)n, path);
+	r = make_file(root, file);
+	return r < 0 ? r : open_in(root, file, O_PATH, 0);
 }

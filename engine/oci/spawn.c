@@ -32,7 +32,35 @@ static void loopback_up(void)
 		ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
-static int set_sysctls(struct json_object *config, struct error *error)
+/* Those of a namespace of its own; others are the host's. 0: none has it. */
+static int sysctl_namespace(const char *key)
+{
+	static const char *const ipc[] = {"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
+					  "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"};
+
+	if (!strncmp(key, "net.", 4))
+		return CLONE_NEWNET;
+	if (!strncmp(key, "fs.mqueue.", 10))
+		return CLONE_NEWIPC;
+	if (!strcmp(key, "kernel.domainname") || !strcmp(key, "kernel.hostname"))
+		return CLONE_NEWUTS;
+	if (!strncmp(key, "user.", 5))
+		return CLONE_NEWUSER;
+	for (size_t i = 0; i < ARRAY_LEN(ipc); i++)
+		if (!strcmp(key, ipc[i]))
+			return CLONE_NEWIPC;
+	return 0;
+}
+
+static bool is_own(const struct namespaces *n, int type)
+{
+	for (unsigned i = 0; i < n->joined_count; i++)
+		if (n->joined[i].type == type)
+			return true;
+	return n->fresh & type;
+}
+
+static int set_sysctls(struct json_object *config, const struct namespaces *n, struct error *error)
 {
 	struct json_object *list = json_at(config, "linux.sysctl", json_type_object);
 	char path[256];
@@ -42,6 +70,8 @@ static int set_sysctls(struct json_object *config, struct error *error)
 	json_object_object_foreach(list, key, value) {
 		_cleanup_(close_p) int fd = -1;
 		const char *text = json_object_get_string(value);
+		if (!is_own(n, sysctl_namespace(key)))
+			return error_set(error, -EINVAL, "sysctl '%.60s' is of no namespace that the container has of its own", key);
 		snprintf(path, sizeof(path), "/proc/sys/%s", key);
 		for (char *p = path + strlen("/proc/sys/"); *p; p++)
 			*p = *p == '.' ? '/' : *p;
@@ -69,7 +99,7 @@ static int settle_in(struct spawn *s, const struct namespaces *n, struct error *
 		return error_errno(error, errno, "set the host name");
 	if (domain && *domain && setdomainname(domain, strlen(domain)) < 0)
 		return error_errno(error, errno, "set the domain name");
-	return set_sysctls(s->bundle->config, error);
+	return set_sysctls(s->bundle->config, n, error);
 }
 
 static int wants_terminal(const struct spawn *s)
@@ -97,6 +127,15 @@ static int terminal_make(struct spawn *s, int root, int *ret_slave, struct error
 	return master;
 }
 
+/* As long as the root can be written. If it cannot be made, it is missed when the program is to begin in it. */
+static void make_cwd(struct spawn *s, int root)
+{
+	const char *cwd = json_text_at(s->bundle->config, "process.cwd");
+	_cleanup_(close_p) int made = cwd && *cwd == '/' ? root_open(root, cwd, true, true) : -1;
+
+	(void)made;
+}
+
 /* The root, up to where it could be entered. */
 static int prepare_root(struct spawn *s, int *ret_root, struct error *error)
 {
@@ -106,6 +145,8 @@ static int prepare_root(struct spawn *s, int *ret_root, struct error *error)
 		return root;
 	*ret_root = root;
 	r = mounts_make(s->bundle, root, s->limits, error);
+	if (r == 0)
+		make_cwd(s, root);
 	if (r == 0)
 		r = devices_make(s->bundle, root, error);
 	return r == 0 && s->place->pool ? place_furnish(s->place, root, error) : r;

@@ -4,11 +4,7 @@
 #include <sys/socket.h>
 
 #include "engine/oci/sync.h"
-
-union control {
-	char space[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr align;
-};
+#include "engine/passing.h"
 
 int sync_pair(int pair[2], struct error *error)
 {
@@ -20,19 +16,11 @@ int sync_pair(int pair[2], struct error *error)
 int sync_send(int socket, int kind, int pid, const char *text, int fd)
 {
 	struct sync_message m = {.kind = kind, .pid = pid};
-	union control control = {};
-	struct iovec iov = {&m, sizeof(m)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
 
 	snprintf(m.text, sizeof(m.text), "%s", text ? text : "");
-	if (fd >= 0) {
-		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
-		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
-			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
-	}
-	return sendmsg(socket, &msg, MSG_NOSIGNAL) == sizeof(m) ? 0 : -errno;
+	n = passing_send(socket, &m, sizeof(m), fd, 0);
+	return n < 0 ? n : n == sizeof(m) ? 0 : -EIO;
 }
 
 void sync_give_up(int socket, int r, const struct error *error)
@@ -41,29 +29,11 @@ void sync_give_up(int socket, int r, const struct error *error)
 	_exit(1);
 }
 
-static ssize_t receive(int socket, struct sync_message *m, int *ret_fd)
-{
-	union control control = {};
-	struct iovec iov = {m, sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space)};
-	ssize_t n;
-
-	do
-		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n > 0 && CMSG_FIRSTHDR(&msg) && CMSG_FIRSTHDR(&msg)->cmsg_type == SCM_RIGHTS)
-		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
-	return n;
-}
-
 int sync_wait(int socket, int kind, struct sync_message *ret, int *ret_fd, struct error *error)
 {
 	struct sync_message m = {};
 	_cleanup_(close_p) int fd = -1;
-	ssize_t n = receive(socket, &m, &fd);
+	ssize_t n = passing_receive(socket, &m, sizeof(m), &fd);
 
 	if (n != sizeof(m))
 		return error_set(error, -ECONNRESET, "the container's process ended before it began");

@@ -124,6 +124,8 @@ static int file_look(struct area *area, int direct, char *error, size_t error_si
 		area->traits |= AREA_BUFFERED;
 	file->memory = !file->device && fstatfs(file->fd, &fs) == 0 &&
 		       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+	if (!file->device && !file->memory)
+		area->traits |= AREA_THIN;
 	return 0;
 }
 

@@ -198,14 +198,6 @@ static void map_settle(struct mirror *m)
 	}
 }
 
-int64_t mirror_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
 int mirror_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until)
 {
 	struct timespec t = {until / 1000000000, until % 1000000000};
@@ -227,8 +219,8 @@ static void keeper_wait(struct mirror *m)
 		return;
 	}
 	if (m->settle_at == 0)
-		m->settle_at = mirror_now() + m->settle_ns;
-	if (mirror_now() >= m->settle_at || mirror_wait_until(&m->keep, &m->lock, m->settle_at)) {
+		m->settle_at = ls_now() + m->settle_ns;
+	if (ls_now() >= m->settle_at || mirror_wait_until(&m->keep, &m->lock, m->settle_at)) {
 		m->settle_at = 0;
 		map_settle(m);
 	}

@@ -53,7 +53,7 @@ static void area_inherit(struct area *area)
 	area->block = 512;
 	for (unsigned i = 0; i < area->below_count; i++) {
 		area->block = max(area->block, area->below[i]->block);
-		area->traits |= area->below[i]->traits & (AREA_RDONLY | AREA_BUFFERED);
+		area->traits |= area->below[i]->traits & (AREA_RDONLY | AREA_BUFFERED | AREA_THIN);
 		every &= area->below[i]->traits;
 	}
 	area->traits |= area->below_count ? every : 0;

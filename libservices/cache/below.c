@@ -38,6 +38,11 @@ int below_reader(struct cinode *c, const struct ls_call *call)
 	return is_open(c, false) ? 0 : file_open(c, call, O_RDONLY, &c->reader);
 }
 
+int below_open_reader(struct cinode *c, const struct ls_call *call)
+{
+	return file_open(c, call, O_RDONLY, &c->reader);
+}
+
 int below_writer(struct cinode *c, const struct ls_call *call)
 {
 	return is_open(c, true) ? 0 : file_open(c, call, O_RDWR, &c->writer);
@@ -55,6 +60,19 @@ void below_adopt(struct cinode *c, const struct ls_call *call, struct ls_file *f
 		ls_release(c->cache->below, call, file);
 }
 
+int below_take(struct cinode *c, const struct ls_call *call, struct ls_file **ret)
+{
+	int r;
+
+	while ((r = below_reader(c, call)) == 0) {
+		*ret = below_use(c);
+		if (*ret)
+			return 0;
+		below_unuse(c);
+	}
+	return r;
+}
+
 /*
  * The write-back to come needs the writer, which is parked meanwhile; but not thousands of them. With the
  * lock held for writing.
@@ -64,6 +82,8 @@ static bool is_kept(struct cinode *c)
 	unsigned *idle = &c->cache->idle_writers;
 
 	if (__atomic_load_n(&c->opens, __ATOMIC_SEQ_CST) || !LIST_EMPTY(&c->fills) || c->share)
+		return true;
+	if (c->cache->asks && (c->dirty_pages || c->times_dirty || __atomic_load_n(&c->stale, __ATOMIC_SEQ_CST) || keep_idle(c)))
 		return true;
 	if (!c->writer || !(c->dirty_pages || c->times_dirty))
 		return false;
@@ -86,6 +106,7 @@ void below_settle(struct cinode *c, const struct ls_call *call)
 		return;
 	pthread_rwlock_wrlock(&c->lock);
 	if ((c->reader || c->writer) && !is_kept(c)) {
+		keep_let_go(c);
 		reader = c->reader;
 		writer = c->writer;
 		c->reader = c->writer = NULL;

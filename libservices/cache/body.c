@@ -120,10 +120,24 @@ static void data_punch(const struct cinode *c, const struct chunk *chunk, unsign
 	}
 }
 
+/* Opened once more, for the first open of such a file does not count as one (kernel.c). */
+static int data_in_memory(void)
+{
+	int fd = memfd_create("cache", MFD_CLOEXEC), again = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0) {
+		again = open(path, O_RDWR | O_CLOEXEC);
+		close(fd);
+	}
+	return again;
+}
+
 int body_data_new(struct cinode *c)
 {
 	int fd = c->cache->dir >= 0 ? openat(c->cache->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
-				    : memfd_create("cache", MFD_CLOEXEC);
+				    : data_in_memory();
 
 	return fd < 0 ? -errno : fd;
 }
@@ -347,7 +361,7 @@ void body_adopt(struct cinode *c, uint64_t page)
 	body_dirty(c, page, page);
 }
 
-static void dirt_forget(struct chunk *chunk, unsigned mask)
+void chunk_forget_dirt(struct chunk *chunk, unsigned mask)
 {
 	struct cinode *c = chunk->inode;
 	unsigned n = __builtin_popcount(chunk->dirty & mask);
@@ -368,7 +382,7 @@ uint64_t chunk_drop(struct chunk *chunk, unsigned mask)
 	int64_t bytes = 0;
 
 	mask &= chunk->present;
-	dirt_forget(chunk, mask);
+	chunk_forget_dirt(chunk, mask);
 	for (unsigned i = 0; chunk->hash && i < CHUNK_PAGES; i++)
 		if (mask & 1u << i)
 			chunk->hash[i] = 0;

@@ -15,7 +15,8 @@
  * rest
  *
  * Above a layer whose files others may change (LS_SHARED) the cache would have to ask about every page that
- * it has, each time, which costs as much as to read it there: then it keeps nothing, and everything passes.
+ * it has, each time, which costs as much as to read it there: then it keeps nothing, and everything passes. If that
+ * layer delegates files (LS_DELEGATES), it keeps what is delegated: keep.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,7 +91,13 @@ static void cache_init(struct cache *cache, struct ls *ls)
 	cache->ls = ls;
 	cache->below = ls->below[0];
 	cache->dir = -1;
-	cache->off = ls->traits & LS_SHARED;
+	cache->off = (ls->traits & LS_SHARED) && !(ls->traits & LS_DELEGATES);
+	cache->asks = (ls->traits & LS_SHARED) && !cache->off;
+	pthread_mutex_init(&cache->kept_lock, NULL);
+	for (struct ls *at = cache->below; at && cache->asks; at = at->below_count == 1 ? at->below[0] : NULL) {
+		at->recall = keep_recalled;
+		at->recall_arg = cache;
+	}
 	pthread_mutex_init(&cache->epoch_lock, NULL);
 	pthread_mutex_init(&cache->fill_lock, NULL);
 	pthread_mutex_init(&cache->dirty_lock, NULL);
@@ -110,6 +117,7 @@ static struct cache *cache_free(struct cache *cache)
 	budget_leave(cache);
 	if (cache->dir >= 0)
 		close(cache->dir);
+	pthread_mutex_destroy(&cache->kept_lock);
 	pthread_mutex_destroy(&cache->epoch_lock);
 	pthread_mutex_destroy(&cache->fill_lock);
 	pthread_mutex_destroy(&cache->dirty_lock);
@@ -187,6 +195,7 @@ static void cache_stats(struct ls *ls, ls_figure *figure, void *arg)
 	figure(arg, "evicted", __atomic_load_n(&f->evicted, __ATOMIC_RELAXED));
 	figure(arg, "written", __atomic_load_n(&f->written, __ATOMIC_RELAXED));
 	figure(arg, "failed", __atomic_load_n(&f->failed, __ATOMIC_RELAXED));
+	figure(arg, "recalled", __atomic_load_n(&f->recalled, __ATOMIC_RELAXED));
 	figure(arg, "throttled", __atomic_load_n(&f->throttled, __ATOMIC_RELAXED));
 	figure(arg, "throttled_ns", __atomic_load_n(&f->throttled_ns, __ATOMIC_RELAXED));
 	figure(arg, "pool_size", __atomic_load_n(&b->size, __ATOMIC_RELAXED));
@@ -228,5 +237,6 @@ const struct ls_type ls_type_cache = {
 #define X(ret, op_name, ...) .op_name = cache_##op_name,
 	    LS_OPS(X)
 #undef X
+	    .lock = cache_lock,
 	},
 };

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +33,8 @@ enum {
 	CACHE_GHOSTS = 1 << 16,
 	CACHE_SHARED_PAGES = SHARE_REGIONS_MAX * SHARE_REGION, /* of the largest file that is shared */
 	CACHE_IDLE_WRITERS = 512, /* files open below for their write-back alone */
+	CACHE_IDLE_KEPT = 8192, /* files open below for their delegation alone */
+	CACHE_KEPT_BUCKETS = 1024,
 };
 
 #define CHUNK_ALL 0xffffu
@@ -65,7 +68,7 @@ enum chunk_queue { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN, QUEUES };
 struct policy;
 
 struct cache_figures { /* atomic */
-	uint64_t hits, misses, read_ahead, evicted, written, failed, throttled_ns, throttled;
+	uint64_t hits, misses, read_ahead, evicted, written, failed, throttled_ns, throttled, recalled;
 };
 
 struct budget {
@@ -182,6 +185,17 @@ struct cinode {
 	bool atime_due;                  /* the next read sets atime. Atomic */
 	bool gone;                       /* its last name is gone. Atomic */
 	struct ls_file *reader, *writer; /* open below */
+	/* Only where the cache asks (keep.c): */
+	unsigned using;                  /* calls under way with these; atomic */
+	unsigned writers;                /* files open here to write; atomic */
+	unsigned passing;                /* changes under way below that pass by the cache; atomic */
+	unsigned kept;                   /* enum ls_delegation; atomic. Set with the lock held for writing */
+	unsigned recalls;                /* atomic; counts the ends of delegations */
+	bool stale;                      /* the delegation has ended, and what is here has not gone yet. Atomic */
+	bool idle;                       /* among cache.idle_kept */
+	int64_t keep_after;              /* before that time no delegation is asked for; atomic */
+	struct ls_file *delegated;       /* under cache.kept_lock, like: */
+	LIST_ENTRY(cinode) kept_link;
 	bool parked;                     /* the writer is among cache.idle_writers */
 	LIST_HEAD(, fill) fills;
 	/* pages */
@@ -227,6 +241,10 @@ struct cache {
 	LIST_ENTRY(cache) link;    /* in the budget */
 	int dir;                   /* where data files are made; -1: nowhere, in memory files */
 	bool off;                  /* others change what is below: everything passes */
+	bool asks;                 /* ... but what is had under a delegation may be kept: keep.c */
+	pthread_mutex_t kept_lock;
+	LIST_HEAD(, cinode) kept[CACHE_KEPT_BUCKETS]; /* by the delegated file */
+	unsigned idle_kept;
 	bool no_reserve;           /* atomic: below promises no room */
 	uint64_t readahead, batch; /* atomic, like what follows */
 	int64_t flush_interval;
@@ -247,12 +265,19 @@ struct cache {
 	struct cinode_list dirty;
 	bool ending, flusher_runs, reader_runs;
 	bool pressed; /* atomic: more is dirty than the background ratio allows, and the flusher knows */
+	int64_t owed; /* atomic: how long the flusher is asked to wait, for what clients stored (ls.moved) */
 	pthread_t flusher, reader;
 	uint64_t rate; /* bytes a second of write-back; atomic */
 	pthread_cond_t ahead_wake;
 	STAILQ_HEAD(, ahead) ahead;
 	unsigned ahead_count;
 };
+
+/* Tells who counts the bytes. How long it is until more are welcome, in ns. */
+static inline int64_t cache_moved(const struct cache *cache, const struct ls_call *call, bool written, uint64_t bytes)
+{
+	return cache->ls->moved ? cache->ls->moved(call, written, bytes) : 0;
+}
 
 static inline struct cache *cache_of(struct ls *ls)
 {
@@ -324,6 +349,7 @@ void cinode_own(struct cinode *c);
 /* Opened when they are first needed. The handle stays while the file is open, dirty or being filled. */
 int below_reader(struct cinode *c, const struct ls_call *call);
 int below_writer(struct cinode *c, const struct ls_call *call);
+int below_open_reader(struct cinode *c, const struct ls_call *call); /* beside a writer, too */
 /* Takes over a file that a create below has opened for reading and writing. */
 void below_adopt(struct cinode *c, const struct ls_call *call, struct ls_file *file);
 /* Closes what nobody needs any more. Call it without a lock. */
@@ -335,6 +361,66 @@ static inline struct ls_file *below_file(const struct cinode *c)
 
 	return writer ? writer : __atomic_load_n(&c->reader, __ATOMIC_ACQUIRE);
 }
+
+/* The file below for one call, which below_unuse ends; NULL: none is open. */
+static inline struct ls_file *below_use(struct cinode *c)
+{
+	__atomic_add_fetch(&c->using, 1, __ATOMIC_SEQ_CST);
+	return below_file(c);
+}
+
+/* ... opened if need be. */
+int below_take(struct cinode *c, const struct ls_call *call, struct ls_file **ret);
+static inline void below_unuse(struct cinode *c)
+{
+	__atomic_sub_fetch(&c->using, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- delegations (keep.c) ---------------------------------------------------------------------------- */
+
+#define KEEP_LOST (-EKEYEXPIRED) /* inside the cache: there is no delegation any more; do it below */
+
+/* What is cached counts. With the lock held it stays so, unless it is recalled: then it goes when the lock is free. */
+static inline bool cinode_is_kept(const struct cinode *c)
+{
+	return !c->cache->asks || __atomic_load_n(&c->kept, __ATOMIC_SEQ_CST) != LS_DELEGATION_NONE;
+}
+
+static inline bool cinode_may_store(const struct cinode *c)
+{
+	return !c->cache->asks || __atomic_load_n(&c->kept, __ATOMIC_SEQ_CST) == LS_DELEGATION_WRITE;
+}
+
+/*
+ * Before an operation that uses what is cached, without a lock. 0: it may be used, until KEEP_LOST; KEEP_LOST: it is to be
+ * done below, and nothing is cached; or -errno.
+ */
+int keep_begin(struct cinode *c, const struct ls_call *call, bool stores);
+/* What is cached goes below, and the delegation back: the operation to come is below's. */
+int keep_end(struct cinode *c, const struct ls_call *call);
+/* With io held. After a delegation has ended: what was changed goes below, and all of it from here. */
+int keep_settle(struct cinode *c, const struct ls_call *call);
+/* With the lock held for writing and nothing dirty: for what is about to be closed below. */
+void keep_let_go(struct cinode *c);
+/* The same, of one that nobody has open here: is its delegation worth to stay? */
+bool keep_idle(struct cinode *c);
+/* Around a change of the file below. False: it has a delegation now, which is to end first. */
+bool keep_pass_begin(struct cinode *c);
+void keep_pass_end(struct cinode *c);
+/* ... of any bytes, after it. */
+int keep_passed(struct cinode *c, const struct ls_call *call);
+/* Somebody opens it: what he sees is what others have closed. */
+int keep_open(struct cinode *c, const struct ls_call *call);
+/* With io held: others may have written since what is dirty was kept. It is dropped, and -EIO. */
+int keep_overtaken(struct cinode *c);
+/* It is forgotten. */
+void keep_fini(struct cinode *c);
+void keep_recalled(void *arg, struct ls_file *file);
+ssize_t keep_pass_read(struct cinode *c, const struct ls_call *call, const struct iovec *iov, int iovcnt, uint64_t skip,
+		       off_t offset);
+/* KEEP_LOST: there is a delegation now. */
+ssize_t keep_pass_write(struct cinode *c, const struct ls_call *call, const struct iovec *iov, int iovcnt, uint64_t skip,
+			off_t offset, unsigned flags, off_t *ret_end);
 
 /* ---- bytes (body.c): with the lock held, for writing where they change ------------------------------- */
 
@@ -353,6 +439,7 @@ int body_install(struct cinode *c, uint64_t page, void *bytes);
 /* Pages go, dirty or not. */
 void body_drop(struct cinode *c, uint64_t first, uint64_t last);
 uint64_t chunk_drop(struct chunk *chunk, unsigned mask);          /* bytes that came free */
+void chunk_forget_dirt(struct chunk *chunk, unsigned mask);       /* as if it had been written back */
 void body_dirty(struct cinode *c, uint64_t first, uint64_t last); /* of those that are present */
 /* Moves the bytes into a data file; needs io too. */
 int body_to_file(struct cinode *c);
@@ -368,7 +455,7 @@ void chunk_touch(struct chunk *chunk, unsigned mask, unsigned again);
  */
 int fill_lock(struct cinode *c, const struct ls_call *call, uint64_t first, uint64_t last, uint64_t wish);
 /* readahead.c */
-uint64_t ahead_plan(struct cfile *f, uint64_t offset, uint64_t length, bool missed);
+uint64_t ahead_plan(struct cfile *f, const struct ls_call *call, uint64_t offset, uint64_t length, bool missed);
 void ahead_stop(struct cache *cache);
 
 /* writeback.c: with io held. Writes dirty pages in first..last, with these ls_write flags. */
@@ -386,13 +473,13 @@ int writeback_sync(struct cache *cache, const struct ls_call *call);
 
 /* flusher.c */
 void cflusher_note(struct cinode *c); /* became dirty; with the lock held */
+void cflusher_urge(struct cinode *c); /* to be looked at now; with the lock held for writing */
 void cflusher_wake(struct cache *cache);
 void cflusher_done(struct cinode *c, const struct ls_call *call, int result); /* without a lock */
 void cflusher_stop(struct cache *cache);
 void cflusher_throttle(struct cfile *f, const struct ls_call *call, uint64_t bytes);
 extern const struct ls_call cflusher_call;
 
-int64_t cache_now(void); /* CLOCK_MONOTONIC */
 
 static inline void figure_add(uint64_t *figure, uint64_t n)
 {
@@ -451,6 +538,8 @@ void cshare_before_cut(
 void cshare_writable(struct cinode *c);
 /* A new data file, and new marks: who has the old ones is on his own. */
 int cshare_renew(struct cinode *c, bool marks);
+/* Another open file of the same data, to read only; or -errno. */
+int cshare_fd_to_read(int fd);
 /* With io too: the first share, and none any more. */
 int cshare_begin(struct cinode *c, const struct ls_call *call);
 void cshare_end(struct cinode *c);
@@ -479,6 +568,7 @@ static inline bool cshare_kernel_has(const struct cinode *c)
 {
 	return c->share && c->share->whole;
 }
+bool cshare_kernel_maps(struct cinode *c); /* or somebody else: the data file is open in other hands than ours */
 bool cshare_kernel_fits(struct cinode *c); /* the data file ends where the file does, now */
 void cshare_kernel_begin(struct cinode *c);
 bool cshare_kernel_allocates(int mode); /* can be done to the data file, too */
@@ -493,6 +583,8 @@ void cgrant_pause(struct cinode *c);
 void cgrant_resume(struct cinode *c, const struct ls_call *call);
 void cgrant_merge(struct cinode *c);
 
+int cache_lock(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *file, bool get,
+	       struct ls_lock *lock);
 /* The operations, cache_<op>. */
 #define X(ret, name, params, ...) ret cache_##name params;
 LS_OPS(X)

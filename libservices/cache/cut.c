@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "libservices/cache/cache.h"
+#include "libservices/rules.h"
 
 enum { SET_TIMES = LS_SET_ATIME | LS_SET_MTIME | LS_SET_ATIME_NOW | LS_SET_MTIME_NOW };
 
@@ -27,11 +28,19 @@ int cache_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *in
 	struct cfile *f = cfile_of(file);
 	struct ls *below = cache_of(ls)->below;
 	struct ls_attr attr;
+	unsigned recalls;
+	bool kept;
 	int r;
 
 	if (!c)
 		return ls_getattr(below, call, inode, file, ret_attr);
-	r = ls_getattr(below, call, c->below, f ? below_file(c) : NULL, &attr);
+	recalls = __atomic_load_n(&c->recalls, __ATOMIC_SEQ_CST);
+	kept = c->cache->asks && cinode_is_kept(c);
+	if (__atomic_load_n(&c->stale, __ATOMIC_SEQ_CST))
+		writeback(c, call);
+	r = ls_getattr(below, call, c->below, f ? below_use(c) : NULL, &attr);
+	if (f)
+		below_unuse(c);
 	if (r < 0)
 		return r;
 	if (__atomic_load_n(&c->share, __ATOMIC_RELAXED)) {
@@ -41,6 +50,7 @@ int cache_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *in
 		pthread_rwlock_rdlock(&c->lock);
 	}
 	cinode_merge(c, &attr);
+	attr.kept = kept && cinode_is_kept(c) && recalls == __atomic_load_n(&c->recalls, __ATOMIC_SEQ_CST);
 	pthread_rwlock_unlock(&c->lock);
 	*ret_attr = attr;
 	return 0;
@@ -66,15 +76,17 @@ static int size_changed(struct cinode *c, uint64_t size)
 
 static void times_changed(struct cinode *c, const struct ls_attr *after, unsigned set)
 {
-	if (!c->own)
+	struct ls_attr now;
+
+	if (!c->own && !c->cache->asks)
 		return;
 	if (set & (LS_SET_SIZE | LS_SET_MTIME | LS_SET_MTIME_NOW))
 		c->mtime = after->mtime;
-	if (set & (LS_SET_ATIME | LS_SET_ATIME_NOW)) {
+	if (set & (LS_SET_ATIME | LS_SET_ATIME_NOW))
 		c->atime = after->atime;
-		__atomic_store_n(&c->atime_due, false, __ATOMIC_RELAXED);
-	}
 	c->ctime = c->below_ctime = after->ctime;
+	now = (struct ls_attr){.atime = c->atime, .mtime = c->mtime, .ctime = c->ctime};
+	__atomic_store_n(&c->atime_due, ls_atime_due(&now), __ATOMIC_RELAXED);
 }
 
 static int attr_set(struct cinode *c, const struct ls_call *call, const struct ls_attr *in, unsigned set,
@@ -104,6 +116,48 @@ static int attr_set(struct cinode *c, const struct ls_call *call, const struct l
 	return r;
 }
 
+/* Until keep_pass_end, also after a failure. */
+static int pass_begin(struct cinode *c, const struct ls_call *call)
+{
+	int r = 0;
+
+	while (!keep_pass_begin(c) && r == 0) {
+		keep_pass_end(c);
+		r = keep_end(c, call);
+	}
+	return r;
+}
+
+/*
+ * Of a file that others may change, too, below is told with no lock held: it may have to wait for them, and they for what is
+ * cached here. A new size ends the delegation; other attributes may.
+ */
+static int attr_pass(struct cinode *c, const struct ls_call *call, const struct ls_attr *in, unsigned set,
+		     struct ls_attr *ret_attr)
+{
+	struct ls_attr attr;
+	int r;
+
+	if (set & LS_SET_SIZE) {
+		r = pass_begin(c, call);
+	} else {
+		r = writeback(c, call);
+		keep_pass_begin(c);
+	}
+	if (r == 0)
+		r = ls_setattr(c->cache->below, call, c->below, NULL, in, set, &attr);
+	keep_pass_end(c);
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&c->lock);
+	times_changed(c, &attr, set);
+	if (set & LS_SET_MODE)
+		cshare_mode(c, attr.mode);
+	pthread_rwlock_unlock(&c->lock);
+	*ret_attr = attr;
+	return set & LS_SET_SIZE ? keep_passed(c, call) : 0;
+}
+
 int cache_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *file,
 		  const struct ls_attr *in, unsigned set, struct ls_attr *ret_attr)
 {
@@ -114,6 +168,8 @@ int cache_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *in
 
 	if (!c)
 		return ls_setattr(cache_of(ls)->below, call, inode, file, in, set, ret_attr);
+	if (c->cache->asks)
+		return attr_pass(c, call, in, set, ret_attr);
 	if (io)
 		pthread_mutex_lock(&c->io);
 	r = attr_set(c, call, in, set, &attr);
@@ -202,6 +258,13 @@ int cache_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f
 	if (length > INT64_MAX - offset)
 		return -EFBIG;
 	c = f->inode;
+	if (c->cache->asks) {
+		r = pass_begin(c, call);
+		if (r == 0)
+			r = ls_fallocate(c->cache->below, call, c->writer, mode, offset, length);
+		keep_pass_end(c);
+		return r < 0 ? r : keep_passed(c, call);
+	}
 	pthread_mutex_lock(&c->io);
 	if (mode & ~FALLOC_FL_KEEP_SIZE)
 		r = clean_lock(c, call);
@@ -223,6 +286,7 @@ off_t cache_seek(struct ls *ls, const struct ls_call *call, struct ls_file *file
 {
 	struct cfile *f = cfile_of(file);
 	struct ls *below = cache_of(ls)->below;
+	struct ls_file *file_below;
 	int r;
 
 	if (!f)
@@ -231,8 +295,12 @@ off_t cache_seek(struct ls *ls, const struct ls_call *call, struct ls_file *file
 		return -EINVAL;
 	r = writeback(f->inode, call);
 	if (r == 0)
-		r = below_reader(f->inode, call);
-	return r < 0 ? r : ls_seek(below, call, below_file(f->inode), offset, whence);
+		r = below_take(f->inode, call, &file_below);
+	if (r < 0)
+		return r;
+	offset = ls_seek(below, call, file_below, offset, whence);
+	below_unuse(f->inode);
+	return offset;
 }
 
 /* With the target's io and lock held. */
@@ -271,6 +339,8 @@ ssize_t cache_copy(struct ls *ls, const struct ls_call *call, struct ls_file *in
 		return -EINVAL;
 	if (in_off < 0 || out_off < 0)
 		return -EINVAL;
+	if (to->inode->cache->asks)
+		return -EOPNOTSUPP;
 	n = writeback(from->inode, call);
 	if (n == 0)
 		n = below_reader(from->inode, call);

@@ -11,12 +11,14 @@
  * have left it lately; main is a queue with second chances lru2    new ones enter small; a second use moves
  * them to main; main keeps two thirds clock   one queue with second chances
  *
- * What is dirty, being written back, or kept by a mapping is passed over.
+ * What is dirty, being written back, or kept by a mapping is passed over. If that is all of a queue, the candidates come
+ * from the other one, whatever the policy says.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "libservices/cache/cache.h"
+#include "libservices/mix.h"
 
 enum verdict { VERDICT_LEAVES, VERDICT_TO_MAIN, VERDICT_TO_SMALL };
 
@@ -117,11 +119,8 @@ const struct policy *policy_find(const char *name)
 
 static uint32_t ghost_of(const struct chunk *chunk, uint32_t *ret_slot)
 {
-	uint64_t h =
-	    ((uintptr_t)chunk->inode->cache ^ chunk->inode->ino * 0x9e3779b97f4a7c15u) + chunk->index;
+	uint64_t h = mix(mix_two(chunk->inode->ino, (uintptr_t)chunk->inode->cache) + chunk->index);
 
-	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
-	h ^= h >> 31;
 	*ret_slot = h % CACHE_GHOSTS;
 	return h >> 32 | 1;
 }
@@ -191,16 +190,33 @@ static bool is_movable(const struct chunk *chunk)
 	return !chunk->dirty && !chunk->writing && !cshare_keeps(chunk);
 }
 
-/* The next one that the policy lets go; NULL if it has seen them all. With the budget's lock held. */
-static struct chunk *candidate(struct budget *b, uint64_t *scans)
+/* One look for what may leave. */
+struct search {
+	uint64_t scans;         /* left */
+	uint64_t stays[QUEUES]; /* bytes of each queue that were passed over */
+};
+
+static bool has_candidates(const struct budget *b, const struct search *s, enum chunk_queue queue)
 {
-	while (*scans > 0) {
-		enum chunk_queue queue = b->policy->next(b);
-		struct chunk *chunk = TAILQ_LAST(&b->list[queue], chunk_list);
-		--*scans;
-		if (!chunk)
-			chunk = TAILQ_LAST(&b->list[queue == QUEUE_MAIN ? QUEUE_SMALL : QUEUE_MAIN],
-					   chunk_list);
+	return s->stays[queue] < b->bytes[queue] || (!b->bytes[queue] && !TAILQ_EMPTY(&b->list[queue]));
+}
+
+static struct chunk *next(struct budget *b, const struct search *s)
+{
+	enum chunk_queue queue = b->policy->next(b), other = queue == QUEUE_MAIN ? QUEUE_SMALL : QUEUE_MAIN;
+
+	if (!has_candidates(b, s, queue))
+		queue = other;
+	return has_candidates(b, s, queue) ? TAILQ_LAST(&b->list[queue], chunk_list) : NULL;
+}
+
+/* The next one that the policy lets go; NULL if it has seen them all. With the budget's lock held. */
+static struct chunk *candidate(struct budget *b, struct search *s)
+{
+	while (s->scans > 0) {
+		struct chunk *chunk = next(b, s);
+
+		s->scans--;
 		if (!chunk)
 			return NULL;
 		switch (b->policy->judge(chunk)) {
@@ -217,18 +233,24 @@ static struct chunk *candidate(struct budget *b, uint64_t *scans)
 	return NULL;
 }
 
+static void pass_over(struct budget *b, struct chunk *chunk, struct search *s)
+{
+	s->stays[chunk->queue] += chunk->charged;
+	queue_move(b, chunk, chunk->queue);
+}
+
 /* Frees one chunk; 0 if it has to stay. Holds the budget's lock, which it lets go of meanwhile. */
-static uint64_t chunk_evict(struct budget *b, struct chunk *chunk)
+static uint64_t chunk_evict(struct budget *b, struct chunk *chunk, struct search *s)
 {
 	struct cinode *c = chunk->inode;
 	uint64_t bytes = 0;
 
 	if (pthread_rwlock_trywrlock(&c->lock) != 0) {
-		queue_move(b, chunk, chunk->queue); /* somebody uses the file now */
+		pass_over(b, chunk, s); /* somebody uses the file now */
 		return 0;
 	}
 	if (!is_movable(chunk)) {
-		queue_move(b, chunk, chunk->queue);
+		pass_over(b, chunk, s);
 		pthread_rwlock_unlock(&c->lock);
 		return 0;
 	}
@@ -248,13 +270,14 @@ static uint64_t chunk_evict(struct budget *b, struct chunk *chunk)
 
 uint64_t evict_some(struct budget *b, uint64_t want)
 {
-	uint64_t bytes = 0, scans;
+	struct search search = {};
+	uint64_t bytes = 0;
 	struct chunk *chunk;
 
 	pthread_mutex_lock(&b->lock);
-	scans = b->chunks * 5 + 16; /* a use count of 3 is worn off, and every chunk seen once more */
-	while (bytes < want && (chunk = candidate(b, &scans)))
-		bytes += chunk_evict(b, chunk);
+	search.scans = b->chunks * 5 + 16; /* a use count of 3 is worn off, and every chunk seen once more */
+	while (bytes < want && (chunk = candidate(b, &search)))
+		bytes += chunk_evict(b, chunk, &search);
 	pthread_mutex_unlock(&b->lock);
 	return bytes;
 }

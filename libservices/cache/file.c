@@ -24,6 +24,8 @@ static struct cfile *cfile_new(struct cinode *c, int flags)
 	f->error_seq = c->error && !c->error_seen ? c->error_seq - 1 : c->error_seq;
 	pthread_rwlock_unlock(&c->lock);
 	__atomic_add_fetch(&c->opens, 1, __ATOMIC_SEQ_CST);
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		__atomic_add_fetch(&c->writers, 1, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&c->refs, 1, __ATOMIC_SEQ_CST);
 	cinode_hold(c);
 	return f;
@@ -43,7 +45,12 @@ int cache_open(struct ls *ls, const struct ls_call *call, struct ls_inode *inode
 	f = cfile_new(c, flags);
 	if (!f)
 		return -ENOMEM;
-	r = (flags & O_ACCMODE) == O_RDONLY ? 0 : below_writer(c, call);
+	r = keep_open(c, call);
+	if (r == 0 && (flags & O_ACCMODE) != O_RDONLY) {
+		if (c->cache->asks && cinode_is_kept(c) && !cinode_may_store(c))
+			r = keep_end(c, call);
+		r = r < 0 ? r : below_writer(c, call);
+	}
 	if (r < 0) {
 		cache_release(ls, call, handle_of(f));
 		return r;
@@ -63,9 +70,11 @@ void cache_release(struct ls *ls, const struct ls_call *call, struct ls_file *fi
 	}
 	c = f->inode;
 	if ((f->flags & O_ACCMODE) != O_RDONLY &&
-	    __atomic_load_n(&c->cache->flush_on_close, __ATOMIC_RELAXED) &&
+	    (c->cache->asks || __atomic_load_n(&c->cache->flush_on_close, __ATOMIC_RELAXED)) &&
 	    !__atomic_load_n(&c->gone, __ATOMIC_RELAXED))
 		writeback(c, call);
+	if ((f->flags & O_ACCMODE) != O_RDONLY)
+		__atomic_sub_fetch(&c->writers, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_sub_fetch(&c->opens, 1, __ATOMIC_SEQ_CST) == 0)
 		below_settle(c, call);
 	cinode_forget(c, call, 1);
@@ -74,27 +83,49 @@ void cache_release(struct ls *ls, const struct ls_call *call, struct ls_file *fi
 
 /* What create and tmpfile below have made. They open it for reading too: pages that are written in part are
  * read. */
-static int created(struct cache *cache, const struct ls_call *call, const struct entry *e, int flags,
-		   struct ls_inode **inode, struct ls_attr *attr, struct ls_file **file)
+struct made {
+	struct ls_inode *inode;
+	struct ls_attr attr;
+	struct ls_file *file;
+};
+
+static int made_enter(struct cache *cache, const struct ls_call *call, const struct entry *e, int flags,
+		      struct made *m)
 {
-	struct ls_inode *below = *inode;
-	int r = cinode_enter(cache, call, e, inode, attr);
-	struct cinode *c = cinode_of(*inode);
+	struct ls_inode *below = m->inode;
+	int r = cinode_enter(cache, call, e, &m->inode, &m->attr);
+	struct cinode *c = cinode_of(m->inode);
 	struct cfile *f;
 
 	if (r < 0) {
-		ls_release(cache->below, call, *file);
+		ls_release(cache->below, call, m->file);
 		return r;
 	}
-	if (*inode == below)
+	if (m->inode == below)
 		return 0;
-	below_adopt(c, call, *file);
+	below_adopt(c, call, m->file);
 	f = cfile_new(c, flags);
 	if (!f) {
 		cinode_forget(c, call, 1);
 		return -ENOMEM;
 	}
-	*file = handle_of(f);
+	m->file = handle_of(f);
+	return 0;
+}
+
+/* Turns it into ours, if r, the answer from below, is 0, and ends the entry. */
+static int made_end(struct cache *cache, const struct ls_call *call, struct entry *e, int r, int flags,
+		    struct made *m, struct ls_inode **ret_inode, struct ls_attr *ret_attr,
+		    struct ls_file **ret_file)
+{
+	if (r == 0)
+		r = made_enter(cache, call, e, flags, m);
+	entry_end(cache, e);
+	if (r < 0)
+		return r;
+	*ret_inode = m->inode;
+	*ret_attr = m->attr;
+	*ret_file = m->file;
 	return 0;
 }
 
@@ -108,46 +139,27 @@ int cache_create(struct ls *ls, const struct ls_call *call, struct ls_inode *dir
 		 struct ls_file **ret_file)
 {
 	struct cache *cache = cache_of(ls);
-	struct ls_inode *inode;
-	struct ls_file *file;
-	struct ls_attr attr;
 	struct entry e = entry_begin(cache);
+	struct made m;
 	int r = ls_create(cache->below, call, inode_below(dir), name, mode, flags_to_create(cache, flags),
-			  &inode, &attr, &file);
+			  &m.inode, &m.attr, &m.file);
 
-	if (r == 0)
-		r = created(cache, call, &e, flags, &inode, &attr, &file);
-	entry_end(cache, &e);
-	if (r < 0)
-		return r;
-	*ret_inode = inode;
-	*ret_attr = attr;
-	*ret_file = file;
-	return 0;
+	return made_end(cache, call, &e, r, flags, &m, ret_inode, ret_attr, ret_file);
 }
 
 int cache_tmpfile(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, mode_t mode, int flags,
 		  struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
 {
 	struct cache *cache = cache_of(ls);
-	struct ls_inode *inode;
-	struct ls_file *file;
-	struct ls_attr attr;
 	struct entry e = entry_begin(cache);
+	struct made m;
 	int r = ls_tmpfile(cache->below, call, inode_below(dir), mode, flags_to_create(cache, flags),
-			   &inode, &attr, &file);
+			   &m.inode, &m.attr, &m.file);
 
-	if (r == 0)
-		r = created(cache, call, &e, flags, &inode, &attr, &file);
-	entry_end(cache, &e);
-	if (r < 0)
-		return r;
-	if (cinode_of(inode))
-		cinode_gone(cinode_of(inode), call, true);
-	*ret_inode = inode;
-	*ret_attr = attr;
-	*ret_file = file;
-	return 0;
+	r = made_end(cache, call, &e, r, flags, &m, ret_inode, ret_attr, ret_file);
+	if (r == 0 && cinode_of(*ret_inode))
+		cinode_gone(cinode_of(*ret_inode), call, true);
+	return r;
 }
 
 /* ---- making it last ------------------------------------------------------------------------------------
@@ -173,6 +185,7 @@ int cache_fsync(struct ls *ls, const struct ls_call *call, struct ls_file *file,
 {
 	struct cfile *f = cfile_of(file);
 	struct ls *below = cache_of(ls)->below;
+	struct ls_file *file_below;
 	int r, e;
 
 	if (!f)
@@ -182,8 +195,12 @@ int cache_fsync(struct ls *ls, const struct ls_call *call, struct ls_file *file,
 	if (r == 0)
 		r = e;
 	if (r == 0)
-		r = below_reader(f->inode, call);
-	return r < 0 ? r : ls_fsync(below, call, below_file(f->inode), datasync);
+		r = below_take(f->inode, call, &file_below);
+	if (r < 0)
+		return r;
+	r = ls_fsync(below, call, file_below, datasync);
+	below_unuse(f->inode);
+	return r;
 }
 
 int cache_sync(struct ls *ls, const struct ls_call *call)
@@ -192,6 +209,30 @@ int cache_sync(struct ls *ls, const struct ls_call *call)
 	int r = writeback_sync(cache, call), e = ls_sync(cache->below, call);
 
 	return r < 0 ? r : e;
+}
+
+/* ---- locks ---- */
+
+/* What was written under a lock is below when it is given up: the next who has it, on whatever host, reads it. */
+int cache_lock(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *file, bool get,
+	       struct ls_lock *lock)
+{
+	struct ls *below = cache_of(ls)->below;
+	struct cinode *c = cinode_of(inode);
+	struct ls_file *used = NULL;
+	int r = 0;
+
+	if (!c)
+		return ls_lock(below, call, inode, file, get, lock);
+	if (!get && lock->type == F_UNLCK && !__atomic_load_n(&c->gone, __ATOMIC_RELAXED))
+		writeback(c, call); /* an error is for fsync to tell */
+	if (file)
+		r = below_take(c, call, &used);
+	if (r == 0)
+		r = ls_lock(below, call, c->below, used, get, lock);
+	if (used)
+		below_unuse(c);
+	return r;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------------
@@ -217,6 +258,10 @@ int cache_advise(struct ls *ls, const struct ls_call *call, struct ls_file *file
 	if (offset < 0 || length < 0)
 		return -EINVAL;
 	c = f->inode;
+	if (advice == LS_ADVISE_CLOSED)
+		return c->cache->asks && !__atomic_load_n(&c->gone, __ATOMIC_RELAXED) ? writeback(c, call) : 0;
+	if (keep_begin(c, call, false) < 0)
+		return 0;
 	first = page_index(offset);
 	last = length ? page_index(offset + length - 1) : UINT64_MAX / CACHE_PAGE;
 	if (advice == POSIX_FADV_WILLNEED) {
@@ -226,6 +271,7 @@ int cache_advise(struct ls *ls, const struct ls_call *call, struct ls_file *file
 		r = r < 0 ? r : fill_lock(c, call, first, last, last);
 		if (r == 0)
 			pthread_rwlock_unlock(&c->lock);
+		r = r == KEEP_LOST ? 0 : r;
 	} else if (advice == POSIX_FADV_RANDOM) {
 		__atomic_store_n(&f->window, 0, __ATOMIC_RELAXED);
 	} else if (advice == POSIX_FADV_DONTNEED) {

@@ -19,6 +19,7 @@ enum { UNLUCKY = 3 };
 struct filling {
 	struct fill fill;
 	uint64_t version, below_bytes;
+	unsigned recalls;
 	void *page[CACHE_FILL_PAGES];
 };
 
@@ -35,6 +36,7 @@ static void filling_begin(struct cinode *c, struct filling *f, uint64_t first, u
 	       !body_present(c, f->fill.last + 1, f->fill.last + 1))
 		f->fill.last++;
 	f->version = c->below_version;
+	f->recalls = __atomic_load_n(&c->recalls, __ATOMIC_SEQ_CST);
 	f->below_bytes = c->below_bytes;
 	LIST_INSERT_HEAD(&c->fills, &f->fill, link);
 }
@@ -90,14 +92,20 @@ static int filling_read(struct cinode *c, const struct ls_call *call, struct fil
 {
 	uint64_t at = f->fill.first * CACHE_PAGE, end = (f->fill.last + 1) * CACHE_PAGE, n;
 	struct iovec iov[CACHE_FILL_PAGES];
+	struct ls_file *file = NULL;
 	ssize_t done = 0;
 
 	end = end < f->below_bytes ? end : f->below_bytes;
 	n = end > at ? (end - at + CACHE_PAGE - 1) / CACHE_PAGE : 0;
 	for (uint64_t i = 0; i < n; i++)
 		iov[i] = (struct iovec){f->page[i], CACHE_PAGE};
-	if (n)
-		done = ls_read(c->cache->below, call, below_file(c), iov, n, at);
+	if (n) {
+		file = below_use(c);
+		done = file ? ls_read(c->cache->below, call, file, iov, n, at) : -EAGAIN;
+		below_unuse(c);
+	}
+	if (done > 0)
+		cache_moved(c->cache, call, false, done);
 	for (uint64_t i = 0; done >= 0 && i < filling_count(f); i++) {
 		uint64_t have = (uint64_t)done > i * CACHE_PAGE ? done - i * CACHE_PAGE : 0;
 		if (have < CACHE_PAGE)
@@ -135,7 +143,7 @@ static int filling_do(struct cinode *c, const struct ls_call *call, struct filli
 		r = filling_read(c, call, f);
 	pthread_rwlock_wrlock(&c->lock);
 	filling_end(c, f);
-	if (r == 0 && f->version != c->below_version)
+	if (r == 0 && (f->version != c->below_version || f->recalls != __atomic_load_n(&c->recalls, __ATOMIC_SEQ_CST)))
 		r = -EAGAIN;
 	if (r == 0)
 		r = filling_install(c, f);
@@ -166,6 +174,11 @@ int fill_lock(struct cinode *c, const struct ls_call *call, uint64_t first, uint
 		struct filling f = {.version = 0};
 		uint64_t to = last, ahead = wish, page;
 		pthread_rwlock_wrlock(&c->lock);
+		if (!cinode_is_kept(c)) {
+			pthread_rwlock_unlock(&c->lock);
+			r = KEEP_LOST;
+			break;
+		}
 		page = missing(c, first, &to, &ahead);
 		if (page == UINT64_MAX) {
 			r = 0;

@@ -23,14 +23,6 @@ enum { PAUSE_MIN = 1000000, PAUSE_MAX = 200000000, RATE_FIRST = 200 << 20 };
 static const struct ls_cred flusher_cred;
 const struct ls_call cflusher_call = {.tenant = "", .cred = &flusher_cred};
 
-int64_t cache_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * SECOND + t.tv_nsec;
-}
-
 static uint64_t dirty_of(const struct cache *cache)
 {
 	return __atomic_load_n(&cache->budget->dirty, __ATOMIC_RELAXED);
@@ -41,8 +33,7 @@ static bool is_pressed(const struct cache *cache)
 	return dirty_of(cache) > budget_background(cache->budget);
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------------
- */
+/* ---- the thread ------------------------------------------------------------------------------------ */
 
 static void rate_note(struct cache *cache, uint64_t bytes, int64_t ns)
 {
@@ -57,7 +48,7 @@ static void rate_note(struct cache *cache, uint64_t bytes, int64_t ns)
 static void one_write(struct cache *cache, struct cinode *c)
 {
 	uint64_t before = __atomic_load_n(&cache->figures.written, __ATOMIC_RELAXED);
-	int64_t start = cache_now();
+	int64_t start = ls_now();
 
 	if (cinode_is_lost(c)) {
 		cinode_discard(c, &cflusher_call);
@@ -66,7 +57,7 @@ static void one_write(struct cache *cache, struct cinode *c)
 		writeback(c, &cflusher_call);
 	}
 	rate_note(cache, (__atomic_load_n(&cache->figures.written, __ATOMIC_RELAXED) - before) * CACHE_PAGE,
-		  cache_now() - start);
+		  ls_now() - start);
 	cinode_put(c, &cflusher_call);
 }
 
@@ -76,6 +67,8 @@ static void one_write(struct cache *cache, struct cinode *c)
  */
 static int64_t due_at(const struct cinode *c, int64_t interval, bool pressed)
 {
+	if (__atomic_load_n(&c->stale, __ATOMIC_SEQ_CST))
+		return c->due;
 	if (cinode_is_lost(c))
 		return c->due + SECOND;
 	if (pressed && !c->watched)
@@ -83,11 +76,10 @@ static int64_t due_at(const struct cinode *c, int64_t interval, bool pressed)
 	return interval && !__atomic_load_n(&c->gone, __ATOMIC_RELAXED) ? c->due + interval : 0;
 }
 
-/* With the dirty lock held: the next file to write back, or NULL and when there may be one (0: when woken).
- */
+/* With the dirty lock held: the next file to write back, or NULL and when there may be one (0: when woken). */
 static struct cinode *next_due(struct cache *cache, int64_t *ret_when)
 {
-	int64_t interval = __atomic_load_n(&cache->flush_interval, __ATOMIC_RELAXED), now = cache_now();
+	int64_t interval = __atomic_load_n(&cache->flush_interval, __ATOMIC_RELAXED), now = ls_now();
 	bool pressed = is_pressed(cache);
 	struct cinode *c;
 
@@ -116,6 +108,15 @@ static void until(struct cache *cache, int64_t when)
 		pthread_cond_wait(&cache->flush_wake, &cache->dirty_lock);
 }
 
+/* What clients stored by themselves has no writer to hold back: its write-back takes its time instead. */
+static void pace(struct cache *cache)
+{
+	int64_t owed = __atomic_exchange_n(&cache->owed, 0, __ATOMIC_RELAXED);
+
+	if (owed > 0 && !cache->ending)
+		until(cache, ls_now() + (owed < SECOND ? owed : SECOND));
+}
+
 static void *flusher_run(void *arg)
 {
 	struct cache *cache = arg;
@@ -133,13 +134,13 @@ static void *flusher_run(void *arg)
 		one_write(cache, c);
 		pthread_mutex_lock(&cache->dirty_lock);
 		pthread_cond_broadcast(&cache->flushed);
+		pace(cache);
 	}
 	pthread_mutex_unlock(&cache->dirty_lock);
 	return NULL;
 }
 
-/* Not at open: the service has given up its privileges by the time of the first write, and so will the
- * thread. */
+/* Not at open: the service has given up its privileges by the time of the first write, and so will the thread. */
 static void flusher_start(struct cache *cache)
 {
 	if (!cache->flusher_runs && !cache->ending)
@@ -163,33 +164,45 @@ void cflusher_wake(struct cache *cache)
 	pthread_mutex_unlock(&cache->dirty_lock);
 }
 
-/* ---- the list ------------------------------------------------------------------------------------------
- */
+/* ---- the list -------------------------------------------------------------------------------------- */
 
-void cflusher_note(struct cinode *c)
+/* The file is listed from now on, as the last or as the first. */
+static void list(struct cinode *c, bool first)
 {
 	struct cache *cache = c->cache;
 
-	if (c->listed && !c->watched) /* neither changes while the lock is held for writing */
-		return;
 	pthread_mutex_lock(&cache->dirty_lock);
 	if (c->listed)
 		TAILQ_REMOVE(&cache->dirty, c, dirty_link);
 	else
 		cinode_hold(c);
-	if (TAILQ_EMPTY(&cache->dirty))
+	if (first || TAILQ_EMPTY(&cache->dirty))
 		pthread_cond_signal(&cache->flush_wake);
-	TAILQ_INSERT_TAIL(&cache->dirty, c, dirty_link);
+	if (first)
+		TAILQ_INSERT_HEAD(&cache->dirty, c, dirty_link);
+	else
+		TAILQ_INSERT_TAIL(&cache->dirty, c, dirty_link);
 	c->listed = true;
 	c->watched = false;
-	c->due = cache_now();
+	c->due = ls_now();
 	flusher_start(cache);
 	pthread_mutex_unlock(&cache->dirty_lock);
+}
+
+void cflusher_note(struct cinode *c)
+{
+	if (!c->listed || c->watched) /* neither changes while the lock is held for writing */
+		list(c, false);
 }
 
 static bool is_clean(const struct cinode *c)
 {
 	return !c->dirty_pages && !c->times_dirty && (!c->own || c->size == c->below_size);
+}
+
+void cflusher_urge(struct cinode *c)
+{
+	list(c, true);
 }
 
 /* After a write-back: the file leaves the list, or waits at its end again. */
@@ -205,7 +218,7 @@ void cflusher_done(struct cinode *c, const struct ls_call *call, int result)
 		c->watched = is_clean(c);
 		leaves = c->watched && !cshare_writes(c) && !(c->chunks && cinode_is_lost(c));
 		c->listed = !leaves;
-		c->due = cache_now() + (result < 0 ? SECOND : 0);
+		c->due = ls_now() + (result < 0 ? SECOND : 0);
 		if (!leaves)
 			TAILQ_INSERT_TAIL(&cache->dirty, c, dirty_link);
 	}
@@ -215,8 +228,7 @@ void cflusher_done(struct cinode *c, const struct ls_call *call, int result)
 		cinode_put(c, call);
 }
 
-/* ---- writers -------------------------------------------------------------------------------------------
- */
+/* ---- writers --------------------------------------------------------------------------------------- */
 
 /* How long these bytes are to take, in ns. */
 static int64_t price(const struct cache *cache, uint64_t bytes)

@@ -13,15 +13,10 @@
 #include <time.h>
 
 #include "libservices/cache/cache.h"
+#include "libservices/mix.h"
+#include "libservices/rules.h"
 
 enum { BUCKETS_MIN = 64, GRACE_NAPS = 200 };
-
-static uint64_t mix(uint64_t x)
-{
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
-}
 
 static struct cinode_shard *shard_of(struct cache *cache, uint64_t ino)
 {
@@ -115,6 +110,7 @@ static void cinode_free(struct cinode *c, const struct ls_call *call)
 
 	if (c->parked)
 		__atomic_sub_fetch(&c->cache->idle_writers, 1, __ATOMIC_RELAXED);
+	keep_fini(c);
 	if (c->reader)
 		ls_release(below, call, c->reader);
 	if (c->writer)
@@ -346,11 +342,6 @@ void cinode_table_fini(struct cache *cache)
 /* ---- attributes ----------------------------------------------------------------------------------------
  */
 
-static bool time_equal(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 /*
  * A change of ctime below that is not from our write-back is somebody's chmod, link or the like. Bytes that
  * have no place below yet count as if they had.
@@ -369,7 +360,7 @@ void cinode_merge(struct cinode *c, struct ls_attr *attr)
 	attr->size = c->size;
 	attr->atime = c->atime;
 	attr->mtime = c->mtime;
-	if (c->writing_back || time_equal(&attr->ctime, &c->below_ctime))
+	if (c->writing_back || ls_time_equal(attr->ctime, c->below_ctime))
 		attr->ctime = c->ctime;
 }
 
@@ -380,6 +371,11 @@ void cinode_own(struct cinode *c)
 
 	if (c->own)
 		return;
+	if (c->cache->asks) { /* they were read when it was delegated */
+		c->own = true;
+		c->below_ctime = c->ctime;
+		return;
+	}
 	if (ls_getattr(c->cache->below, &cflusher_call, c->below, NULL, &attr) < 0) {
 		clock_gettime(CLOCK_REALTIME, &attr.ctime); /* as good as any, if it cannot be known */
 		attr.atime = attr.mtime = attr.ctime;

@@ -11,6 +11,9 @@
  *    we do not fill it, the kernel may be storing there. What makes holes below makes them here;
  *  - nothing zeroes what is behind the end as we know it, or cuts the data file there: the end may have moved on.
  *
+ * What it mapped of the file while it had that open it keeps mapped, and holds the data file open for it; nobody is told
+ * when that ends. So we look, by asking for a lease to write, which is given only to who has a file open alone.
+ *
  * Room below cannot be reserved before the kernel makes a file longer. It is when we see it; if there is none, the next
  * fsync of each open file says so, as after a write-back that failed.
  */
@@ -20,11 +23,7 @@
 #include <unistd.h>
 
 #include "libservices/cache/cache.h"
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
+#include "libservices/rules.h"
 
 static void grown_fails(struct cinode *c, int r)
 {
@@ -98,7 +97,7 @@ void cshare_kernel_merge(struct cinode *c)
 		return;
 	if ((uint64_t)st.st_size != s->length)
 		length_merge(c, st.st_size);
-	if (!same_time(&st.st_mtim, &s->mtime))
+	if (!ls_time_equal(st.st_mtim, s->mtime))
 		stored(c, &st.st_mtim);
 	s->mtime = st.st_mtim;
 }
@@ -114,6 +113,25 @@ void cshare_kernel_mine(struct cinode *c)
 
 	if (cshare_kernel_writes(c) && fstat(c->data, &st) == 0)
 		c->share->mtime = st.st_mtim;
+}
+
+bool cshare_kernel_maps(struct cinode *c)
+{
+	int own = c->share->data_fd, to_read;
+	bool alone;
+
+	/* Ours to read would count: its number is the other's meanwhile. */
+	if (dup3(c->data, own, O_CLOEXEC) < 0)
+		return true;
+	alone = fcntl(c->data, F_SETLEASE, F_WRLCK) == 0;
+	if (alone)
+		fcntl(c->data, F_SETLEASE, F_UNLCK);
+	to_read = cshare_fd_to_read(c->data);
+	if (to_read >= 0) {
+		dup3(to_read, own, O_CLOEXEC);
+		close(to_read);
+	}
+	return !alone;
 }
 
 /* Mappings do not mind if it is longer by less than a page; who reads to its end does. */

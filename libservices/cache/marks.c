@@ -72,9 +72,19 @@ static void marks_merge(struct cinode *c)
 		stored_at(c, (struct timespec){mtime / SECOND, mtime % SECOND});
 }
 
+/* So many pages have been found to be changed by who was not asked: they are going below. */
+static void stored_bytes(struct cinode *c, uint64_t dirty_before)
+{
+	if (c->dirty_pages > dirty_before)
+		__atomic_store_n(&c->cache->owed,
+				 cache_moved(c->cache, &cflusher_call, true, (c->dirty_pages - dirty_before) * CACHE_PAGE),
+				 __ATOMIC_RELAXED);
+}
+
 void cshare_merge(struct cinode *c)
 {
 	struct share *s = c->share;
+	uint64_t dirty = c->dirty_pages;
 
 	if (s->count[LS_SHARE_WRITE] || s->grant_session != UINT32_MAX ||
 	    __atomic_load_n(&s->marks->any, __ATOMIC_SEQ_CST)) {
@@ -83,6 +93,7 @@ void cshare_merge(struct cinode *c)
 	}
 	if (cshare_kernel_writes(c))
 		cshare_kernel_merge(c);
+	stored_bytes(c, dirty);
 	cshare_writable(c);
 }
 
@@ -171,6 +182,7 @@ static bool chunk_scan(struct cinode *c, struct chunk *chunk, char buf[static CA
 
 void cshare_scan(struct cinode *c)
 {
+	uint64_t dirty = c->dirty_pages;
 	bool changed = false;
 	char *buf;
 
@@ -186,6 +198,7 @@ void cshare_scan(struct cinode *c)
 	for (struct chunk *chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
 		changed |= chunk_scan(c, chunk, buf);
 	free(buf);
+	stored_bytes(c, dirty);
 	/* Not if the kernel has said when it wrote. */
 	if (changed && !c->share->stored)
 		cinode_touch(c);

@@ -97,11 +97,17 @@ static ssize_t segment_read(struct cfile *f, const struct ls_call *call, const s
 	bool hit;
 	ssize_t r = 0;
 
+	if ((r = keep_begin(c, call, false)) < 0)
+		return r;
 	pthread_rwlock_rdlock(&c->lock);
 	if (c->share) { /* sharers may have moved the end */
 		pthread_rwlock_unlock(&c->lock);
 		pthread_rwlock_wrlock(&c->lock);
 		cshare_look(c);
+	}
+	if (!cinode_is_kept(c)) {
+		pthread_rwlock_unlock(&c->lock);
+		return KEEP_LOST;
 	}
 	n = within(c, offset, length);
 	hit = n == 0 || body_present(c, page_index(offset), page_index(offset + n - 1));
@@ -109,7 +115,7 @@ static ssize_t segment_read(struct cfile *f, const struct ls_call *call, const s
 		r = segment_copy(f, iov, iovcnt, skip, offset, n);
 	pthread_rwlock_unlock(&c->lock);
 	figure_add(hit ? &c->cache->figures.hits : &c->cache->figures.misses, 1);
-	wish = n ? ahead_plan(f, offset, n, !hit) : 0;
+	wish = n ? ahead_plan(f, call, offset, n, !hit) : 0;
 	if (hit)
 		return r;
 	/* If nothing can be written back, this read takes what it needs, and gives it back below. */
@@ -141,6 +147,11 @@ ssize_t cache_read(struct ls *ls, const struct ls_call *call, struct ls_file *fi
 	while (done < length) {
 		uint64_t want = length - done < CACHE_SEGMENT ? length - done : CACHE_SEGMENT;
 		n = segment_read(f, call, iov, iovcnt, done, offset + done, want);
+		if (n == KEEP_LOST) {
+			n = keep_pass_read(f->inode, call, iov, iovcnt, done, offset + done);
+			done += n > 0 ? n : 0;
+			break;
+		}
 		if (n > 0)
 			done += n;
 		if (n < (ssize_t)want)

@@ -18,14 +18,17 @@ struct ahead {
 	STAILQ_ENTRY(ahead) link;
 	struct cinode *inode; /* held */
 	uint64_t first, last;
+	uint32_t payer; /* of whoever is read ahead of */
 };
 
 static void ahead_do(struct cache *cache, struct ahead *a)
 {
 	struct cinode *c = a->inode;
+	struct ls_call call = cflusher_call;
 
+	call.payer = a->payer;
 	if (budget_make_room(cache, &cflusher_call, (a->last - a->first + 1) * CACHE_PAGE) == 0 &&
-	    fill_lock(c, &cflusher_call, a->first, a->last, a->last) == 0) {
+	    fill_lock(c, &call, a->first, a->last, a->last) == 0) {
 		pthread_rwlock_unlock(&c->lock);
 		figure_add(&cache->figures.read_ahead, a->last - a->first + 1);
 	}
@@ -55,14 +58,14 @@ static void *ahead_run(void *arg)
 	return NULL;
 }
 
-static void ahead_submit(struct cinode *c, uint64_t first, uint64_t last)
+static void ahead_submit(struct cinode *c, const struct ls_call *call, uint64_t first, uint64_t last)
 {
 	struct cache *cache = c->cache;
 	struct ahead *a = malloc(sizeof(*a));
 
 	if (!a)
 		return;
-	*a = (struct ahead){.inode = c, .first = first, .last = last};
+	*a = (struct ahead){.inode = c, .first = first, .last = last, .payer = call->payer};
 	cinode_hold(c);
 	pthread_mutex_lock(&cache->dirty_lock);
 	if (!cache->reader_runs)
@@ -120,7 +123,7 @@ static void store(uint64_t *p, uint64_t value)
  * After a read was served (missed: before it is, by a fill). Returns the last page that the fill may read.
  * What is lost when threads share an open file is a guess.
  */
-uint64_t ahead_plan(struct cfile *f, uint64_t offset, uint64_t length, bool missed)
+uint64_t ahead_plan(struct cfile *f, const struct ls_call *call, uint64_t offset, uint64_t length, bool missed)
 {
 	uint64_t last = page_index(offset + length - 1), max = window_max(f->inode->cache), window, from;
 
@@ -148,6 +151,6 @@ uint64_t ahead_plan(struct cfile *f, uint64_t offset, uint64_t length, bool miss
 					 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return last;
 	store(&f->window, window);
-	ahead_submit(f->inode, from, from + window / CACHE_PAGE - 1);
+	ahead_submit(f->inode, call, from, from + window / CACHE_PAGE - 1);
 	return last;
 }

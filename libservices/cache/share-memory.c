@@ -19,7 +19,7 @@
 #define STATE_SIZE (SHARE_HEADER + (size_t)CACHE_SHARED_PAGES * sizeof(uint32_t))
 #define MARKS_SIZE (SHARE_MARKS_HEADER + (size_t)CACHE_SHARED_PAGES)
 
-static int fd_to_read(int fd)
+int cshare_fd_to_read(int fd)
 {
 	char path[32];
 	int r;
@@ -82,7 +82,7 @@ static int share_new(struct share **ret)
 			    .grant_session = UINT32_MAX};
 	fd = memory_new("state", STATE_SIZE, (void **)&s->state);
 	if (fd >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0)
-		s->state_fd = fd_to_read(fd);
+		s->state_fd = cshare_fd_to_read(fd);
 	if (fd >= 0)
 		close(fd);
 	if (s->state_fd >= 0)
@@ -120,7 +120,7 @@ int cshare_begin(struct cinode *c, const struct ls_call *call)
 	if (r < 0)
 		return r;
 	LIST_INIT(&s->ranges);
-	s->data_fd = fd_to_read(c->data);
+	s->data_fd = cshare_fd_to_read(c->data);
 	if (s->data_fd < 0) {
 		r = s->data_fd;
 		share_free(s);
@@ -216,7 +216,7 @@ int cshare_renew(struct cinode *c, bool marks)
 	fd = body_data_new(c);
 	if (fd < 0)
 		return fd;
-	to_read = fd_to_read(fd);
+	to_read = cshare_fd_to_read(fd);
 	r = to_read < 0 ? to_read : data_copy(c, fd);
 	if (r == 0 && marks)
 		r = marks_renew(s);

@@ -5,7 +5,11 @@
 
 #include "libservices/cache/cache.h"
 
-enum { KERNEL_FILL_PAGES = 2048 + CHUNK_PAGES, KERNEL_CACHE_MIN = 16 << 20 };
+enum {
+	KERNEL_FILL_PAGES = 2048 + CHUNK_PAGES,
+	KERNEL_FILL_CROWDED = 64, /* where others would have to leave for it */
+	KERNEL_CACHE_MIN = 16 << 20,
+};
 
 static uint64_t pages_of(uint64_t size)
 {
@@ -89,11 +93,12 @@ static void range_unpin(struct cinode *c, struct share_range *range)
 /*
  * May the data file be handed out like this, or does it have to be another? Who had it to write may have
  * kept it, and may do to it what he likes: that must hurt nobody but himself. Who had it to copy from may
- * be at it now, and must not find it cut. What the kernel has it keeps.
+ * be at it now, and must not find it cut. What the kernel has it keeps; and what programs have mapped it is to have, too,
+ * for to others who map the file they can do no more than with the file.
  */
 static bool data_is_spoilt(const struct cinode *c, const struct ls_call *call, enum ls_share_how how)
 {
-	if (is_kernel(how) && c->share->count[LS_SHARE_KERNEL])
+	if (is_kernel(how) && cshare_is_exact(c->share))
 		return false;
 	if (c->data_uid != UINT32_MAX && (is_kernel(how) || c->data_uid != call->cred->uid))
 		return true;
@@ -209,16 +214,18 @@ int cshare_grown(struct cinode *c, const struct ls_call *call)
 	return first == UINT64_MAX ? 0 : range_fill(c, call, first, last);
 }
 
-/* An open must not wait for a large file to be read. */
+/* An open must not wait for a large file to be read; nor drive out what others use, for it may be a short one. */
 static bool is_mostly_absent(const struct cinode *c)
 {
-	uint64_t end = pages_of(c->size), absent = 0;
+	const struct budget *b = c->cache->budget;
+	uint64_t size = __atomic_load_n(&b->size, __ATOMIC_RELAXED), used = __atomic_load_n(&b->used, __ATOMIC_RELAXED);
+	uint64_t room = used < size ? (size - used) / CACHE_PAGE : 0, end = pages_of(c->size), absent = 0;
 
 	for (uint64_t i = 0; i * CHUNK_PAGES < end && absent <= KERNEL_FILL_PAGES; i++) {
 		const struct chunk *chunk = chunk_find(c, i);
 		absent += CHUNK_PAGES - (chunk ? __builtin_popcount(chunk->present) : 0);
 	}
-	return absent > KERNEL_FILL_PAGES;
+	return absent > (absent > room ? KERNEL_FILL_CROWDED : KERNEL_FILL_PAGES);
 }
 
 /* From here on what is absent is a hole. */
@@ -242,7 +249,9 @@ static int share_do(struct cinode *c, const struct ls_call *call, enum ls_share_
 
 	pthread_mutex_lock(&c->io);
 	pthread_rwlock_wrlock(&c->lock);
-	if (pages_of(c->size) > CACHE_SHARED_PAGES)
+	if (how != LS_SHARE_KERNEL_WRITE && (is_to_write(how) ? !cinode_may_store(c) : !cinode_is_kept(c)))
+		r = -EAGAIN;
+	else if (pages_of(c->size) > CACHE_SHARED_PAGES)
 		r = -EOPNOTSUPP;
 	else if (how == LS_SHARE_KERNEL && is_mostly_absent(c))
 		r = -EAGAIN;
@@ -278,8 +287,14 @@ int cache_share(struct ls *ls, const struct ls_call *call, struct ls_inode *inod
 	if (how < LS_SHARE_READ || how >= LS_SHARE_MAX || offset < 0 ||
 	    (is_mapping(how) && !is_kernel(how) && length <= 0))
 		return -EINVAL;
+	if (c->cache->asks && is_mapping(how) && !is_kernel(how))
+		return -EOPNOTSUPP; /* what is mapped cannot be taken back */
 	if (is_to_write(how))
 		r = below_writer(c, call);
+	if (r == 0 && how != LS_SHARE_KERNEL_WRITE)
+		r = keep_begin(c, call, is_to_write(how));
+	if (r == KEEP_LOST)
+		r = -EAGAIN;
 	if (r == 0 && is_mapping(how))
 		r = range_pin(c, how, offset, length, &range);
 	if (r < 0)
@@ -296,7 +311,7 @@ int cache_share(struct ls *ls, const struct ls_call *call, struct ls_inode *inod
 	if (r == 0 && range && is_to_write(how))
 		r = cshare_hash(c, range);
 	if (r < 0) {
-		cache_unshare(ls, call, inode, how, offset, length);
+		cache_unshare(ls, call, inode, how, is_kernel(how) ? LS_SHARE_FORCE : offset, length);
 		return r;
 	}
 	pthread_rwlock_rdlock(&c->lock);
@@ -323,7 +338,10 @@ int cache_unshare(struct ls *ls, const struct ls_call *call, struct ls_inode *in
 		pthread_rwlock_unlock(&c->lock);
 		return 0;
 	}
-	if (c->share && how > 0 && how < LS_SHARE_MAX && c->share->count[how]) {
+	if (c->share && is_kernel(how) && how < LS_SHARE_MAX && c->share->count[how] == 1 &&
+	    offset != LS_SHARE_FORCE && cshare_kernel_maps(c)) {
+		r = -EBUSY;
+	} else if (c->share && how > 0 && how < LS_SHARE_MAX && c->share->count[how]) {
 		cshare_merge(c);
 		if (is_to_write(how) && is_mapping(how))
 			cshare_scan(c);

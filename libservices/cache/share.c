@@ -121,7 +121,7 @@ void cshare_writable(struct cinode *c)
 {
 	const struct budget *b = c->cache->budget;
 	bool throttled = __atomic_load_n(&b->dirty, __ATOMIC_RELAXED) > budget_dirty_limit(b);
-	uint32_t may = c->share->count[LS_SHARE_WRITE] && !c->share->set_id && !throttled;
+	uint32_t may = c->share->count[LS_SHARE_WRITE] && !c->share->set_id && !throttled && cinode_may_store(c);
 
 	if (c->share->state->writable != may)
 		__atomic_store_n(&c->share->state->writable, may, __ATOMIC_SEQ_CST);

@@ -55,6 +55,10 @@ static int piece_lock(struct piece *p, const struct ls_call *call)
 	pthread_rwlock_wrlock(&c->lock);
 	while (r == 0) {
 		uint64_t page;
+		if (!cinode_may_store(c)) {
+			pthread_rwlock_unlock(&c->lock);
+			return KEEP_LOST;
+		}
 		cshare_look(c);
 		if ((p->flags & LS_WRITE_APPEND) || p->offset + p->length > c->size)
 			cgrant_pause(c);
@@ -174,10 +178,12 @@ static int piece_sync(struct piece *p, const struct ls_call *call, uint64_t leng
 static int64_t piece_do(struct piece *p, const struct ls_call *call)
 {
 	struct cinode *c = p->f->inode;
-	int64_t n = budget_make_room(c->cache, call, p->length + 2 * CACHE_PAGE);
+	int64_t n = keep_begin(c, call, true);
 	uint64_t size;
 	int r;
 
+	if (n == 0)
+		n = budget_make_room(c->cache, call, p->length + 2 * CACHE_PAGE);
 	if (n == 0)
 		n = piece_lock(p, call);
 	if (n < 0)
@@ -233,12 +239,23 @@ ssize_t cache_write(struct ls *ls, const struct ls_call *call, struct ls_file *f
 	    flags & LS_WRITE_APPEND ? __atomic_load_n(&f->inode->size, __ATOMIC_RELAXED) : (uint64_t)offset;
 	if (length > INT64_MAX - at && (length = INT64_MAX - at) == 0)
 		return -EFBIG;
-	if (length && at + length > FAR)
+	if (length && at + length > FAR && !f->inode->cache->asks)
 		n = far_extend(f->inode, call, at + length);
 	while (done < length && n >= 0) {
 		p.skip = done;
 		p.length = length - done < CACHE_SEGMENT ? length - done : CACHE_SEGMENT;
 		n = piece_do(&p, call);
+		if (n == KEEP_LOST) {
+			off_t end = p.offset;
+			n = keep_pass_write(f->inode, call, iov, iovcnt, done, p.offset, flags, &end);
+			if (n == KEEP_LOST) {
+				n = 0;
+				continue;
+			}
+			done += n > 0 ? n : 0;
+			p.offset = end;
+			break;
+		}
 		if (n <= 0)
 			break;
 		done += n;

@@ -172,6 +172,7 @@ static int64_t pages_write(struct cinode *c, const struct ls_call *call, uint64_
 	int64_t written = 0;
 	int r = run ? 1 : -ENOMEM;
 
+	flags |= c->cache->asks ? LS_WRITE_KEPT : 0;
 	while (r == 1) {
 		pthread_rwlock_wrlock(&c->lock);
 		r = run_take(c, run, first, last);
@@ -189,6 +190,8 @@ static int64_t pages_write(struct cinode *c, const struct ls_call *call, uint64_
 		r = 1;
 	}
 	run_free(run);
+	if (r == -ESTALE)
+		r = keep_overtaken(c);
 	return r < 0 ? r : written;
 }
 
@@ -275,6 +278,10 @@ int writeback_all(struct cinode *c, const struct ls_call *call, unsigned flags)
 	n = below_writer(c, call);
 	if (n == 0)
 		n = pages_write(c, call, 0, UINT64_MAX / CACHE_PAGE, flags);
+	if (n >= 0 && !cinode_is_kept(c)) { /* while it was written: its times are for others, too, to set now */
+		writing_end(c, NULL, NULL);
+		return 0;
+	}
 	r = n < 0 ? n : attr_write(c, call, &told, &after);
 	if (r < 0)
 		error_raise(c, r);
@@ -287,7 +294,7 @@ int writeback(struct cinode *c, const struct ls_call *call)
 	int r;
 
 	pthread_mutex_lock(&c->io);
-	r = writeback_all(c, call, 0);
+	r = cinode_is_kept(c) ? writeback_all(c, call, 0) : keep_settle(c, call);
 	pthread_mutex_unlock(&c->io);
 	cflusher_done(c, call, r);
 	below_settle(c, call);

@@ -47,7 +47,7 @@ void ceph_attr(const struct ceph_inode *inode, const struct ceph_statx *stx, str
 int ceph_job_inode(struct ceph_job *j, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct ceph_inode *inode;
-	int r = ceph_inode_enter(j->c, j->in, &j->stx, &inode);
+	int r = ceph_inode_enter(j->c, j->client, j->in, &j->stx, &inode);
 
 	if (r < 0)
 		return r;
@@ -58,7 +58,7 @@ int ceph_job_inode(struct ceph_job *j, struct ls_inode **ret_inode, struct ls_at
 
 void ceph_undo_inode(struct ceph_job *j)
 {
-	ceph_ll_put(j->c->mount, j->in);
+	ceph_ll_put(j->client->mount, j->in);
 }
 
 void ceph_forget_op(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, uint64_t n)
@@ -70,7 +70,7 @@ void ceph_forget_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 
 static ssize_t getattr_run(struct ceph_job *j)
 {
-	return ceph_ll_getattr(j->c->mount, j->inode->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+	return ceph_ll_getattr(j->client->mount, j->inode->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
 }
 
 int ceph_getattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *f,
@@ -92,9 +92,9 @@ static ssize_t setattr_run(struct ceph_job *j)
 	struct ceph_statx stx = j->stx; /* it is changed */
 
 	if (size)
-		r = ceph_ll_setattr(j->c->mount, j->inode->in, &stx, size, j->perm);
+		r = ceph_ll_setattr(j->client->mount, j->inode->in, &stx, size, j->perm);
 	if (r == 0 && others)
-		r = ceph_ll_setattr(j->c->mount, j->inode->in, &j->stx, others, j->perm);
+		r = ceph_ll_setattr(j->client->mount, j->inode->in, &j->stx, others, j->perm);
 	return r < 0 ? r : getattr_run(j);
 }
 
@@ -150,7 +150,7 @@ int ceph_setattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 
 static ssize_t readlink_run(struct ceph_job *j)
 {
-	return ceph_ll_readlink(j->c->mount, j->inode->in, j->buf, j->length, j->perm);
+	return ceph_ll_readlink(j->client->mount, j->inode->in, j->buf, j->length, j->perm);
 }
 
 ssize_t ceph_readlink_op(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, char *buf, size_t size)
@@ -181,12 +181,12 @@ static ssize_t resolve_run(struct ceph_job *j)
 	int r;
 
 	j->in = NULL;
-	r = ceph_ll_lookup_vino(j->c->mount, vino, &j->in);
+	r = ceph_ll_lookup_vino(j->client->mount, vino, &j->in);
 	if (r < 0)
 		return r;
-	r = ceph_ll_getattr(j->c->mount, j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+	r = ceph_ll_getattr(j->client->mount, j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
 	if (r < 0)
-		ceph_ll_put(j->c->mount, j->in);
+		ceph_ll_put(j->client->mount, j->in);
 	return r;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A directory of a Ceph file system, through libcephfs: a client of the cluster's for each instance, with the tenant's
- * name, key and settings, in the tenant's process. Names and permissions are never libcephfs' to judge: all is reached by
+ * A directory of a Ceph file system, through libcephfs: a client of the cluster's for each instance, or some (`clients`), with the
+ * tenant's name, key and settings, in the tenant's process. Names and permissions are never libcephfs' to judge: all is reached by
  * inodes (ceph_ll_*), and the service has made the checks.
  *
  * Files:
@@ -9,9 +9,17 @@
  *   connect.c       the client and its settings
  *   table.c         inodes and their numbers
  *   delegate.c      what may be kept above, and until when
+ *   evict.c         what is done when the cluster throws us out
+ *   lock.c          locks between hosts
  *   name.c, attr.c, file.c, data.c, dir.c, xattr.c   the operations
  *
  * Others may change the directory at any time (LS_SHARED), unless it is said to be exclusive.
+ *
+ * A client has one lock, under which it copies whatever it has cached. So there may be several: the first has the directory itself
+ * and the files in it, and the directories in it are shared out, each with all that is below it. Which client does what decides how
+ * fast it is, never whether it is right: to the cluster they are as clients of different hosts. They meet where something is
+ * moved or linked from the part of one to that of another; there one waits until the other has given up its capabilities,
+ * and nobody who waits for that holds what is needed to give them up (delegate.c).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +38,13 @@ enum { BLOCK = 4096 }; /* Ceph counts in 4 MiB */
 
 static ssize_t sync_run(struct ceph_job *j)
 {
-	return ceph_sync_fs(j->c->mount);
+	int r, first = 0;
+
+	for (unsigned i = 0; i < j->c->clients; i++) {
+		r = ceph_sync_fs(j->c->client[i].mount);
+		first = first ? first : r;
+	}
+	return first;
 }
 
 int ceph_sync_op(struct ls *ls, const struct ls_call *call)
@@ -42,7 +56,7 @@ int ceph_sync_op(struct ls *ls, const struct ls_call *call)
 
 static ssize_t statfs_run(struct ceph_job *j)
 {
-	return ceph_ll_statfs(j->c->mount, j->inode->in, &j->vfs);
+	return ceph_ll_statfs(j->client->mount, j->inode->in, &j->vfs);
 }
 
 int ceph_statfs_op(struct ls *ls, const struct ls_call *call, struct ls_statfs *ret)
@@ -83,9 +97,30 @@ static ssize_t connect_run(struct ceph_job *j)
 	return r;
 }
 
+static void *unmount(void *client)
+{
+	struct ceph_client *cl = client;
+
+	ceph_unmount(cl->mount);
+	return NULL;
+}
+
+/* Each dawdles for a second or two, so all do at once. */
 static ssize_t unmount_run(struct ceph_job *j)
 {
-	return ceph_unmount(j->c->mount);
+	pthread_t thread[CEPH_CLIENTS_MAX];
+	bool started[CEPH_CLIENTS_MAX] = {false};
+
+	for (unsigned i = 1; i < j->c->clients; i++)
+		if (j->c->client[i].mounted)
+			started[i] = pthread_create(&thread[i], NULL, unmount, &j->c->client[i]) == 0;
+	for (unsigned i = 0; i < j->c->clients; i++)
+		if (j->c->client[i].mounted && !started[i])
+			unmount(&j->c->client[i]);
+	for (unsigned i = 0; i < j->c->clients; i++)
+		if (started[i])
+			pthread_join(thread[i], NULL);
+	return 0;
 }
 
 /*
@@ -97,7 +132,8 @@ static void ceph_type_close(struct ls *ls)
 	struct ceph *c = ceph_of(ls);
 	struct ceph_job *j;
 
-	if (c->mounted) {
+	ceph_watch_end(c);
+	if (c->client[0].mounted) {
 		ceph_table_fini(c);
 		j = ceph_job_new(c, NULL, unmount_run);
 		if (!j || ceph_job_do(&j) == -ETIMEDOUT)
@@ -108,8 +144,9 @@ static void ceph_type_close(struct ls *ls)
 	}
 	if (!ceph_crew_fini(&c->crew))
 		return;
-	if (c->mount)
-		ceph_release(c->mount);
+	for (unsigned i = 0; i < c->clients; i++)
+		if (c->client[i].mount)
+			ceph_release(c->client[i].mount);
 	pthread_rwlock_destroy(&c->names);
 	free(c);
 }
@@ -147,6 +184,7 @@ static int ceph_type_open(struct ls *ls, struct json_object *config, char *error
 		return -ENOMEM;
 	c->ls = ls;
 	ls->state = c;
+	c->clients = strtoul(text_of(config, "clients"), NULL, 10);
 	ls_parse_time(text_of(config, "timeout"), &timeout);
 	pthread_rwlock_init(&c->names, NULL);
 	ceph_crew_init(&c->crew, strtoul(text_of(config, "calls"), NULL, 10), timeout);
@@ -160,9 +198,13 @@ static int ceph_type_open(struct ls *ls, struct json_object *config, char *error
 		return r;
 	}
 	ls->root = (struct ls_inode *)c->root;
-	if (strcmp(text_of(config, "exclusive"), "true") != 0)
-		ls->traits |= LS_SHARED;
-	return 0;
+	if (strcmp(text_of(config, "exclusive"), "true") == 0)
+		return 0;
+	ls->traits |= LS_SHARED | LS_DELEGATES | LS_LOCKS;
+	r = ceph_watch_begin(c);
+	if (r < 0)
+		ceph_type_close(ls);
+	return r;
 }
 
 static int ceph_type_set(struct ls *ls, const char *option, const char *value, char *error, size_t error_size)
@@ -192,7 +234,9 @@ static void ceph_type_stats(struct ls *ls, ls_figure *figure, void *arg)
 	figure(arg, "calls_timed_out", timed_out);
 	figure(arg, "calls_ended_late", late);
 	figure(arg, "threads", helpers);
+	figure(arg, "clients", c->clients);
 	figure(arg, "inodes", __atomic_load_n(&c->table.count, __ATOMIC_RELAXED));
+	figure(arg, "thrown_out", c->watch.thrown_out);
 	figure(arg, "files_reopened", __atomic_load_n(&c->reopened, __ATOMIC_RELAXED));
 }
 
@@ -210,6 +254,7 @@ static const struct ls_type ceph_type = {
 		LS_FILE_OPS(X)
 #undef X
 		.delegate = ceph_delegate_op,
+		.lock = ceph_lock_op,
 	},
 };
 

@@ -64,20 +64,20 @@ static const char *const always[][2] = {
 	{"fuse_disable_pagecache", "true"},
 };
 
-static int number_set(struct ceph *c, const char *key, uint64_t value)
+static int number_set(struct ceph_client *cl, const char *key, uint64_t value)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%" PRIu64, value);
-	return ceph_conf_set(c->mount, key, text);
+	return ceph_conf_set(cl->mount, key, text);
 }
 
-static int seconds_set(struct ceph *c, const char *key, uint64_t ns)
+static int seconds_set(struct ceph_client *cl, const char *key, uint64_t ns)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%" PRIu64 ".%03u", ns / 1000000000, (unsigned)(ns % 1000000000 / 1000000));
-	return ceph_conf_set(c->mount, key, text);
+	return ceph_conf_set(cl->mount, key, text);
 }
 
 static uint64_t min(uint64_t a, uint64_t b)
@@ -86,75 +86,86 @@ static uint64_t min(uint64_t a, uint64_t b)
 }
 
 /* A limit below the amount at which writing back begins would stop each write until the next tick. */
-static int dirty_set(struct ceph *c, uint64_t size)
+static int dirty_set(struct ceph_client *cl, uint64_t size)
 {
-	int r = number_set(c, "client_oc_target_dirty", min(size / 2, 8 << 20));
+	int r = number_set(cl, "client_oc_target_dirty", min(size / 2, 8 << 20));
 
-	return r < 0 ? r : number_set(c, "client_oc_max_dirty", size);
+	return r < 0 ? r : number_set(cl, "client_oc_max_dirty", size);
 }
 
 /* Of the option that limits it, 0 means "without limit": none is one byte, and nothing to begin with. */
-static int readahead_set(struct ceph *c, uint64_t size)
+static int readahead_set(struct ceph_client *cl, uint64_t size)
 {
-	int r = number_set(c, "client_readahead_min", min(size, 128 << 10));
+	int r = number_set(cl, "client_readahead_min", min(size, 128 << 10));
 
-	return r < 0 ? r : number_set(c, "client_readahead_max_bytes", size ? size : 1);
+	return r < 0 ? r : number_set(cl, "client_readahead_max_bytes", size ? size : 1);
 }
 
-static int cache_set(struct ceph *c, uint64_t size)
+static int cache_set(struct ceph_client *cl, uint64_t size)
 {
-	int r = ceph_conf_set(c->mount, "client_oc", size ? "true" : "false");
+	int r = ceph_conf_set(cl->mount, "client_oc", size ? "true" : "false");
 
-	return r < 0 || size == 0 ? r : number_set(c, "client_oc_size", size);
+	return r < 0 || size == 0 ? r : number_set(cl, "client_oc_size", size);
 }
 
-int ceph_option_apply(struct ceph *c, const char *option, const char *value)
+/* Amounts are of all clients together. */
+static int option_apply(struct ceph *c, struct ceph_client *cl, const char *option, const char *value)
 {
-	uint64_t n = 0;
+	uint64_t n = 0, share;
 
 	if (strcmp(option, "timeout") == 0 || strcmp(option, "dirty_age") == 0)
 		ls_parse_time(value, &n);
 	else
 		ls_parse_size(value, &n);
+	share = (n + c->clients - 1) / c->clients;
 	if (strcmp(option, "timeout") == 0) {
 		__atomic_store_n(&c->crew.timeout, n, __ATOMIC_RELAXED);
-		return number_set(c, "client_mount_timeout", (n + 999999999) / 1000000000);
+		return number_set(cl, "client_mount_timeout", (n + 999999999) / 1000000000);
 	}
 	if (strcmp(option, "dirty_age") == 0)
-		return seconds_set(c, "client_oc_max_dirty_age", n);
+		return seconds_set(cl, "client_oc_max_dirty_age", n);
 	if (strcmp(option, "dirty_size") == 0)
-		return dirty_set(c, n);
+		return dirty_set(cl, share);
 	if (strcmp(option, "readahead") == 0)
-		return readahead_set(c, n);
+		return readahead_set(cl, n);
 	if (strcmp(option, "names") == 0)
-		return number_set(c, "client_cache_size", n);
-	return cache_set(c, n);
+		return number_set(cl, "client_cache_size", share);
+	return cache_set(cl, share);
 }
 
-static int settings_apply(struct ceph *c, struct json_object *config, struct sentence s)
+int ceph_option_apply(struct ceph *c, const char *option, const char *value)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < c->clients && r >= 0; i++)
+		r = option_apply(c, &c->client[i], option, value);
+	return r;
+}
+
+static int settings_apply(struct ceph *c, struct ceph_client *cl, struct json_object *config, struct sentence s)
 {
 	const char *monitors = cluster_text(config, "monitors");
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]) && r == 0; i++) {
-		r = ceph_conf_set(c->mount, always[i][0], always[i][1]);
+		r = ceph_conf_set(cl->mount, always[i][0], always[i][1]);
 		if (r < 0)
 			return fail(s, r, "libcephfs knows no '%s'", always[i][0]);
 	}
 	for (const struct ls_option *o = ls_ceph_options; o->name && r == 0; o++)
 		if (o->live) {
-			r = ceph_option_apply(c, o->name, cluster_text(config, o->name));
+			r = option_apply(c, cl, o->name, cluster_text(config, o->name));
 			if (r < 0)
 				return fail(s, r, "libcephfs does not take '%s' for '%s'", cluster_text(config, o->name), o->name);
 		}
-	if (monitors && (r = ceph_conf_set(c->mount, "mon_host", monitors)) < 0)
+	if (monitors && (r = ceph_conf_set(cl->mount, "mon_host", monitors)) < 0)
 		return fail(s, r, "monitors '%s': %s", monitors, strerror(-r));
 	return 0;
 }
 
 /* ---- the mount ------------------------------------------------------------------------------------- */
 
-static int conf_read(struct ceph *c, struct json_object *config, struct sentence s)
+static int conf_read(struct ceph_client *cl, struct json_object *config, struct sentence s)
 {
 	const char *path = cluster_text(config, "conf");
 	char name[64];
@@ -166,12 +177,12 @@ static int conf_read(struct ceph *c, struct json_object *config, struct sentence
 	if (fd < 0)
 		return fail(s, fd, "open '%s': %s", path ? path : "conf", strerror(-fd));
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	r = ceph_conf_read_file(c->mount, name);
+	r = ceph_conf_read_file(cl->mount, name);
 	close(fd);
 	return r < 0 ? fail(s, r, "conf '%s' is not a ceph.conf: %s", path, strerror(-r)) : 0;
 }
 
-static int keyring_read(struct ceph *c, const char *name, struct json_object *config, struct sentence s)
+static int keyring_read(struct ceph_client *cl, const char *name, struct json_object *config, struct sentence s)
 {
 	int r, fd = cluster_file(config, "keyring", "fd");
 	const char *path = cluster_text(config, "keyring");
@@ -179,7 +190,7 @@ static int keyring_read(struct ceph *c, const char *name, struct json_object *co
 	if (fd < 0 && !path)
 		return fail(s, -EINVAL, "needs 'keyring': the file with the key of '%s'", name);
 	path = path ? path : "keyring";
-	r = fd < 0 ? fd : cluster_key(fd, name, option_set, c->mount);
+	r = fd < 0 ? fd : cluster_key(fd, name, option_set, cl->mount);
 	if (fd >= 0)
 		close(fd);
 	if (r == -ENOENT && fd >= 0)
@@ -188,15 +199,20 @@ static int keyring_read(struct ceph *c, const char *name, struct json_object *co
 }
 
 /* What a client of that identity, ours before a crash, still holds is taken from it at once. */
-static int reclaim(struct ceph *c, const char *identity)
+static int reclaim(struct ceph *c, struct ceph_client *cl, const char *identity)
 {
-	int r = ceph_init(c->mount);
+	char own[CEPH_TEXT];
+	int r = ceph_init(cl->mount);
 
 	if (r < 0 || !identity)
 		return r;
-	ceph_start_reclaim(c->mount, identity, CEPH_RECLAIM_RESET);
-	ceph_finish_reclaim(c->mount);
-	ceph_set_uuid(c->mount, identity);
+	if (cl != c->client) {
+		snprintf(own, sizeof(own), "%s-%u", identity, (unsigned)(cl - c->client));
+		identity = own;
+	}
+	ceph_start_reclaim(cl->mount, identity, CEPH_RECLAIM_RESET);
+	ceph_finish_reclaim(cl->mount);
+	ceph_set_uuid(cl->mount, identity);
 	return 0;
 }
 
@@ -215,36 +231,52 @@ static int mount_fail(struct sentence s, int r, const char *name, const char *pa
 	return fail(s, r, "mount '%s' as '%s': %s", path, name, strerror(-r));
 }
 
-static int root_find(struct ceph *c, struct sentence s)
+static int root_find(struct ceph *c, struct ceph_client *cl, struct sentence s)
 {
 	struct ceph_statx stx;
 	Inode *in = NULL;
-	int r = ceph_ll_walk(c->mount, "/", &in, &stx, CEPH_STATX_ALL_STATS, 0, ceph_mount_perms(c->mount));
+	int r = ceph_ll_walk(cl->mount, "/", &in, &stx, CEPH_STATX_ALL_STATS, 0, ceph_mount_perms(cl->mount));
 
 	if (r == 0)
-		r = ceph_inode_enter(c, in, &stx, &c->root);
+		r = ceph_inode_enter(c, cl, in, &stx, &c->root);
 	if (r < 0)
 		return fail(s, r, "look at the root: %s", strerror(-r));
 	ceph_attr(NULL, &stx, &c->ls->root_attr);
 	return c->root->type == S_IFDIR ? 0 : fail(s, -ENOTDIR, "what is to be served is not a directory");
 }
 
-static int mount_do(struct ceph *c, const char *name, struct json_object *config, struct sentence s)
+static int mount_do(struct ceph *c, struct ceph_client *cl, const char *name, struct json_object *config, struct sentence s)
 {
 	const char *path = cluster_text(config, "path"), *filesystem = cluster_text(config, "filesystem");
-	int r = filesystem ? ceph_select_filesystem(c->mount, filesystem) : 0;
+	int r = filesystem ? ceph_select_filesystem(cl->mount, filesystem) : 0;
 
 	if (*path != '/')
 		return fail(s, -EINVAL, "path '%s' must be absolute", path);
 	if (r == 0)
-		r = reclaim(c, cluster_text(config, "identity"));
+		r = reclaim(c, cl, cluster_text(config, "identity"));
 	if (r == 0)
-		r = ceph_mount(c->mount, path);
+		r = ceph_mount(cl->mount, path);
 	if (r < 0)
 		return mount_fail(s, r, name, path, filesystem);
-	c->mounted = true;
-	r = ceph_delegations_allow(c);
-	return r < 0 ? fail(s, r, "allow delegations: %s", strerror(-r)) : root_find(c, s);
+	cl->mounted = true;
+	r = ceph_delegations_allow(cl);
+	if (r < 0)
+		return fail(s, r, "allow delegations: %s", strerror(-r));
+	return c->root ? 0 : root_find(c, cl, s);
+}
+
+static int client_connect(struct ceph *c, struct ceph_client *cl, const char *name, struct json_object *config, struct sentence s)
+{
+	int r = ceph_create(&cl->mount, name + 7);
+
+	if (r < 0)
+		return fail(s, r, "make a client: %s", strerror(-r));
+	r = conf_read(cl, config, s);
+	if (r == 0)
+		r = settings_apply(c, cl, config, s);
+	if (r == 0)
+		r = keyring_read(cl, name, config, s);
+	return r < 0 ? r : mount_do(c, cl, name, config, s);
 }
 
 int ceph_connect(struct ceph *c, struct json_object *config, char *error, size_t error_size)
@@ -255,13 +287,7 @@ int ceph_connect(struct ceph *c, struct json_object *config, char *error, size_t
 
 	if (r < 0)
 		return fail(s, r, "'%s' is no name of a client", cluster_text(config, "name"));
-	r = ceph_create(&c->mount, name + 7);
-	if (r < 0)
-		return fail(s, r, "make a client: %s", strerror(-r));
-	r = conf_read(c, config, s);
-	if (r == 0)
-		r = settings_apply(c, config, s);
-	if (r == 0)
-		r = keyring_read(c, name, config, s);
-	return r < 0 ? r : mount_do(c, name, config, s);
+	for (unsigned i = 0; i < c->clients && r >= 0; i++)
+		r = client_connect(c, &c->client[i], name, config, s);
+	return r;
 }

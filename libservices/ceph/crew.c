@@ -36,14 +36,6 @@ enum {
 	AGAIN = 100000000, /* ns between attempts of a client that is about to be back */
 };
 
-int64_t ceph_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
 static struct timespec time_of(int64_t ns)
 {
 	return (struct timespec){ns / 1000000000, ns % 1000000000};
@@ -88,6 +80,16 @@ static ssize_t error_of(struct ceph_job *j, ssize_t r)
 }
 
 /*
+ * What one client has changed the MDS shows to another when it has written it down, which is when somebody asks for that, or seconds
+ * later. So it is asked where two of ours have to do with it.
+ */
+static void change_show(struct ceph_job *j)
+{
+	if (j->meets)
+		ceph_ll_sync_inode(j->client->mount, j->inode->in, 0);
+}
+
+/*
  * A client that the cluster has thrown out finds a new identity after a moment; meanwhile all calls fail with
  * -ESHUTDOWN. What has not been done can be done then.
  */
@@ -97,12 +99,14 @@ static ssize_t job_run(struct ceph_job *j)
 	int64_t began = j->changes ? ceph_change_begin() : 0;
 	ssize_t r;
 
-	while ((r = j->run(j)) == -ESHUTDOWN && ceph_now() + AGAIN < j->deadline)
+	while ((r = j->run(j)) == -ESHUTDOWN && ls_now() + AGAIN < j->deadline)
 		nanosleep(&pause, NULL);
 	if (j->changes && r >= 0)
 		ceph_change_end(j->inode, began);
 	if (j->changes && r >= 0 && j->inode2)
 		ceph_change_end(j->inode2, began);
+	if (j->changes && r >= 0)
+		change_show(j);
 	return error_of(j, r);
 }
 
@@ -194,9 +198,9 @@ static void silence_note(struct ceph *c, bool silent)
 	struct ceph_crew *crew = &c->crew;
 
 	if (silent)
-		__atomic_store_n(&crew->silent_at, ceph_now(), __ATOMIC_RELAXED);
+		__atomic_store_n(&crew->silent_at, ls_now(), __ATOMIC_RELAXED);
 	else if (!__atomic_load_n(&crew->silent, __ATOMIC_RELAXED) ||
-		 ceph_now() - __atomic_load_n(&crew->silent_at, __ATOMIC_RELAXED) <
+		 ls_now() - __atomic_load_n(&crew->silent_at, __ATOMIC_RELAXED) <
 			 (int64_t)__atomic_load_n(&crew->timeout, __ATOMIC_RELAXED))
 		return;
 	if (__atomic_exchange_n(&crew->silent, silent, __ATOMIC_RELAXED) != silent)
@@ -294,7 +298,7 @@ int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
 
 bool ceph_crew_fini(struct ceph_crew *crew)
 {
-	struct timespec until = time_of(ceph_now() + END_WAIT * 1000000000ll);
+	struct timespec until = time_of(ls_now() + END_WAIT * 1000000000ll);
 	struct ceph_job *j;
 	int r = 0;
 

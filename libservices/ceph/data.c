@@ -36,7 +36,7 @@ static void iov_copy(char *buf, size_t n, const struct iovec *iov, size_t at, bo
 
 static ssize_t read_with(struct ceph_job *j, Fh *fh)
 {
-	return ceph_ll_read(j->c->mount, fh, j->offset, j->length, j->buf);
+	return ceph_ll_read(j->client->mount, fh, j->offset, j->length, j->buf);
 }
 
 static ssize_t read_run(struct ceph_job *j)
@@ -86,10 +86,22 @@ static ssize_t write_with(struct ceph_job *j, Fh *fh)
 {
 	ssize_t n, r = 0;
 
-	n = ceph_ll_write(j->c->mount, fh, j->offset, j->length, j->buf);
+	n = ceph_ll_write(j->client->mount, fh, j->offset, j->length, j->buf);
 	if (n >= 0 && j->flags & (LS_WRITE_SYNC | LS_WRITE_DSYNC))
-		r = ceph_ll_fsync(j->c->mount, fh, !(j->flags & LS_WRITE_SYNC));
+		r = ceph_ll_fsync(j->client->mount, fh, !(j->flags & LS_WRITE_SYNC));
 	return r < 0 ? r : n;
+}
+
+/* What was kept above, under a delegation that may be another's by now: see evict.c. */
+static ssize_t write_kept(struct ceph_job *j)
+{
+	Fh *fh = ceph_file_handle(j->file);
+	ssize_t n = __atomic_load_n(&j->file->unheard, __ATOMIC_ACQUIRE) ? -ESTALE : write_with(j, fh);
+
+	if (n != -EBADF)
+		return n;
+	ceph_handle_renew(j, fh);
+	return -ESTALE;
 }
 
 static ssize_t write_run(struct ceph_job *j)
@@ -97,10 +109,12 @@ static ssize_t write_run(struct ceph_job *j)
 	struct ceph_inode *inode = j->file->inode;
 	ssize_t n;
 
+	if (j->flags & LS_WRITE_KEPT)
+		return write_kept(j);
 	if (!(j->flags & LS_WRITE_APPEND))
 		return ceph_with_handle(j, write_with);
 	pthread_mutex_lock(&inode->appends);
-	n = ceph_ll_getattr(j->c->mount, inode->in, &j->stx, CEPH_STATX_SIZE, 0, j->perm);
+	n = ceph_ll_getattr(j->client->mount, inode->in, &j->stx, CEPH_STATX_SIZE, 0, j->perm);
 	j->offset = j->stx.stx_size;
 	if (n == 0)
 		n = ceph_with_handle(j, write_with);

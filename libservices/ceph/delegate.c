@@ -8,6 +8,9 @@
  * kept; then the delegation is given back. That must be done in half of the time after which the MDS would throw the client
  * out; after it libcephfs gives up the client.
  *
+ * There are none of directories, and so nothing above may keep names: libcephfs (16.2) wants capabilities for one that the MDS gives for
+ * files only, and neither of its callbacks for dentries and inodes is called when those of a directory are taken away.
+ *
  * While a delegation is called back, a write waits for that, too, even ours. What libcephfs itself has buffered it writes back.
  */
 #include <errno.h>
@@ -19,13 +22,13 @@
 enum { RETURN_MAX = 30 }; /* s */
 
 /* Without a limit there are no delegations. Below that after which the MDS throws a client out. */
-int ceph_delegations_allow(struct ceph *c)
+int ceph_delegations_allow(struct ceph_client *client)
 {
-	uint32_t most = ceph_get_cap_return_timeout(c->mount);
+	uint32_t most = ceph_get_cap_return_timeout(client->mount);
 
 	if (most < 4)
 		return 0;
-	return ceph_set_deleg_timeout(c->mount, most / 2 < RETURN_MAX ? most / 2 : RETURN_MAX);
+	return ceph_set_deleg_timeout(client->mount, most / 2 < RETURN_MAX ? most / 2 : RETURN_MAX);
 }
 
 /* Takes the delegation's job from the file; NULL: it is already being given back. */
@@ -34,19 +37,30 @@ static struct ceph_job *recall_take(struct ceph_file *file)
 	return __atomic_exchange_n(&file->recall, NULL, __ATOMIC_ACQ_REL);
 }
 
+/* False: it had ended already. */
+static bool delegation_end(struct ceph *c, struct ceph_file *file)
+{
+	if (!__atomic_exchange_n(&file->delegated, false, __ATOMIC_ACQ_REL))
+		return false;
+	ceph_watch_remove(c, file);
+	return true;
+}
+
 static void let_go(struct ceph *c, struct ceph_file *file, Fh *fh)
 {
-	if (__atomic_exchange_n(&file->delegated, false, __ATOMIC_ACQ_REL))
-		ceph_ll_delegation(c->mount, fh, CEPH_DELEGATION_NONE, NULL, NULL);
+	if (delegation_end(c, file))
+		ceph_ll_delegation(file->inode->client->mount, fh, CEPH_DELEGATION_NONE, NULL, NULL);
 }
 
 static ssize_t recall_run(struct ceph_job *j)
 {
 	struct ls *ls = j->c->ls;
 
-	if (ls->recall && __atomic_load_n(&j->file->delegated, __ATOMIC_ACQUIRE))
+	if (!delegation_end(j->c, j->file))
+		return 0;
+	if (ls->recall)
 		ls->recall(ls->recall_arg, (struct ls_file *)j->file);
-	let_go(j->c, j->file, j->fh);
+	ceph_ll_delegation(j->client->mount, j->fh, CEPH_DELEGATION_NONE, NULL, NULL);
 	return 0;
 }
 
@@ -78,10 +92,12 @@ static ssize_t delegate_run(struct ceph_job *j)
 		ceph_job_end(recall);
 		return -EBUSY;
 	}
+	ceph_watch_add(j->c, file);
 	__atomic_store_n(&file->delegated, true, __ATOMIC_RELEASE);
-	r = ceph_ll_delegation(j->c->mount, recall->fh, command[j->flags], recalled, file);
+	__atomic_store_n(&file->unheard, false, __ATOMIC_RELEASE); /* before: whatever ends this one is noticed again */
+	r = ceph_ll_delegation(j->client->mount, recall->fh, command[j->flags], recalled, file);
 	if (r < 0) {
-		__atomic_store_n(&file->delegated, false, __ATOMIC_RELEASE);
+		delegation_end(j->c, file);
 		ceph_job_end(recall_take(file));
 	}
 	return r;

@@ -33,7 +33,7 @@ static int entry_read(struct ceph_job *j, struct ceph_dir_result *dir, struct ce
 {
 	struct ceph_statx stx;
 	struct dirent de;
-	int r = ceph_readdirplus_r(j->c->mount, dir, &de, &stx, CEPH_STATX_INO | CEPH_STATX_MODE, AT_STATX_DONT_SYNC, NULL);
+	int r = ceph_readdirplus_r(j->client->mount, dir, &de, &stx, CEPH_STATX_INO | CEPH_STATX_MODE, AT_STATX_DONT_SYNC, NULL);
 
 	if (r <= 0)
 		return r;
@@ -47,7 +47,7 @@ static int entry_read(struct ceph_job *j, struct ceph_dir_result *dir, struct ce
 
 static bool is_removed(struct ceph_job *j)
 {
-	return ceph_ll_getattr(j->c->mount, j->file->inode->in, &j->stx, CEPH_STATX_NLINK, 0, j->perm) == 0 &&
+	return ceph_ll_getattr(j->client->mount, j->file->inode->in, &j->stx, CEPH_STATX_NLINK, 0, j->perm) == 0 &&
 	       j->stx.stx_nlink == 0;
 }
 
@@ -67,9 +67,9 @@ static ssize_t list_run(struct ceph_job *j)
 	pthread_mutex_lock(&file->lock);
 	pthread_rwlock_rdlock(&j->c->names);
 	if (l->start)
-		ceph_seekdir(j->c->mount, file->dir, l->start);
+		ceph_seekdir(j->client->mount, file->dir, l->start);
 	else
-		ceph_rewinddir(j->c->mount, file->dir);
+		ceph_rewinddir(j->client->mount, file->dir);
 	while (l->count < BATCH && (r = entry_read(j, file->dir, l)) > 0)
 		;
 	pthread_rwlock_unlock(&j->c->names);

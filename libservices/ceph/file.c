@@ -4,7 +4,7 @@
  *
  * When the cluster has thrown a client out, libcephfs finds a new identity by itself, but handles of before are dead
  * (-EBADF). Then the file is opened again, behind the back of who uses it. What had been written and not synced is lost;
- * the next fsync says so, once.
+ * the next fsync says so, once. What had only been kept above is not to be written any more (evict.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,9 +28,9 @@ int ceph_file_new(struct ceph *c, struct ceph_inode *inode, int flags, Fh *fh, s
 		free(file);
 		free(handle);
 		if (fh)
-			ceph_ll_close(c->mount, fh);
+			ceph_ll_close(inode->client->mount, fh);
 		if (dir)
-			ceph_ll_releasedir(c->mount, dir);
+			ceph_ll_releasedir(inode->client->mount, dir);
 		return -ENOMEM;
 	}
 	handle->fh = fh;
@@ -44,6 +44,7 @@ int ceph_file_new(struct ceph *c, struct ceph_inode *inode, int flags, Fh *fh, s
 /* Closing needs no answer of the cluster. */
 void ceph_file_unref(struct ceph *c, struct ceph_file *file)
 {
+	struct ceph_mount_info *mount = file->inode->client->mount;
 	struct ceph_handle *handle;
 
 	if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL))
@@ -51,11 +52,11 @@ void ceph_file_unref(struct ceph *c, struct ceph_file *file)
 	while ((handle = file->handle)) {
 		file->handle = handle->older;
 		if (handle->fh)
-			ceph_ll_close(c->mount, handle->fh);
+			ceph_ll_close(mount, handle->fh);
 		free(handle);
 	}
 	if (file->dir)
-		ceph_ll_releasedir(c->mount, file->dir);
+		ceph_ll_releasedir(mount, file->dir);
 	ceph_listing_free(file->listing);
 	ceph_inode_unref(c, file->inode, 1);
 	pthread_mutex_destroy(&file->lock);
@@ -65,9 +66,9 @@ void ceph_file_unref(struct ceph *c, struct ceph_file *file)
 static void undo_open(struct ceph_job *j)
 {
 	if (j->fh)
-		ceph_ll_close(j->c->mount, j->fh);
+		ceph_ll_close(j->client->mount, j->fh);
 	if (j->dir)
-		ceph_ll_releasedir(j->c->mount, j->dir);
+		ceph_ll_releasedir(j->client->mount, j->dir);
 	if (j->in)
 		ceph_undo_inode(j);
 }
@@ -78,8 +79,8 @@ static ssize_t open_run(struct ceph_job *j)
 	j->dir = NULL;
 	j->in = NULL;
 	if (j->inode->type == S_IFDIR)
-		return ceph_ll_opendir(j->c->mount, j->inode->in, &j->dir, j->perm);
-	return ceph_ll_open(j->c->mount, j->inode->in, j->flags, &j->fh, j->perm);
+		return ceph_ll_opendir(j->client->mount, j->inode->in, &j->dir, j->perm);
+	return ceph_ll_open(j->client->mount, j->inode->in, j->flags, &j->fh, j->perm);
 }
 
 /* Not O_APPEND: every write says where it goes, or that it appends. */
@@ -124,7 +125,7 @@ static ssize_t create_run(struct ceph_job *j)
 	j->in = NULL;
 	j->dir = NULL;
 	j->fh = NULL; /* libcephfs looks at it even after a failure */
-	return ceph_ll_create(j->c->mount, j->inode->in, j->name, j->mode, j->flags | O_CREAT | O_EXCL, &j->in, &j->fh,
+	return ceph_ll_create(j->client->mount, j->inode->in, j->name, j->mode, j->flags | O_CREAT | O_EXCL, &j->in, &j->fh,
 			      &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
 }
 
@@ -142,7 +143,7 @@ static int job_create(struct ceph_job *j, int flags, struct ls_inode **ret_inode
 	if (r >= 0) {
 		r = ceph_job_inode(j, &inode, &attr);
 		if (r < 0)
-			ceph_ll_close(j->c->mount, j->fh);
+			ceph_ll_close(j->client->mount, j->fh);
 	}
 	if (r >= 0) {
 		r = ceph_file_new(j->c, ceph_inode_of(inode), flags, j->fh, NULL, ret_file);
@@ -161,7 +162,7 @@ int ceph_create_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 		   int flags, struct ls_inode **ret_inode, struct ls_attr *ret_attr, struct ls_file **ret_file)
 {
 	struct ceph_job *j;
-	int r = strcmp(name, CEPH_SNAP_NAME) == 0 ? -EEXIST : ceph_name_check(name);
+	int r = strcmp(name, CEPH_SNAP_NAME) == 0 ? -EEXIST : ls_name_check(name);
 
 	if (r == 0)
 		r = ceph_job_named(ceph_of(ls), call, create_run, dir, name, &j);
@@ -178,9 +179,9 @@ static ssize_t tmpfile_run(struct ceph_job *j)
 	int r = create_run(j);
 
 	if (r >= 0)
-		r = ceph_ll_unlink(j->c->mount, j->inode->in, j->name, j->perm);
+		r = ceph_ll_unlink(j->client->mount, j->inode->in, j->name, j->perm);
 	if (r >= 0)
-		r = ceph_ll_getattr(j->c->mount, j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+		r = ceph_ll_getattr(j->client->mount, j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
 	if (r < 0)
 		undo_open(j);
 	return r;
@@ -199,7 +200,7 @@ int ceph_tmpfile_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 	if (!j)
 		return -ENOMEM;
 	snprintf(j->name, sizeof(j->name), ".polytropon-tmpfile-%llx-%llx",
-		 (unsigned long long)ceph_get_instance_id(c->mount),
+		 (unsigned long long)ceph_get_instance_id(j->client->mount),
 		 (unsigned long long)__atomic_add_fetch(&c->serial, 1, __ATOMIC_RELAXED));
 	j->mode = mode & 07777;
 	j->changes = true;
@@ -218,8 +219,7 @@ Fh *ceph_file_handle(struct ceph_file *file)
 	return fh;
 }
 
-/* Opens the file again, unless somebody else has done so. */
-static int handle_renew(struct ceph_job *j, Fh *dead)
+int ceph_handle_renew(struct ceph_job *j, Fh *dead)
 {
 	struct ceph_handle *handle = calloc(1, sizeof(*handle));
 	struct ceph_file *file = j->file;
@@ -227,12 +227,13 @@ static int handle_renew(struct ceph_job *j, Fh *dead)
 
 	pthread_mutex_lock(&file->lock);
 	if (r == 0 && file->handle->fh == dead) {
-		r = ceph_ll_open(j->c->mount, file->inode->in, open_flags(file->flags), &handle->fh, j->perm);
+		r = ceph_ll_open(j->client->mount, file->inode->in, open_flags(file->flags), &handle->fh, j->perm);
 		if (r >= 0) {
 			handle->older = file->handle;
 			file->handle = handle;
 			handle = NULL;
 			__atomic_add_fetch(&j->c->reopened, 1, __ATOMIC_RELAXED);
+			__atomic_store_n(&file->unheard, true, __ATOMIC_RELEASE);
 			ceph_recall(file);
 		}
 	}
@@ -248,7 +249,7 @@ ssize_t ceph_with_handle(struct ceph_job *j, ssize_t (*fn)(struct ceph_job *j, F
 
 	if (r != -EBADF)
 		return r;
-	r = handle_renew(j, fh);
+	r = ceph_handle_renew(j, fh);
 	return r < 0 ? r : fn(j, ceph_file_handle(j->file));
 }
 
@@ -256,7 +257,7 @@ ssize_t ceph_with_handle(struct ceph_job *j, ssize_t (*fn)(struct ceph_job *j, F
 
 static ssize_t sync_with(struct ceph_job *j, Fh *fh)
 {
-	return ceph_ll_fsync(j->c->mount, fh, j->mode);
+	return ceph_ll_fsync(j->client->mount, fh, j->mode);
 }
 
 /* What was written to a dead handle, or by a client that has been thrown out, is lost. */
@@ -267,7 +268,7 @@ static ssize_t fsync_run(struct ceph_job *j)
 	ssize_t r = sync_with(j, fh);
 
 	if (r == -EBADF)
-		handle_renew(j, fh);
+		ceph_handle_renew(j, fh);
 	if (r == -EBADF || r == -ESHUTDOWN)
 		r = unsynced ? -EIO : 0;
 	return r;
@@ -288,7 +289,7 @@ int ceph_fsync_op(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 
 static ssize_t fallocate_with(struct ceph_job *j, Fh *fh)
 {
-	return ceph_ll_fallocate(j->c->mount, fh, j->flags, j->offset, j->length);
+	return ceph_ll_fallocate(j->client->mount, fh, j->flags, j->offset, j->length);
 }
 
 static ssize_t fallocate_run(struct ceph_job *j)

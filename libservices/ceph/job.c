@@ -48,8 +48,9 @@ struct ceph_job *ceph_job_new(struct ceph *c, const struct ls_call *call, ssize_
 	if (!j)
 		return NULL;
 	j->c = c;
+	j->client = &c->client[0];
 	j->run = run;
-	j->deadline = ceph_now() + __atomic_load_n(&crew->timeout, __ATOMIC_RELAXED);
+	j->deadline = ls_now() + __atomic_load_n(&crew->timeout, __ATOMIC_RELAXED);
 	if (call && call->deadline && call->deadline < j->deadline)
 		j->deadline = call->deadline;
 	if (call && call->cred)
@@ -78,9 +79,48 @@ struct ceph_job *ceph_job_on(struct ceph *c, const struct ls_call *call, ssize_t
 {
 	struct ceph_job *j = ceph_job_new(c, call, run);
 
-	if (j)
+	if (j) {
 		j->inode = ceph_inode_ref(c, ceph_inode_of(inode));
+		j->client = j->inode->client;
+	}
 	return j;
+}
+
+/* What another client has is found by its number, once for the job. */
+static int meet_foreign(struct ceph_job *j)
+{
+	vinodeno_t vino = {{j->inode2->ino}, {CEPH_NOSNAP}};
+	int r = j->inode2->snap == CEPH_NOSNAP ? ceph_ll_lookup_vino(j->client->mount, vino, &j->in2) : -EROFS;
+
+	j->meets = r >= 0;
+	return r == -ENOENT ? -ESTALE : r;
+}
+
+int ceph_job_meet(struct ceph_job *j)
+{
+	if (j->in2)
+		return 0;
+	if (j->inode2->client != j->client)
+		return meet_foreign(j);
+	j->in2 = j->inode2->in;
+	return 0;
+}
+
+void ceph_job_share_out(struct ceph_job *j, bool is_new)
+{
+	struct ceph_client *client = &j->c->client[j->stx.stx_ino % j->c->clients];
+	vinodeno_t vino = {{j->stx.stx_ino}, {CEPH_NOSNAP}};
+	Inode *in = NULL;
+
+	if (client == j->client || j->stx.stx_dev != CEPH_NOSNAP)
+		return;
+	if (is_new)
+		ceph_ll_sync_inode(j->client->mount, j->inode->in, 0); /* until then the other may not see it: change_show */
+	if (ceph_ll_lookup_vino(client->mount, vino, &in) < 0)
+		return;
+	ceph_ll_put(j->client->mount, j->in);
+	j->in = in;
+	j->client = client;
 }
 
 struct ceph_job *ceph_job_with(struct ceph *c, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
@@ -90,6 +130,7 @@ struct ceph_job *ceph_job_with(struct ceph *c, const struct ls_call *call, ssize
 
 	if (j) {
 		j->file = ceph_file_of(f);
+		j->client = j->file->inode->client;
 		__atomic_add_fetch(&j->file->refs, 1, __ATOMIC_RELAXED);
 	}
 	return j;
@@ -116,6 +157,8 @@ void ceph_job_end(struct ceph_job *j)
 		return;
 	c = j->c;
 	crew = &c->crew;
+	if (j->meets)
+		ceph_ll_put(j->client->mount, j->in2);
 	if (j->file)
 		ceph_file_unref(c, j->file);
 	if (j->inode)

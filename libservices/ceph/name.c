@@ -25,15 +25,6 @@ static bool is_snap_name(const char *name)
 	return strcmp(name, CEPH_SNAP_NAME) == 0;
 }
 
-int ceph_name_check(const char *name)
-{
-	if (!*name)
-		return -ENOENT;
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
-		return -EINVAL;
-	return strlen(name) > NAME_MAX ? -ENAMETOOLONG : 0;
-}
-
 int64_t ceph_change_begin(void)
 {
 	struct timespec t;
@@ -56,7 +47,30 @@ void ceph_change_end(struct ceph_inode *dir, int64_t began)
 static int name_find(struct ceph_job *j, Inode *dir, const char *name)
 {
 	j->in = NULL;
-	return ceph_ll_lookup(j->c->mount, dir, name, &j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+	return ceph_ll_lookup(j->client->mount, dir, name, &j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+}
+
+static bool is_shared_out(const struct ceph_job *j)
+{
+	return j->c->clients > 1 && j->inode == j->c->root;
+}
+
+/* Of a directory, size and times are the other client's to know: to ask for them here would take them from it. */
+static ssize_t name_share_out(struct ceph_job *j)
+{
+	ssize_t r;
+
+	j->in = NULL;
+	j->client = j->inode->client;
+	r = ceph_ll_lookup(j->client->mount, j->inode->in, j->name, &j->in, &j->stx, CEPH_STATX_INO | CEPH_STATX_MODE, 0, j->perm);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(j->stx.stx_mode))
+		ceph_job_share_out(j, false);
+	r = ceph_ll_getattr(j->client->mount, j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+	if (r < 0)
+		ceph_ll_put(j->client->mount, j->in);
+	return r;
 }
 
 static ssize_t lookup_run(struct ceph_job *j)
@@ -64,7 +78,7 @@ static ssize_t lookup_run(struct ceph_job *j)
 	ssize_t r;
 
 	pthread_rwlock_rdlock(&j->c->names);
-	r = name_find(j, j->inode->in, j->name);
+	r = is_shared_out(j) ? name_share_out(j) : name_find(j, j->inode->in, j->name);
 	pthread_rwlock_unlock(&j->c->names);
 	return r;
 }
@@ -97,7 +111,7 @@ static int name_enter(struct ls *ls, const struct ls_call *call, struct ls_inode
 int ceph_lookup_op(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, const char *name,
 		   struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
-	int r = ceph_name_check(name);
+	int r = ls_name_check(name);
 
 	return r < 0 ? r : name_enter(ls, call, dir, name, ret_inode, ret_attr);
 }
@@ -120,29 +134,34 @@ int ceph_parent_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 
 static ssize_t mkdir_run(struct ceph_job *j)
 {
+	int r;
+
 	j->in = NULL;
-	return ceph_ll_mkdir(j->c->mount, j->inode->in, j->name, j->mode, &j->in, &j->stx, CEPH_STATX_ALL_STATS, 0,
-			     j->perm);
+	j->client = j->inode->client;
+	r = ceph_ll_mkdir(j->client->mount, j->inode->in, j->name, j->mode, &j->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+	if (r == 0 && is_shared_out(j))
+		ceph_job_share_out(j, true);
+	return r;
 }
 
 static ssize_t mknod_run(struct ceph_job *j)
 {
 	j->in = NULL;
-	return ceph_ll_mknod(j->c->mount, j->inode->in, j->name, j->mode, makedev(j->offset, j->length), &j->in, &j->stx,
+	return ceph_ll_mknod(j->client->mount, j->inode->in, j->name, j->mode, makedev(j->offset, j->length), &j->in, &j->stx,
 			     CEPH_STATX_ALL_STATS, 0, j->perm);
 }
 
 static ssize_t symlink_run(struct ceph_job *j)
 {
 	j->in = NULL;
-	return ceph_ll_symlink(j->c->mount, j->inode->in, j->name, j->buf, &j->in, &j->stx, CEPH_STATX_ALL_STATS, 0,
+	return ceph_ll_symlink(j->client->mount, j->inode->in, j->name, j->buf, &j->in, &j->stx, CEPH_STATX_ALL_STATS, 0,
 			       j->perm);
 }
 
 static int job_making(struct ls *ls, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
 		      struct ls_inode *dir, const char *name, struct ceph_job **ret)
 {
-	int r = ceph_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0)
 		return r;
@@ -202,11 +221,13 @@ int ceph_symlink_op(struct ls *ls, const struct ls_call *call, struct ls_inode *
 
 static ssize_t link_run(struct ceph_job *j)
 {
-	int r = ceph_ll_link(j->c->mount, j->inode2->in, j->inode->in, j->name, j->perm);
+	int r = ceph_job_meet(j);
 
+	if (r == 0)
+		r = ceph_ll_link(j->client->mount, j->in2, j->inode->in, j->name, j->perm);
 	if (r < 0)
 		return r;
-	return ceph_ll_getattr(j->c->mount, j->inode2->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
+	return ceph_ll_getattr(j->inode2->client->mount, j->inode2->in, &j->stx, CEPH_STATX_ALL_STATS, 0, j->perm);
 }
 
 int ceph_link_op(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_inode *dir,
@@ -229,7 +250,7 @@ int ceph_link_op(struct ls *ls, const struct ls_call *call, struct ls_inode *ino
 
 static ssize_t unlink_run(struct ceph_job *j)
 {
-	return ceph_ll_unlink(j->c->mount, j->inode->in, j->name, j->perm);
+	return ceph_ll_unlink(j->client->mount, j->inode->in, j->name, j->perm);
 }
 
 /* To remove a snapshot that is not there leaves libcephfs unable to end: it is looked for first. */
@@ -241,16 +262,16 @@ static ssize_t rmdir_run(struct ceph_job *j)
 		r = name_find(j, j->inode->in, j->name);
 		if (r < 0)
 			return r;
-		ceph_ll_put(j->c->mount, j->in);
+		ceph_ll_put(j->client->mount, j->in);
 	}
-	return ceph_ll_rmdir(j->c->mount, j->inode->in, j->name, j->perm);
+	return ceph_ll_rmdir(j->client->mount, j->inode->in, j->name, j->perm);
 }
 
 static int name_remove(struct ls *ls, const struct ls_call *call, ssize_t (*run)(struct ceph_job *j),
 		       struct ls_inode *dir, const char *name)
 {
 	struct ceph_job *j;
-	int r = is_snap_name(name) ? -EPERM : ceph_name_check(name);
+	int r = is_snap_name(name) ? -EPERM : ls_name_check(name);
 
 	if (r == 0)
 		r = ceph_job_named(ceph_of(ls), call, run, dir, name, &j);
@@ -272,21 +293,20 @@ int ceph_rmdir_op(struct ls *ls, const struct ls_call *call, struct ls_inode *di
 
 /* ---- moving ---------------------------------------------------------------------------------------- */
 
-static int move(struct ceph_job *j, struct ceph_inode *dir, const char *name, struct ceph_inode *dir2,
-		const char *name2)
+static int move(struct ceph_job *j, Inode *dir, const char *name, Inode *dir2, const char *name2)
 {
-	return ceph_ll_rename(j->c->mount, dir->in, name, dir2->in, name2, j->perm);
+	return ceph_ll_rename(j->client->mount, dir, name, dir2, name2, j->perm);
 }
 
 /* Is the name there? Its inode's number goes to *ret_ino. */
-static int name_look(struct ceph_job *j, struct ceph_inode *dir, const char *name, uint64_t *ret_ino)
+static int name_look(struct ceph_job *j, Inode *dir, const char *name, uint64_t *ret_ino)
 {
-	int r = name_find(j, dir->in, name);
+	int r = name_find(j, dir, name);
 
 	if (r < 0)
 		return r;
 	*ret_ino = j->stx.stx_ino;
-	ceph_ll_put(j->c->mount, j->in);
+	ceph_ll_put(j->client->mount, j->in);
 	return 0;
 }
 
@@ -295,19 +315,19 @@ static int move_plainly(struct ceph_job *j)
 {
 	uint64_t a, b;
 
-	if (name_look(j, j->inode2, j->name2, &b) == 0 && name_look(j, j->inode, j->name, &a) == 0 && a == b)
+	if (name_look(j, j->in2, j->name2, &b) == 0 && name_look(j, j->inode->in, j->name, &a) == 0 && a == b)
 		return 0;
-	return move(j, j->inode, j->name, j->inode2, j->name2);
+	return move(j, j->inode->in, j->name, j->in2, j->name2);
 }
 
 static int move_to_free(struct ceph_job *j)
 {
 	uint64_t ino;
-	int r = name_look(j, j->inode2, j->name2, &ino);
+	int r = name_look(j, j->in2, j->name2, &ino);
 
 	if (r == 0)
 		return -EEXIST;
-	return r == -ENOENT ? move(j, j->inode, j->name, j->inode2, j->name2) : r;
+	return r == -ENOENT ? move(j, j->inode->in, j->name, j->in2, j->name2) : r;
 }
 
 /* By way of a third name. If that fails half way, the first is moved back. */
@@ -315,26 +335,26 @@ static int exchange(struct ceph_job *j)
 {
 	char third[64];
 	uint64_t a, b;
-	int r = name_look(j, j->inode, j->name, &a);
+	int r = name_look(j, j->inode->in, j->name, &a);
 
 	if (r == 0)
-		r = name_look(j, j->inode2, j->name2, &b);
+		r = name_look(j, j->in2, j->name2, &b);
 	if (r < 0 || a == b)
 		return r;
 	snprintf(third, sizeof(third), ".polytropon-exchange-%llx-%llx", (unsigned long long)a,
 		 (unsigned long long)__atomic_add_fetch(&j->c->serial, 1, __ATOMIC_RELAXED));
-	r = move(j, j->inode, j->name, j->inode, third);
+	r = move(j, j->inode->in, j->name, j->inode->in, third);
 	if (r < 0)
 		return r;
-	r = move(j, j->inode2, j->name2, j->inode, j->name);
+	r = move(j, j->in2, j->name2, j->inode->in, j->name);
 	if (r < 0) {
-		move(j, j->inode, third, j->inode, j->name);
+		move(j, j->inode->in, third, j->inode->in, j->name);
 		return r;
 	}
-	r = move(j, j->inode, third, j->inode2, j->name2);
+	r = move(j, j->inode->in, third, j->in2, j->name2);
 	if (r < 0) {
-		move(j, j->inode, j->name, j->inode2, j->name2);
-		move(j, j->inode, third, j->inode, j->name);
+		move(j, j->inode->in, j->name, j->in2, j->name2);
+		move(j, j->inode->in, third, j->inode->in, j->name);
 	}
 	return r;
 }
@@ -342,29 +362,31 @@ static int exchange(struct ceph_job *j)
 static int move_and_cover(struct ceph_job *j)
 {
 	uint64_t a, b;
-	int r = name_look(j, j->inode, j->name, &a);
+	int r = name_look(j, j->inode->in, j->name, &a);
 
-	if (r == 0 && name_look(j, j->inode2, j->name2, &b) == 0) {
+	if (r == 0 && name_look(j, j->in2, j->name2, &b) == 0) {
 		if (j->flags & RENAME_NOREPLACE)
 			return -EEXIST;
 		if (a == b)
 			return 0;
 	}
 	if (r == 0)
-		r = move(j, j->inode, j->name, j->inode2, j->name2);
+		r = move(j, j->inode->in, j->name, j->in2, j->name2);
 	if (r < 0)
 		return r;
 	j->in = NULL;
-	r = ceph_ll_mknod(j->c->mount, j->inode->in, j->name, S_IFCHR, 0, &j->in, &j->stx, CEPH_STATX_INO, 0, j->perm);
+	r = ceph_ll_mknod(j->client->mount, j->inode->in, j->name, S_IFCHR, 0, &j->in, &j->stx, CEPH_STATX_INO, 0, j->perm);
 	if (r == 0)
-		ceph_ll_put(j->c->mount, j->in);
+		ceph_ll_put(j->client->mount, j->in);
 	return r;
 }
 
 static ssize_t rename_run(struct ceph_job *j)
 {
-	int r;
+	int r = ceph_job_meet(j);
 
+	if (r < 0)
+		return r;
 	if (j->flags == 0)
 		return move_plainly(j);
 	pthread_rwlock_wrlock(&j->c->names);
@@ -380,16 +402,15 @@ int ceph_rename_op(struct ls *ls, const struct ls_call *call, struct ls_inode *d
 		   struct ls_inode *dir2, const char *name2, unsigned flags)
 {
 	struct ceph_job *j;
-	int r;
+	int r = ls_rename_check(flags);
 
-	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
-	    (flags & RENAME_EXCHANGE && flags != RENAME_EXCHANGE))
-		return -EINVAL;
+	if (r < 0)
+		return r;
 	if (is_snap_name(name) || is_snap_name(name2))
 		return -EPERM;
-	r = ceph_name_check(name);
+	r = ls_name_check(name);
 	if (r == 0)
-		r = ceph_name_check(name2);
+		r = ls_name_check(name2);
 	if (r == 0)
 		r = ceph_job_named(ceph_of(ls), call, rename_run, dir, name, &j);
 	if (r < 0)

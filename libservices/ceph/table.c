@@ -2,33 +2,28 @@
 /*
  * The inodes that somebody refers to: one object each, whatever name it was reached by, with one reference of libcephfs.
  *
+ * Whichever client reached an inode first has it, and does what is done to it, until nobody refers to it: so one client has its
+ * capabilities, its delegation and its dirty data, though another may come upon it later, by a hard link or after a move.
+ *
  * An inode and what it was in a snapshot have one number in Ceph. Ours of the latter is made of both.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "libservices/ceph/ceph.h"
+#include "libservices/mix.h"
 
 enum { BUCKETS_MIN = 1024 };
 #define OURS (1ull << 63)
 
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	uint64_t x = a * 0x9e3779b97f4a7c15u ^ b;
-
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
-}
-
 uint64_t ceph_number(uint64_t ino, uint64_t snap)
 {
-	return snap == CEPH_NOSNAP ? ino : mix(ino, snap) | OURS;
+	return snap == CEPH_NOSNAP ? ino : mix_two(ino, snap) | OURS;
 }
 
 static struct ceph_inode **bucket_of(struct ceph_table *t, uint64_t number)
 {
-	return &t->bucket[mix(number, 0) & (t->bucket_count - 1)];
+	return &t->bucket[mix(number) & (t->bucket_count - 1)];
 }
 
 static struct ceph_inode *table_find(struct ceph_table *t, uint64_t number)
@@ -74,19 +69,20 @@ static void table_add(struct ceph_table *t, struct ceph_inode *inode)
 	t->count++;
 }
 
-static struct ceph_inode *inode_new(Inode *in, const struct ceph_statx *stx)
+static struct ceph_inode *inode_new(struct ceph_client *client, Inode *in, const struct ceph_statx *stx)
 {
 	struct ceph_inode *inode = calloc(1, sizeof(*inode));
 
 	if (!inode)
 		return NULL;
 	*inode = (struct ceph_inode){
-		.in = in, .ino = stx->stx_ino, .snap = stx->stx_dev, .type = stx->stx_mode & S_IFMT, .refs = 1};
+		.client = client, .in = in, .ino = stx->stx_ino, .snap = stx->stx_dev, .type = stx->stx_mode & S_IFMT, .refs = 1};
 	pthread_mutex_init(&inode->appends, NULL);
 	return inode;
 }
 
-int ceph_inode_enter(struct ceph *c, Inode *in, const struct ceph_statx *stx, struct ceph_inode **ret)
+int ceph_inode_enter(struct ceph *c, struct ceph_client *client, Inode *in, const struct ceph_statx *stx,
+		     struct ceph_inode **ret)
 {
 	struct ceph_table *t = &c->table;
 	struct ceph_inode *inode;
@@ -96,7 +92,7 @@ int ceph_inode_enter(struct ceph *c, Inode *in, const struct ceph_statx *stx, st
 	if (inode) {
 		inode->refs++;
 	} else {
-		inode = inode_new(in, stx);
+		inode = inode_new(client, in, stx);
 		if (inode) {
 			table_add(t, inode);
 			in = NULL;
@@ -104,7 +100,7 @@ int ceph_inode_enter(struct ceph *c, Inode *in, const struct ceph_statx *stx, st
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (in)
-		ceph_ll_put(c->mount, in);
+		ceph_ll_put(client->mount, in);
 	*ret = inode;
 	return inode ? 0 : -ENOMEM;
 }
@@ -129,9 +125,9 @@ struct ceph_inode *ceph_inode_ref(struct ceph *c, struct ceph_inode *inode)
 	return inode;
 }
 
-static void inode_free(struct ceph *c, struct ceph_inode *inode)
+static void inode_free(struct ceph_inode *inode)
 {
-	ceph_ll_put(c->mount, inode->in);
+	ceph_ll_put(inode->client->mount, inode->in);
 	pthread_mutex_destroy(&inode->appends);
 	free(inode);
 }
@@ -153,7 +149,7 @@ void ceph_inode_unref(struct ceph *c, struct ceph_inode *inode, uint64_t n)
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (last)
-		inode_free(c, inode);
+		inode_free(inode);
 }
 
 int ceph_table_init(struct ceph_table *t)
@@ -173,7 +169,7 @@ void ceph_table_fini(struct ceph *c)
 	for (size_t i = 0; t->bucket && i < t->bucket_count; i++)
 		while ((inode = t->bucket[i])) {
 			t->bucket[i] = inode->next;
-			inode_free(c, inode);
+			inode_free(inode);
 		}
 	free(t->bucket);
 	pthread_mutex_destroy(&t->lock);

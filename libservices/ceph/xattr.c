@@ -10,32 +10,25 @@
 
 #include "libservices/ceph/ceph.h"
 
-static bool starts(const char *name, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	return strncmp(name, prefix, n) == 0 && name[n];
-}
-
-/* Which names there are at all, and for which kinds of inode. */
+/* The system's attributes, ACLs, are none that libcephfs knows. */
 static int name_check(const struct ceph_inode *inode, const char *name)
 {
-	if (!*name || strlen(name) > XATTR_NAME_MAX)
-		return -ERANGE;
-	if (starts(name, "user."))
-		return inode->type == S_IFREG || inode->type == S_IFDIR ? 0 : -EPERM;
-	return starts(name, "trusted.") || starts(name, "security.") || starts(name, "ceph.") ? 0 : -EOPNOTSUPP;
+	int r = ls_xattr_check(inode->type, name);
+
+	if (ls_xattr_in(name, "system."))
+		return r == -ERANGE ? r : -EOPNOTSUPP;
+	return r == -EOPNOTSUPP && ls_xattr_in(name, "ceph.") ? 0 : r;
 }
 
 static ssize_t get_run(struct ceph_job *j)
 {
-	return ceph_ll_getxattr(j->c->mount, j->inode->in, j->name, j->buf, j->length, j->perm);
+	return ceph_ll_getxattr(j->client->mount, j->inode->in, j->name, j->buf, j->length, j->perm);
 }
 
 static ssize_t list_run(struct ceph_job *j)
 {
 	size_t n = 0;
-	int r = ceph_ll_listxattr(j->c->mount, j->inode->in, j->buf, j->length, &n, j->perm);
+	int r = ceph_ll_listxattr(j->client->mount, j->inode->in, j->buf, j->length, &n, j->perm);
 
 	return r < 0 ? r : (ssize_t)n;
 }
@@ -76,7 +69,7 @@ ssize_t ceph_listxattr_op(struct ls *ls, const struct ls_call *call, struct ls_i
 
 static ssize_t set_run(struct ceph_job *j)
 {
-	return ceph_ll_setxattr(j->c->mount, j->inode->in, j->name, j->buf, j->length, j->flags, j->perm);
+	return ceph_ll_setxattr(j->client->mount, j->inode->in, j->name, j->buf, j->length, j->flags, j->perm);
 }
 
 int ceph_setxattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, const char *name,
@@ -103,7 +96,7 @@ int ceph_setxattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode 
 
 static ssize_t remove_run(struct ceph_job *j)
 {
-	return ceph_ll_removexattr(j->c->mount, j->inode->in, j->name, j->perm);
+	return ceph_ll_removexattr(j->client->mount, j->inode->in, j->name, j->perm);
 }
 
 int ceph_removexattr_op(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, const char *name)

@@ -25,14 +25,6 @@ static const unsigned char class_of[LS_OP_MAX] = {
 	[LS_OP_fsync] = DELAY_WRITE, [LS_OP_sync] = DELAY_WRITE,
 };
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
 /* 0, or -ETIMEDOUT at the call's deadline if that comes first. */
 static int delay_wait(const struct ls *ls, const struct ls_call *call, enum ls_op op)
 {
@@ -42,7 +34,7 @@ static int delay_wait(const struct ls *ls, const struct ls_call *call, enum ls_o
 
 	if (ns == 0)
 		return 0;
-	until = now_ns() + ns;
+	until = ls_now() + ns;
 	late = call->deadline && call->deadline < until;
 	if (late)
 		until = call->deadline;

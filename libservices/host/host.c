@@ -99,10 +99,8 @@ static struct host *host_new(void)
 		return NULL;
 	h->root_fd = h->sync_fd = h->self_fd = -1;
 	pthread_mutex_init(&h->lock, NULL);
-	for (int i = 0; i < HOST_STRIPES; i++) {
-		pthread_rwlock_init(&h->stripe[i].rw, NULL);
-		pthread_mutex_init(&h->stripe[i].gate, NULL);
-	}
+	for (int i = 0; i < HOST_STRIPES; i++)
+		fair_lock_init(&h->stripe[i]);
 	return h;
 }
 
@@ -115,10 +113,8 @@ static void host_free(struct host *h)
 		close(h->sync_fd);
 	if (h->self_fd >= 0)
 		close(h->self_fd);
-	for (int i = 0; i < HOST_STRIPES; i++) {
-		pthread_rwlock_destroy(&h->stripe[i].rw);
-		pthread_mutex_destroy(&h->stripe[i].gate);
-	}
+	for (int i = 0; i < HOST_STRIPES; i++)
+		fair_lock_fini(&h->stripe[i]);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

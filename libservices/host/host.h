@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "libservices/libservice.h"
+#include "libservices/lock.h"
 
 enum { HOST_STRIPES = 256, HOST_MOUNTS = 64, HOST_LISTING = 32768 };
 
@@ -40,16 +41,6 @@ struct host_inode {
 	struct host_handle *handle;
 };
 
-/*
- * A lock of some directories, for those who change them (writers) and those who look names up (readers).
- * While a writer waits, readers that come later queue at the gate, so that neither side starves.
- */
-struct host_stripe {
-	pthread_rwlock_t rw;
-	pthread_mutex_t gate;
-	unsigned waiting; /* writers; atomic */
-};
-
 struct host {
 	int root_fd;   /* O_PATH */
 	int sync_fd;   /* the root too, opened for reading */
@@ -58,7 +49,8 @@ struct host {
 	bool handles;  /* the host's filesystem has file handles, and we may open them */
 	unsigned fd_limit;
 	struct host_inode *root;
-	struct host_stripe stripe[HOST_STRIPES];
+	/* Each of some directories: those who change them write, those who look names up read. */
+	struct fair_lock stripe[HOST_STRIPES];
 
 	pthread_mutex_t lock;
 	struct host_inode **bucket;

@@ -27,29 +27,9 @@ static int name_check(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') ? -EINVAL : 0;
 }
 
-static struct host_stripe *stripe_of(struct host *h, const struct host_inode *dir)
+static struct fair_lock *stripe_of(struct host *h, const struct host_inode *dir)
 {
 	return &h->stripe[(uintptr_t)dir / sizeof(*dir) % HOST_STRIPES];
-}
-
-static void stripe_read(struct host_stripe *s)
-{
-	bool queue = __atomic_load_n(&s->waiting, __ATOMIC_RELAXED) > 0;
-
-	if (queue)
-		pthread_mutex_lock(&s->gate);
-	pthread_rwlock_rdlock(&s->rw);
-	if (queue)
-		pthread_mutex_unlock(&s->gate);
-}
-
-static void stripe_write(struct host_stripe *s)
-{
-	__atomic_add_fetch(&s->waiting, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&s->gate);
-	pthread_rwlock_wrlock(&s->rw);
-	pthread_mutex_unlock(&s->gate);
-	__atomic_sub_fetch(&s->waiting, 1, __ATOMIC_RELAXED);
 }
 
 static int host_dir_use_locked(struct host_dir_use *use, struct ls *ls, struct ls_inode *dir,
@@ -75,16 +55,16 @@ int host_dir_use(struct host_dir_use *use, struct ls *ls, struct ls_inode *dir, 
 		return r;
 	use->stripe = stripe_of(use->h, use->dir);
 	if (changing)
-		stripe_write(use->stripe);
+		fair_lock_write(use->stripe);
 	else
-		stripe_read(use->stripe);
+		fair_lock_read(use->stripe);
 	return 0;
 }
 
 void host_dir_done(struct host_dir_use *use)
 {
 	if (use->stripe)
-		pthread_rwlock_unlock(&use->stripe->rw);
+		fair_unlock(use->stripe);
 	host_let_go(use->h, use->dir);
 }
 
@@ -240,8 +220,8 @@ static int dirs_use(struct host_dir_use *a, struct host_dir_use *b, struct ls *l
 		    const char *name, struct ls_inode *dir2, const char *name2)
 {
 	struct host *h = host_of(ls);
-	const struct host_stripe *stripe = stripe_of(h, host_inode_of(dir)),
-				 *stripe2 = stripe_of(h, host_inode_of(dir2));
+	const struct fair_lock *stripe = stripe_of(h, host_inode_of(dir)),
+			       *stripe2 = stripe_of(h, host_inode_of(dir2));
 	int r;
 
 	if (stripe <= stripe2)

@@ -8,7 +8,7 @@
 struct host_dir_use {
 	struct host *h;
 	struct host_inode *dir;
-	struct host_stripe *stripe; /* NULL: locked by another use */
+	struct fair_lock *stripe; /* NULL: locked by another use */
 	int fd;
 };
 

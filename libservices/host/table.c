@@ -14,21 +14,13 @@
 #include <unistd.h>
 
 #include "libservices/host/host.h"
+#include "libservices/mix.h"
 
 enum { BUCKETS_MIN = 1024 };
 
 /* ---- numbers ------------------------------------------------------------------------------------- */
 
 #define OURS (1ull << 63)
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	uint64_t x = a * 0x9e3779b97f4a7c15u ^ b;
-
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
-}
 
 /*
  * The host's number where that will do. On another device of the same directory tree it may not be unique,
@@ -40,12 +32,12 @@ uint64_t host_number(const struct host *h, uint64_t dev, uint64_t ino)
 		return ino;
 	if (dev == h->root->dev && ino != 1 && !(ino & OURS))
 		return ino;
-	return mix(dev, ino) | OURS;
+	return mix_two(dev, ino) | OURS;
 }
 
 static struct host_inode **table_bucket(struct host *h, uint64_t number)
 {
-	return &h->bucket[mix(number, 0) & (h->bucket_count - 1)];
+	return &h->bucket[mix(number) & (h->bucket_count - 1)];
 }
 
 static struct host_inode *table_find(struct host *h, uint64_t dev, uint64_t ino)
@@ -89,7 +81,7 @@ static void table_add(struct host *h, struct host_inode *inode)
 	to = table_bucket(h, inode->number);
 	for (struct host_inode *other = *to; other; other = other->next)
 		if (other->number == inode->number) {
-			inode->number = mix(inode->number, ++h->renumbered) | OURS;
+			inode->number = mix_two(inode->number, ++h->renumbered) | OURS;
 			break;
 		}
 	inode->next = *to;

@@ -31,7 +31,7 @@ static void file_changed(struct mem_inode *inode, uint64_t size)
 	inode->attr.size = size;
 	inode->attr.blocks = inode->data.pages * (MEM_PAGE / 512);
 	pthread_mutex_unlock(&inode->attr_lock);
-	mem_inode_touch(inode, MEM_MTIME | MEM_CTIME);
+	mem_inode_touch(inode, LS_MTIME | LS_CTIME);
 }
 
 ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov,
@@ -44,7 +44,7 @@ ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, c
 		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (offset < 0)
 		return -EINVAL;
-	mem_lock_read(&inode->content);
+	fair_lock_read(&inode->content);
 	for (int i = 0; i < iovcnt && (uint64_t)offset < inode->attr.size; i++) {
 		uint64_t left = inode->attr.size - offset,
 			 n = iov[i].iov_len < left ? iov[i].iov_len : left;
@@ -52,7 +52,7 @@ ssize_t mem_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, c
 		offset += n;
 		done += n;
 	}
-	mem_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	file_accessed(mem_file_of(f));
 	return done;
 }
@@ -92,14 +92,14 @@ ssize_t mem_write(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 		return -EINVAL;
 	if (offset > MEM_FILE_MAX && !(flags & LS_WRITE_APPEND))
 		return -EFBIG;
-	mem_lock_write(&inode->content);
+	fair_lock_write(&inode->content);
 	if (flags & LS_WRITE_APPEND)
 		offset = inode->attr.size;
 	n = file_write(mem_of(ls), inode, iov, iovcnt, offset);
 	if (n > 0)
 		file_changed(inode, offset + n > (off_t)inode->attr.size ? (uint64_t)(offset + n)
 									 : inode->attr.size);
-	mem_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	if (n >= 0)
 		*ret_end = offset + n;
 	return n;
@@ -125,27 +125,15 @@ int mem_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 		  off_t length)
 {
 	struct mem_inode *inode = mem_file_of(f)->inode;
-	int r;
+	int r = ls_fallocate_check(inode->type, mode, offset, length);
 
-	if (offset < 0 || length <= 0)
-		return -EINVAL;
-	if (inode->type != S_IFREG)
-		return inode->type == S_IFDIR ? -EISDIR : -ENODEV;
-	switch (mode) {
-	case 0:
-	case FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_ZERO_RANGE:
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-		break;
-	default:
-		return -EOPNOTSUPP;
-	}
+	if (r < 0)
+		return r;
 	if (offset > MEM_FILE_MAX || length > MEM_FILE_MAX - offset)
 		return -EFBIG;
-	mem_lock_write(&inode->content);
+	fair_lock_write(&inode->content);
 	r = file_allocate(mem_of(ls), inode, mode, offset, length);
-	mem_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	return r;
 }
 
@@ -156,14 +144,14 @@ off_t mem_seek(struct ls *ls, const struct ls_call *call, struct ls_file *f, off
 
 	if (inode->type != S_IFREG || (whence != SEEK_DATA && whence != SEEK_HOLE))
 		return -EINVAL;
-	mem_lock_read(&inode->content);
+	fair_lock_read(&inode->content);
 	if (offset < 0 || (uint64_t)offset >= inode->attr.size)
 		r = -ENXIO;
 	else
 		r = mem_data_find(&inode->data, offset, inode->attr.size, whence == SEEK_DATA);
 	if (whence == SEEK_DATA && r == (off_t)inode->attr.size)
 		r = -ENXIO;
-	mem_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	return r;
 }
 
@@ -230,7 +218,7 @@ static ssize_t listing_fill(struct mem_file *file, uint64_t cookie, char *buf)
 	uint64_t last;
 	bool dead;
 
-	mem_lock_read(&inode->content);
+	fair_lock_read(&inode->content);
 	dead = dir->dead;
 	if (cookie == 0)
 		__atomic_store_n(&file->last_cookie, dir->last_cookie, __ATOMIC_RELAXED);
@@ -243,7 +231,7 @@ static ssize_t listing_fill(struct mem_file *file, uint64_t cookie, char *buf)
 			break;
 		used = listing_add(buf, used, e->name, e->len, e->inode, e->cookie);
 	}
-	mem_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	return dead ? -ENOENT : (ssize_t)used;
 }
 

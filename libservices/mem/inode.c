@@ -141,7 +141,7 @@ static int inode_init(struct mem *mem, struct mem_inode *inode, const struct ls_
 		a->size = 2 * ENTRY_SIZE;
 		inode->dir.parent = what->parent ? mem_inode_ref(what->parent) : NULL;
 	}
-	mem_lock_init(&inode->content);
+	fair_lock_init(&inode->content);
 	pthread_mutex_init(&inode->attr_lock, NULL);
 	clock_gettime(CLOCK_REALTIME, &a->btime);
 	a->atime = a->mtime = a->ctime = a->btime;
@@ -158,7 +158,7 @@ static void inode_free(struct mem *mem, struct mem_inode *inode)
 	else if (inode->type == S_IFLNK && inode->target)
 		mem_uncharge(mem, inode->attr.size), free(inode->target);
 	mem_xattr_fini(mem, inode);
-	mem_lock_fini(&inode->content);
+	fair_lock_fini(&inode->content);
 	pthread_mutex_destroy(&inode->attr_lock);
 	free(inode);
 	__atomic_sub_fetch(&mem->inode_used, 1, __ATOMIC_RELAXED);
@@ -242,34 +242,18 @@ void mem_inode_attr(struct mem_inode *inode, struct ls_attr *ret)
 	pthread_mutex_unlock(&inode->attr_lock);
 }
 
-static bool time_reached(const struct timespec *t, const struct timespec *by)
-{
-	return by->tv_sec != t->tv_sec ? by->tv_sec > t->tv_sec : by->tv_nsec >= t->tv_nsec;
-}
-
-/* With attr_lock held: does the next read set atime? As the kernel's relatime has it. */
+/* With attr_lock held. */
 static void inode_decide_atime(struct mem_inode *inode)
 {
-	const struct ls_attr *a = &inode->attr;
-	bool due = time_reached(&a->atime, &a->mtime) || time_reached(&a->atime, &a->ctime);
-
-	__atomic_store_n(&inode->atime_due, due, __ATOMIC_RELAXED);
+	__atomic_store_n(&inode->atime_due, ls_atime_due(&inode->attr), __ATOMIC_RELAXED);
 }
 
 /* With attr_lock held. */
 static void inode_touch(struct mem_inode *inode, unsigned what)
 {
-	struct timespec now;
-
 	if (!what)
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (what & MEM_ATIME)
-		inode->attr.atime = now;
-	if (what & MEM_MTIME)
-		inode->attr.mtime = now;
-	if (what & MEM_CTIME)
-		inode->attr.ctime = now;
+	ls_attr_touch(&inode->attr, what);
 	inode_decide_atime(inode);
 }
 
@@ -283,7 +267,7 @@ void mem_inode_touch(struct mem_inode *inode, unsigned what)
 void mem_inode_accessed(struct mem_inode *inode)
 {
 	if (__atomic_load_n(&inode->atime_due, __ATOMIC_RELAXED))
-		mem_inode_touch(inode, MEM_ATIME);
+		mem_inode_touch(inode, LS_ATIME);
 }
 
 void mem_inode_links(struct mem_inode *inode, int change, unsigned touch)
@@ -298,7 +282,7 @@ void mem_dir_changed(struct mem_inode *dir)
 {
 	pthread_mutex_lock(&dir->attr_lock);
 	dir->attr.size = (dir->dir.count + 2) * ENTRY_SIZE;
-	inode_touch(dir, MEM_MTIME | MEM_CTIME);
+	inode_touch(dir, LS_MTIME | LS_CTIME);
 	pthread_mutex_unlock(&dir->attr_lock);
 }
 
@@ -307,28 +291,6 @@ int mem_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inod
 {
 	mem_inode_attr(mem_inode_of(inode), ret_attr);
 	return 0;
-}
-
-/* With attr_lock held. */
-static void attr_set(struct mem_inode *inode, const struct ls_attr *in, unsigned set)
-{
-	struct ls_attr *a = &inode->attr;
-
-	if (set & LS_SET_MODE)
-		a->mode = (a->mode & S_IFMT) | (in->mode & 07777);
-	if (set & LS_SET_UID)
-		a->uid = in->uid;
-	if (set & LS_SET_GID)
-		a->gid = in->gid;
-	inode_touch(inode, MEM_CTIME | (set & LS_SET_ATIME_NOW ? MEM_ATIME : 0) |
-				   (set & (LS_SET_MTIME_NOW | LS_SET_SIZE) ? MEM_MTIME : 0));
-	if ((set & LS_SET_ATIME) && !(set & LS_SET_ATIME_NOW))
-		a->atime = in->atime;
-	if ((set & LS_SET_MTIME) && !(set & LS_SET_MTIME_NOW))
-		a->mtime = in->mtime;
-	if (set & LS_SET_CTIME)
-		a->ctime = in->ctime;
-	inode_decide_atime(inode);
 }
 
 int mem_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inode, struct ls_file *f,
@@ -341,7 +303,7 @@ int mem_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_i
 			return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 		if (in->size > (uint64_t)MEM_FILE_MAX)
 			return -EFBIG;
-		mem_lock_write(&inode->content);
+		fair_lock_write(&inode->content);
 		if (in->size <= inode->attr.size) /* equal: what fallocate put beyond the end goes */
 			mem_data_punch(mem_of(ls), &inode->data, in->size, MEM_FILE_MAX - in->size);
 	}
@@ -350,10 +312,11 @@ int mem_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_i
 		inode->attr.size = in->size;
 		inode->attr.blocks = inode->data.pages * (MEM_PAGE / 512);
 	}
-	attr_set(inode, in, set);
+	ls_attr_apply(&inode->attr, in, set);
+	inode_decide_atime(inode);
 	*ret_attr = inode->attr;
 	pthread_mutex_unlock(&inode->attr_lock);
 	if (set & LS_SET_SIZE)
-		mem_unlock(&inode->content);
+		fair_unlock(&inode->content);
 	return 0;
 }

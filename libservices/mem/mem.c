@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +64,7 @@ int mem_statfs(struct ls *ls, const struct ls_call *call, struct ls_statfs *ret)
 		.bavail = bytes_free / MEM_PAGE,
 		.files = files,
 		.ffree = files_used < files ? files - files_used : 0,
-		.namelen = MEM_NAME_MAX,
+		.namelen = NAME_MAX,
 		.type = TMPFS_MAGIC, /* what programs conclude from that holds here too: gone at the end */
 	};
 	return 0;

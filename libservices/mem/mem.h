@@ -22,14 +22,14 @@
 #include <sys/stat.h>
 
 #include "libservices/libservice.h"
-#include "libservices/mem/lock.h"
+#include "libservices/lock.h"
+#include "libservices/rules.h"
 
 enum {
 	MEM_PAGE = 4096,
 	MEM_CHUNK = 65536,
 	MEM_CHUNK_PAGES = MEM_CHUNK / MEM_PAGE,
 	MEM_ROOT = 1,
-	MEM_NAME_MAX = 255,
 	MEM_LINK_MAX = 1 << 30,
 };
 
@@ -108,7 +108,7 @@ struct mem_inode {
 	bool linkable;          /* an unnamed file that may get a name */
 	bool atime_due;         /* atomic: the next read sets atime, as it is older than another time */
 	struct mem_inode *next; /* in the table's bucket */
-	struct mem_lock content;
+	struct fair_lock content;
 	pthread_mutex_t attr_lock;
 	struct ls_attr attr; /* size and blocks change under content (for writing) and attr_lock */
 	struct mem_xattr *xattrs;
@@ -146,7 +146,6 @@ void mem_uncharge(struct mem *mem, uint64_t bytes);
 uint64_t mem_free_bytes(const struct mem *mem);
 
 /* inode.c */
-enum mem_touch { MEM_ATIME = 1, MEM_MTIME = 2, MEM_CTIME = 4 };
 
 int mem_table_init(struct mem *mem);
 void mem_table_fini(struct mem *mem); /* frees every inode, referenced or not */
@@ -164,7 +163,7 @@ struct mem_inode *mem_inode_ref(struct mem_inode *inode);
 /* Ends n references. Takes NULL. Holds no lock while it frees. */
 void mem_inode_unref(struct mem *mem, struct mem_inode *inode, uint64_t n);
 void mem_inode_attr(struct mem_inode *inode, struct ls_attr *ret);
-void mem_inode_touch(struct mem_inode *inode, unsigned what); /* enum mem_touch; to now */
+void mem_inode_touch(struct mem_inode *inode, unsigned what); /* enum ls_touch; to now */
 void mem_inode_accessed(struct mem_inode *inode);
 /* Changes the link count, and touches. */
 void mem_inode_links(struct mem_inode *inode, int change, unsigned touch);
@@ -203,7 +202,6 @@ void mem_dir_fini(struct mem *mem, struct mem_dir *dir);
 size_t mem_dir_after(const struct mem_dir *dir, uint64_t cookie);
 
 /* name.c */
-int mem_name_check(const char *name);
 /* Lets an empty directory take no more names; its parent's content is held. -ENOTEMPTY. */
 int mem_dir_kill(struct mem_inode *dir);
 

@@ -8,29 +8,20 @@
 
 #include "libservices/mem/mem.h"
 
-int mem_name_check(const char *name)
-{
-	if (!*name)
-		return -ENOENT;
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
-		return -EINVAL;
-	return strlen(name) > MEM_NAME_MAX ? -ENAMETOOLONG : 0;
-}
-
 int mem_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, const char *name,
 	       struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct mem_inode *dir = mem_inode_of(ls_dir), *inode = NULL;
 	struct mem_entry *e;
-	int r = mem_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	mem_lock_read(&dir->content);
+	fair_lock_read(&dir->content);
 	e = mem_dir_find(mem_of(ls), &dir->dir, name);
 	if (e)
 		inode = mem_inode_ref(e->inode);
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	if (!inode)
 		return -ENOENT;
 	mem_inode_attr(inode, ret_attr);
@@ -85,15 +76,15 @@ static int name_make(struct ls *ls, const struct ls_call *call, struct ls_inode 
 		     const struct mem_new *what, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct mem_inode *dir = mem_inode_of(ls_dir), *inode = NULL;
-	int r = mem_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	mem_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	r = dir_make(mem_of(ls), call, dir, name, what, &inode);
 	if (r == 0)
 		mem_inode_attr(inode, ret_attr);
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	if (r == 0)
 		*ret_inode = (struct ls_inode *)inode;
 	return r;
@@ -153,9 +144,9 @@ static uint64_t dir_last_cookie(struct mem_inode *dir)
 {
 	uint64_t cookie;
 
-	mem_lock_read(&dir->content);
+	fair_lock_read(&dir->content);
 	cookie = dir->dir.last_cookie;
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	return cookie;
 }
 
@@ -164,13 +155,10 @@ int mem_open(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inod
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	struct mem_file *file;
+	int r = ls_open_check(inode->type, flags);
 
-	if (inode->type == S_IFLNK)
-		return -ELOOP;
-	if (inode->type != S_IFREG && inode->type != S_IFDIR)
-		return -ENXIO;
-	if (inode->type == S_IFDIR && (flags & O_ACCMODE) != O_RDONLY)
-		return -EISDIR;
+	if (r < 0)
+		return r;
 	file = file_new(inode, flags);
 	if (!file)
 		return -ENOMEM;
@@ -258,7 +246,7 @@ static int dir_link(struct mem *mem, struct mem_inode *dir, const char *name, st
 		mem_inode_links(inode, -1, 0);
 		return r;
 	}
-	mem_inode_touch(inode, MEM_CTIME);
+	mem_inode_touch(inode, LS_CTIME);
 	mem_dir_changed(dir);
 	return 0;
 }
@@ -267,17 +255,17 @@ int mem_link(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_inod
 	     const char *name, struct ls_attr *ret_attr)
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode), *dir = mem_inode_of(ls_dir);
-	int r = mem_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0)
 		return r;
 	if (dir->type != S_IFDIR || inode->type == S_IFDIR)
 		return dir->type != S_IFDIR ? -ENOTDIR : -EPERM;
-	mem_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	r = dir_link(mem_of(ls), dir, name, inode);
 	if (r == 0)
 		mem_inode_attr(inode, ret_attr);
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	return r;
 }
 
@@ -286,11 +274,11 @@ int mem_unlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_di
 	struct mem_inode *dir = mem_inode_of(ls_dir), *inode = NULL;
 	struct mem *mem = mem_of(ls);
 	struct mem_entry *e;
-	int r = mem_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	mem_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	e = mem_dir_find(mem, &dir->dir, name);
 	if (!e) {
 		r = -ENOENT;
@@ -298,10 +286,10 @@ int mem_unlink(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_di
 		r = -EISDIR;
 	} else {
 		inode = mem_dir_remove(mem, &dir->dir, e);
-		mem_inode_links(inode, -1, MEM_CTIME);
+		mem_inode_links(inode, -1, LS_CTIME);
 		mem_dir_changed(dir);
 	}
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	mem_inode_unref(mem, inode, 1);
 	return r;
 }
@@ -310,12 +298,12 @@ int mem_dir_kill(struct mem_inode *dir)
 {
 	int r = 0;
 
-	mem_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	if (dir->dir.count)
 		r = -ENOTEMPTY;
 	else
 		dir->dir.dead = true;
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	return r;
 }
 
@@ -324,11 +312,11 @@ int mem_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir
 	struct mem_inode *dir = mem_inode_of(ls_dir), *inode = NULL;
 	struct mem *mem = mem_of(ls);
 	struct mem_entry *e;
-	int r = mem_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	mem_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	e = mem_dir_find(mem, &dir->dir, name);
 	if (!e)
 		r = -ENOENT;
@@ -338,11 +326,11 @@ int mem_rmdir(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir
 		r = mem_dir_kill(e->inode);
 	if (r == 0) {
 		inode = mem_dir_remove(mem, &dir->dir, e);
-		mem_inode_links(inode, -2, MEM_CTIME);
+		mem_inode_links(inode, -2, LS_CTIME);
 		mem_inode_links(dir, -1, 0);
 		mem_dir_changed(dir);
 	}
-	mem_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	mem_inode_unref(mem, inode, 1);
 	return r;
 }

@@ -35,21 +35,21 @@ static void moving_lock(struct moving *m)
 	bool second_first;
 
 	if (m->dir == m->dir2) {
-		mem_lock_write(&m->dir->content);
+		fair_lock_write(&m->dir->content);
 		return;
 	}
 	pthread_mutex_lock(&m->mem->rename);
 	second_first = is_ancestor(m->dir2, m->dir);
-	mem_lock_write(&(second_first ? m->dir2 : m->dir)->content);
-	mem_lock_write(&(second_first ? m->dir : m->dir2)->content);
+	fair_lock_write(&(second_first ? m->dir2 : m->dir)->content);
+	fair_lock_write(&(second_first ? m->dir : m->dir2)->content);
 }
 
 static void moving_unlock(struct moving *m)
 {
-	mem_unlock(&m->dir->content);
+	fair_unlock(&m->dir->content);
 	if (m->dir == m->dir2)
 		return;
-	mem_unlock(&m->dir2->content);
+	fair_unlock(&m->dir2->content);
 	pthread_mutex_unlock(&m->mem->rename);
 }
 
@@ -99,8 +99,8 @@ static void exchange(struct moving *m, struct mem_entry *e, struct mem_entry *e2
 		m->old_parent = dir_reparent(s, m->dir2);
 	if (m->dir != m->dir2 && t->type == S_IFDIR)
 		m->old_parent2 = dir_reparent(t, m->dir);
-	mem_inode_touch(s, MEM_CTIME);
-	mem_inode_touch(t, MEM_CTIME);
+	mem_inode_touch(s, LS_CTIME);
+	mem_inode_touch(t, LS_CTIME);
 }
 
 /* Puts s in the place of the entry's inode. */
@@ -114,7 +114,7 @@ static int replace(struct moving *m, struct mem_inode *s, struct mem_entry *e2)
 		return r;
 	m->victim = t;
 	e2->inode = mem_inode_ref(s);
-	mem_inode_links(t, dir ? -2 : -1, MEM_CTIME);
+	mem_inode_links(t, dir ? -2 : -1, LS_CTIME);
 	if (dir)
 		mem_inode_links(m->dir2, -1, 0);
 	return 0;
@@ -141,7 +141,7 @@ static int move(struct moving *m, struct mem_entry *e, struct mem_entry *e2)
 		mem_dir_remove(m->mem, &m->dir->dir, e);
 	if (m->dir != m->dir2 && s->type == S_IFDIR)
 		m->old_parent = dir_reparent(s, m->dir2);
-	mem_inode_touch(s, MEM_CTIME);
+	mem_inode_touch(s, LS_CTIME);
 	return 0;
 }
 
@@ -178,14 +178,12 @@ int mem_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir, 
 			   .name = name,
 			   .name2 = name2,
 			   .flags = flags};
-	int r = mem_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r == 0)
-		r = mem_name_check(name2);
-	if (r == 0 && (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)))
-		r = -EINVAL;
-	if (r == 0 && (flags & RENAME_EXCHANGE) && (flags & ~RENAME_EXCHANGE))
-		r = -EINVAL;
+		r = ls_name_check(name2);
+	if (r == 0)
+		r = ls_rename_check(flags);
 	if (r == 0 && (m.dir->type != S_IFDIR || m.dir2->type != S_IFDIR))
 		r = -ENOTDIR;
 	if (r < 0)

@@ -18,29 +18,6 @@ static uint64_t xattr_cost(size_t name_len, size_t size)
 	return sizeof(struct mem_xattr) + name_len + 1 + size;
 }
 
-static bool starts(const char *name, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	return strncmp(name, prefix, n) == 0 && name[n];
-}
-
-/* Which names there are at all, and for which kinds of inode. */
-static int xattr_check(const struct mem_inode *inode, const char *name)
-{
-	if (!*name || strlen(name) > XATTR_NAME_MAX)
-		return -ERANGE;
-	if (starts(name, "user."))
-		return inode->type == S_IFREG || inode->type == S_IFDIR ? 0 : -EPERM;
-	if (starts(name, "trusted.") || starts(name, "security."))
-		return 0;
-	if (strcmp(name, "system.posix_acl_access") == 0)
-		return inode->type == S_IFLNK ? -EOPNOTSUPP : 0;
-	if (strcmp(name, "system.posix_acl_default") == 0)
-		return inode->type == S_IFDIR ? 0 : -EACCES;
-	return -EOPNOTSUPP;
-}
-
 /* Where the attribute's pointer is, or the end of the list. */
 static struct mem_xattr **xattr_find(struct mem_inode *inode, const char *name)
 {
@@ -104,7 +81,7 @@ ssize_t mem_getxattr(struct ls *ls, const struct ls_call *call, struct ls_inode 
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	const struct mem_xattr *x;
-	ssize_t r = xattr_check(inode, name);
+	ssize_t r = ls_xattr_check(inode->type, name);
 
 	if (r < 0)
 		return r == -EPERM || r == -EACCES ? -ENODATA : r;
@@ -120,7 +97,7 @@ int mem_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	struct mem_xattr **place, *x, *old = NULL;
-	int r = xattr_check(inode, name);
+	int r = ls_xattr_check(inode->type, name);
 
 	if (r < 0)
 		return r;
@@ -143,7 +120,7 @@ int mem_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_
 	pthread_mutex_unlock(&inode->attr_lock);
 	xattr_free(mem_of(ls), r == 0 ? old : x);
 	if (r == 0)
-		mem_inode_touch(inode, MEM_CTIME);
+		mem_inode_touch(inode, LS_CTIME);
 	return r;
 }
 
@@ -172,7 +149,7 @@ int mem_removexattr(struct ls *ls, const struct ls_call *call, struct ls_inode *
 {
 	struct mem_inode *inode = mem_inode_of(ls_inode);
 	struct mem_xattr **place, *x;
-	int r = xattr_check(inode, name);
+	int r = ls_xattr_check(inode->type, name);
 
 	if (r < 0)
 		return r;
@@ -185,7 +162,7 @@ int mem_removexattr(struct ls *ls, const struct ls_call *call, struct ls_inode *
 	if (!x)
 		return -ENODATA;
 	xattr_free(mem_of(ls), x);
-	mem_inode_touch(inode, MEM_CTIME);
+	mem_inode_touch(inode, LS_CTIME);
 	return 0;
 }
 

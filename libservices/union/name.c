@@ -12,15 +12,7 @@
 
 int union_name_check(const struct union_fs *u, const struct union_inode *dir, const char *name)
 {
-	size_t len = strlen(name);
-
-	if (!union_is_dir(dir))
-		return -ENOTDIR;
-	if (len == 0)
-		return -ENOENT;
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
-		return -EINVAL;
-	return len > UNION_NAME_MAX ? -ENAMETOOLONG : 0;
+	return union_is_dir(dir) ? ls_name_check(name) : -ENOTDIR;
 }
 
 void union_name_set(struct union_fs *u, const struct ls_call *call, struct union_inode *dir, struct union_name *n,

@@ -352,9 +352,8 @@ int union_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *dir
 
 	if (r == 0)
 		r = union_name_check(m.u, m.dir2, name2);
-	if (r == 0 && ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) ||
-		       ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)))))
-		r = -EINVAL;
+	if (r == 0)
+		r = ls_rename_check(flags);
 	if (r == 0 && m.u->work &&
 	    ((m.dir == m.u->root && strcmp(name, m.u->work_name) == 0) ||
 	     (m.dir2 == m.u->root && strcmp(name2, m.u->work_name) == 0)))

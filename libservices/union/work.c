@@ -7,11 +7,11 @@
  *   i<number>  the index: a copied-up file of which a branch below has more names. It is one more link.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "libservices/rules.h"
 #include "libservices/union/union.h"
 
 static const struct ls_cred root_cred;
@@ -43,54 +43,17 @@ int union_whiteout(struct union_fs *u, const struct ls_call *call, struct ls_ino
 
 /* ---- taking apart -------------------------------------------------------------------------------------- */
 
-struct names {
-	char *text;
-	size_t used, room;
-};
-
-static int names_take(void *arg, const char *name, size_t len, uint64_t ino, unsigned type, uint64_t next)
-{
-	struct names *n = arg;
-	char *text;
-
-	if ((len == 1 && *name == '.') || (len == 2 && name[0] == '.' && name[1] == '.'))
-		return 0;
-	if (n->used + len + 1 > n->room) {
-		text = realloc(n->text, n->room * 2 + 1024);
-		if (!text)
-			return 1;
-		n->text = text;
-		n->room = n->room * 2 + 1024;
-	}
-	memcpy(n->text + n->used, name, len);
-	n->text[n->used + len] = 0;
-	n->used += len + 1;
-	return 0;
-}
-
-static int names_read(struct union_fs *u, const struct ls_call *call, struct ls_inode *dir, struct names *names)
-{
-	struct ls *below = u->ls->below[0];
-	struct ls_file *f;
-	int r = ls_open(below, call, dir, O_RDONLY | O_DIRECTORY, &f);
-
-	*names = (struct names){0};
-	if (r < 0)
-		return r;
-	r = ls_readdir(below, call, f, 0, names_take, names);
-	ls_release(below, call, f);
-	return r;
-}
-
 /* It looks empty: whatever it holds is a whiteout. */
 int union_clear(struct union_fs *u, const struct ls_call *call, struct ls_inode *dir)
 {
-	struct names names;
-	int r = names_read(u, call, dir, &names);
+	char *names;
+	int r = ls_names(u->ls->below[0], call, dir, &names);
 
-	for (size_t at = 0; at < names.used && r == 0; at += strlen(names.text + at) + 1)
-		r = ls_unlink(u->ls->below[0], call, dir, names.text + at);
-	free(names.text);
+	if (r < 0)
+		return r;
+	for (const char *name = names; *name && r == 0; name += strlen(name) + 1)
+		r = ls_unlink(u->ls->below[0], call, dir, name);
+	free(names);
 	return r;
 }
 
@@ -114,19 +77,26 @@ void union_work_remove(struct union_fs *u, const struct ls_call *call, const cha
 /* What a crash left goes; the index stays. */
 static int work_tidy(struct union_fs *u, const struct ls_call *call)
 {
-	struct names names;
-	int r = names_read(u, call, u->work, &names);
+	char *names;
+	int r = ls_names(u->ls->below[0], call, u->work, &names);
 
-	for (size_t at = 0; at < names.used && r == 0; at += strlen(names.text + at) + 1) {
-		if (names.text[at] == 'i')
+	if (r < 0)
+		return r;
+	for (const char *name = names; *name; name += strlen(name) + 1) {
+		if (*name == 'i')
 			u->has_index = true;
-		if (names.text[at] != 'w')
-			continue;
-		if (ls_unlink(u->ls->below[0], call, u->work, names.text + at) < 0)
-			union_work_remove(u, call, names.text + at, true);
+		if (*name == 'w' && ls_unlink(u->ls->below[0], call, u->work, name) < 0)
+			union_work_remove(u, call, name, true);
 	}
-	free(names.text);
-	return r;
+	free(names);
+	return 0;
+}
+
+/* What is made here is to have no ACL but its own; the kernel gives a host directory's to what is made in it. */
+static void work_strip(struct union_fs *u, const struct ls_call *call)
+{
+	ls_removexattr(u->ls->below[0], call, u->work, ACL_DEFAULT);
+	ls_removexattr(u->ls->below[0], call, u->work, ACL_ACCESS);
 }
 
 int union_work_open(struct union_fs *u, char *error, size_t error_size)
@@ -140,6 +110,8 @@ int union_work_open(struct union_fs *u, char *error, size_t error_size)
 		r = ls_mkdir(below, &call, below->root, u->work_name, 0700, &u->work, &attr);
 	if (r == 0 && !S_ISDIR(attr.mode))
 		r = -ENOTDIR;
+	if (r == 0)
+		work_strip(u, &call);
 	if (r == 0)
 		r = work_tidy(u, &call);
 	if (r < 0)

@@ -30,34 +30,18 @@ void vol_size_raise(struct vol_inode *inode, uint64_t end)
 	pthread_mutex_unlock(&inode->attr_lock);
 }
 
-static bool time_reached(const struct timespec *t, const struct timespec *by)
-{
-	return by->tv_sec != t->tv_sec ? by->tv_sec > t->tv_sec : by->tv_nsec >= t->tv_nsec;
-}
-
-/* With attr_lock held: does the next read set atime? As the kernel's relatime has it. */
+/* With attr_lock held. */
 static void inode_decide_atime(struct vol_inode *inode)
 {
-	const struct ls_attr *a = &inode->attr;
-	bool due = time_reached(&a->atime, &a->mtime) || time_reached(&a->atime, &a->ctime);
-
-	__atomic_store_n(&inode->atime_due, due, __ATOMIC_RELAXED);
+	__atomic_store_n(&inode->atime_due, ls_atime_due(&inode->attr), __ATOMIC_RELAXED);
 }
 
 /* With attr_lock held. */
 static void inode_touch(struct vol_inode *inode, unsigned what)
 {
-	struct timespec now;
-
 	if (!what)
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (what & VOL_ATIME)
-		inode->attr.atime = now;
-	if (what & VOL_MTIME)
-		inode->attr.mtime = now;
-	if (what & VOL_CTIME)
-		inode->attr.ctime = now;
+	ls_attr_touch(&inode->attr, what);
 	inode_decide_atime(inode);
 }
 
@@ -85,7 +69,7 @@ void vol_inode_accessed(struct vol *v, struct vol_inode *inode)
 	vol_throttle(v);
 	if (vol_op_begin(v, 0) < 0)
 		return;
-	vol_inode_touch(v, inode, VOL_ATIME);
+	vol_inode_touch(v, inode, LS_ATIME);
 	vol_op_end(v);
 }
 
@@ -93,7 +77,7 @@ void vol_dir_changed(struct vol *v, struct vol_inode *dir, int names)
 {
 	pthread_mutex_lock(&dir->attr_lock);
 	dir->attr.size += names;
-	inode_touch(dir, VOL_MTIME | VOL_CTIME);
+	inode_touch(dir, LS_MTIME | LS_CTIME);
 	pthread_mutex_unlock(&dir->attr_lock);
 	vol_inode_dirty(v, dir, true);
 }
@@ -107,23 +91,8 @@ int vol_ls_getattr(struct ls *ls, const struct ls_call *call, struct ls_inode *i
 
 static void attr_set(struct vol_inode *inode, const struct ls_attr *in, unsigned set)
 {
-	struct ls_attr *a = &inode->attr;
-
 	pthread_mutex_lock(&inode->attr_lock);
-	if (set & LS_SET_MODE)
-		a->mode = (a->mode & S_IFMT) | (in->mode & 07777);
-	if (set & LS_SET_UID)
-		a->uid = in->uid;
-	if (set & LS_SET_GID)
-		a->gid = in->gid;
-	inode_touch(inode, VOL_CTIME | (set & LS_SET_ATIME_NOW ? VOL_ATIME : 0) |
-			       (set & (LS_SET_MTIME_NOW | LS_SET_SIZE) ? VOL_MTIME : 0));
-	if ((set & LS_SET_ATIME) && !(set & LS_SET_ATIME_NOW))
-		a->atime = in->atime;
-	if ((set & LS_SET_MTIME) && !(set & LS_SET_MTIME_NOW))
-		a->mtime = in->mtime;
-	if (set & LS_SET_CTIME)
-		a->ctime = in->ctime;
+	ls_attr_apply(&inode->attr, in, set);
 	inode_decide_atime(inode);
 	pthread_mutex_unlock(&inode->attr_lock);
 }
@@ -164,11 +133,11 @@ int vol_ls_setattr(struct ls *ls, const struct ls_call *call, struct ls_inode *l
 		return -EINVAL;
 	vol_throttle(v);
 	if (set & LS_SET_SIZE)
-		vol_lock_write(&inode->content);
+		fair_lock_write(&inode->content);
 	r = inode_set(v, inode, in, set);
 	if (r == 0)
 		vol_inode_attr(inode, ret_attr);
 	if (set & LS_SET_SIZE)
-		vol_unlock(&inode->content);
+		fair_unlock(&inode->content);
 	return r;
 }

@@ -47,7 +47,7 @@ static int nodes_note(struct vol *v, struct vol_snapshot *s)
 	struct vol_node *n;
 	int r = 0;
 
-	vol_lock_write(&v->tree_lock);
+	fair_lock_write(&v->tree_lock);
 	while (r == 0 && (n = v->cache.dirty)) {
 		r = image_add(s, n->block, n->buf);
 		v->cache.dirty = n->next;
@@ -58,7 +58,7 @@ static int nodes_note(struct vol *v, struct vol_snapshot *s)
 		s->image[s->count - 1].node = true;
 	}
 	__atomic_store_n(&v->cache.dirty_count, 0, __ATOMIC_RELAXED);
-	vol_unlock(&v->tree_lock);
+	fair_unlock(&v->tree_lock);
 	return r;
 }
 
@@ -229,7 +229,7 @@ static int snapshot_write(struct vol *v, struct vol_snapshot *s)
 static void nodes_release(struct vol *v, struct vol_snapshot *s)
 {
 	for (size_t i = 0; i < s->count;) {
-		vol_lock_write(&v->tree_lock);
+		fair_lock_write(&v->tree_lock);
 		for (size_t j = 0; j < STAGE && i < s->count; j++, i++) {
 			struct vol_image *image = &s->image[i];
 			struct vol_node *n = image->node ? vol_cache_find(v, image->block) : NULL;
@@ -238,7 +238,7 @@ static void nodes_release(struct vol *v, struct vol_snapshot *s)
 			else
 				vol_buffer_put(v, image->buf);
 		}
-		vol_unlock(&v->tree_lock);
+		fair_unlock(&v->tree_lock);
 	}
 }
 
@@ -271,11 +271,11 @@ static void inodes_release(struct vol *v, uint64_t seq)
 		count = pick_logged(v, seq, list);
 		done = 0;
 		for (unsigned i = 0; i < count; i++) {
-			if (vol_lock_try_write(&list[i]->content)) {
+			if (fair_lock_try_write(&list[i]->content)) {
 				if (list[i]->logged < seq)
 					__atomic_store_n(&list[i]->logged, 0, __ATOMIC_RELAXED);
 				vol_pages_leave(v, list[i], false);
-				vol_unlock(&list[i]->content);
+				fair_unlock(&list[i]->content);
 				done++;
 			}
 			vol_inode_put(v, list[i], 1);

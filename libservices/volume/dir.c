@@ -174,20 +174,20 @@ int vol_dir_kill(struct vol_inode *dir)
 {
 	int r = 0;
 
-	vol_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	if (dir->attr.size)
 		r = -ENOTEMPTY;
 	else
 		dir->dead = true;
-	vol_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	return r;
 }
 
 void vol_dir_revive(struct vol_inode *dir)
 {
-	vol_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	dir->dead = false;
-	vol_unlock(&dir->content);
+	fair_unlock(&dir->content);
 }
 
 /* ---- listing --------------------------------------------------------------------------------- */
@@ -241,14 +241,14 @@ static int listing_fill(struct vol *v, struct vol_inode *dir, uint64_t cookie, s
 	l->used = 0;
 	if (cookie < DOT)
 		listing_add(l, ".", 1, dir->ino, S_IFDIR >> 12, DOT);
-	vol_lock_read(&dir->content);
+	fair_lock_read(&dir->content);
 	if (cookie < DOTDOT)
 		listing_add(l, "..", 2, dir->parent, S_IFDIR >> 12, DOTDOT);
 	r = dir->dead ? -ENOENT : 0;
 	if (r == 0)
 		r = vol_tree_scan(v, vol_key(dir->ino, VF_DIRENT, cookie + 1),
 				  vol_key(dir->ino, VF_DIRENT, UINT64_MAX), list_one, l);
-	vol_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	if (r == 0 && l->bad)
 		r = vol_fail(v, -EIO, "directory %" PRIu64 " has something that is no name", dir->ino);
 	return r;

@@ -18,9 +18,9 @@ int vol_ls_fsync(struct ls *ls, const struct ls_call *call, struct ls_file *f, i
 		return -EIO;
 	if (inode->type == S_IFREG && __atomic_load_n(&inode->dirty_pages, __ATOMIC_RELAXED)) {
 		vol_throttle(v);
-		vol_lock_write(&inode->content);
+		fair_lock_write(&inode->content);
 		r = vol_inode_secure(v, inode);
-		vol_unlock(&inode->content);
+		fair_unlock(&inode->content);
 	}
 	seq = __atomic_load_n(datasync ? &inode->data_changed : &inode->changed, __ATOMIC_RELAXED);
 	return r < 0 ? r : vol_sync_to(v, seq);
@@ -93,9 +93,9 @@ off_t vol_ls_seek(struct ls *ls, const struct ls_call *call, struct ls_file *f, 
 
 	if (inode->type != S_IFREG || (whence != SEEK_DATA && whence != SEEK_HOLE))
 		return -EINVAL;
-	vol_lock_read(&inode->content);
+	fair_lock_read(&inode->content);
 	if (offset >= 0 && (uint64_t)offset < inode->attr.size)
 		r = file_seek(vol_of(ls), inode, offset, whence == SEEK_DATA);
-	vol_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	return r;
 }

@@ -180,10 +180,10 @@ int vol_inode_erase(struct vol *v, struct vol_inode *inode)
 {
 	int r;
 
-	vol_lock_write(&inode->content); /* somebody may just be writing back its pages */
+	fair_lock_write(&inode->content); /* somebody may just be writing back its pages */
 	vol_pages_drop(v, inode, 0, UINT64_MAX);
 	vol_pages_leave(v, inode, true);
-	vol_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	do {
 		vol_throttle(v);
 		r = erase_step(v, inode);

@@ -116,7 +116,7 @@ static struct vol_inode *inode_alloc(uint64_t ino, mode_t type)
 	inode->users = 1;
 	inode->attr.ino = ino;
 	inode->attr.blksize = VF_BLOCK;
-	vol_lock_init(&inode->content);
+	fair_lock_init(&inode->content);
 	pthread_mutex_init(&inode->attr_lock, NULL);
 	return inode;
 }
@@ -129,7 +129,7 @@ static void inode_free(struct vol *v, struct vol_inode *inode)
 	}
 	free(inode->page);
 	vol_ranges_fini(&inode->owed);
-	vol_lock_fini(&inode->content);
+	fair_lock_fini(&inode->content);
 	pthread_mutex_destroy(&inode->attr_lock);
 	free(inode);
 }

@@ -18,14 +18,6 @@ enum {
 
 enum pressure { NONE, SOFT, HARD };
 
-int64_t vol_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
 /* ---- how urgent it is ------------------------------------------------------------------------ */
 
 static enum pressure pressure_of(uint64_t used, uint64_t max)
@@ -135,10 +127,12 @@ static void keeper_sleep(struct vol *v, int64_t until)
 static void keeper_step(struct vol *v, int64_t *commit_due)
 {
 	void (*task)(struct vol * v) = NULL;
-	int64_t now = vol_now();
+	int64_t now = ls_now();
 
-	if (v->keeper_timer && !*commit_due)
+	if (v->keeper_timer && !*commit_due) {
 		*commit_due = now + __atomic_load_n(&v->commit_interval, __ATOMIC_RELAXED);
+		__atomic_store_n(&v->keeper_armed, true, __ATOMIC_RELAXED);
+	}
 	v->keeper_timer = false;
 	if (v->keeper_checkpoint || v->keeper_write_back || v->keeper_commit) {
 		bool checkpoint = v->keeper_checkpoint, write_back = v->keeper_write_back;
@@ -156,6 +150,7 @@ static void keeper_step(struct vol *v, int64_t *commit_due)
 	}
 	if (*commit_due && *commit_due <= now) {
 		*commit_due = 0;
+		__atomic_store_n(&v->keeper_armed, false, __ATOMIC_SEQ_CST); /* before it looks what there is */
 		task = keep_time;
 	} else if (v->orphans_due && v->orphans_due <= now) {
 		task = orphans_erase;

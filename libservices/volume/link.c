@@ -20,7 +20,7 @@ static int link_count_up(struct vol *v, struct vol_inode *inode)
 		inode->attr.nlink++;
 	pthread_mutex_unlock(&inode->attr_lock);
 	if (r == 0)
-		vol_inode_touch(v, inode, VOL_CTIME);
+		vol_inode_touch(v, inode, LS_CTIME);
 	return r;
 }
 
@@ -54,18 +54,18 @@ int vol_ls_link(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_i
 {
 	struct vol_inode *inode = vol_inode_of(ls_inode), *dir = vol_inode_of(ls_dir);
 	struct vol *v = vol_of(ls);
-	int r = vol_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0)
 		return r;
 	if (dir->type != S_IFDIR || inode->type == S_IFDIR)
 		return dir->type != S_IFDIR ? -ENOTDIR : -EPERM;
 	vol_throttle(v);
-	vol_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	r = dir_link(v, dir, name, inode);
 	if (r == 0)
 		vol_inode_attr(inode, ret_attr);
-	vol_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	return r;
 }
 
@@ -93,7 +93,7 @@ static int dir_remove(struct vol *v, struct vol_inode *dir, const char *name, bo
 	}
 	r = vol_dir_remove(v, dir, &e);
 	if (r == 0) {
-		vol_inode_links(v, *ret, want_dir ? -2 : -1, VOL_CTIME);
+		vol_inode_links(v, *ret, want_dir ? -2 : -1, LS_CTIME);
 		if (want_dir)
 			vol_inode_links(v, dir, -1, 0);
 		vol_dir_changed(v, dir, -1);
@@ -106,14 +106,14 @@ static int name_remove(struct ls *ls, struct ls_inode *ls_dir, const char *name,
 {
 	struct vol_inode *dir = vol_inode_of(ls_dir), *inode = NULL;
 	struct vol *v = vol_of(ls);
-	int r = vol_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
 	vol_throttle(v);
-	vol_lock_write(&dir->content);
+	fair_lock_write(&dir->content);
 	r = dir_remove(v, dir, name, want_dir, &inode);
-	vol_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	vol_inode_put(v, inode, 1);
 	return r;
 }

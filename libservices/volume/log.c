@@ -22,6 +22,7 @@
 
 enum {
 	BUFFER = 64 * 1024,
+	AHEAD = 64, /* blocks */
 	BUFFER_KEPT = 4 << 20,
 	INODE_RECORD = sizeof(struct vf_record) + sizeof(struct vf_inode)
 };
@@ -40,8 +41,10 @@ int vol_op_begin(struct vol *v, unsigned need)
 
 void vol_op_end(struct vol *v)
 {
+	/* Whose timer runs commits this, too: it takes the epoch after it has taken back that it does. */
 	bool woken = __atomic_load_n(&v->log.idle, __ATOMIC_RELAXED) &&
-		     __atomic_exchange_n(&v->log.idle, false, __ATOMIC_RELAXED);
+		     __atomic_exchange_n(&v->log.idle, false, __ATOMIC_RELAXED) &&
+		     !__atomic_load_n(&v->keeper_armed, __ATOMIC_SEQ_CST);
 
 	pthread_rwlock_unlock(&v->epoch);
 	if (woken)
@@ -207,27 +210,65 @@ static int flush_data(struct vol *v)
 	return 0;
 }
 
+/*
+ * How many free blocks behind a frame are to be written along with it. Where the host has to find room for a block
+ * that is written for the first time, and to make that durable, it writes several times: better for many blocks at
+ * once. They are to be found once round the ring.
+ */
+static unsigned blocks_ahead(struct vol *v, const struct frame *f)
+{
+	uint64_t end = f->place + f->padded / VF_BLOCK, ring = v->super.journal_blocks, at = end % ring;
+	uint64_t n = (AHEAD - at % AHEAD) % AHEAD;
+	struct vol_log *log = &v->log;
+
+	if (end <= log->thin_from)
+		return 0;
+	n = at + n <= ring ? n : ring - at;
+	if (end + n > __atomic_load_n(&log->tail, __ATOMIC_RELAXED) + ring)
+		n = 0;
+	log->thin_from = end + n;
+	return n;
+}
+
+/* Zeros, which are no frame. */
+static unsigned ahead_add(struct vol *v, const struct frame *f, void *zeros, struct iovec *iov)
+{
+	unsigned n = zeros ? blocks_ahead(v, f) : 0;
+
+	if (n)
+		memset(zeros, 0, VF_BLOCK);
+	for (unsigned i = 0; i < n; i++)
+		iov[i] = (struct iovec){zeros, VF_BLOCK};
+	return n;
+}
+
 static int frame_write(struct vol *v, struct frame *f)
 {
 	uint64_t ring = v->super.journal_blocks, at = f->place % ring, first = ring - at;
+	void *zeros = v->log.thin_from < v->log.thin_end ? vol_buffer_get(v) : NULL;
 	struct vf_frame *head = (struct vf_frame *)f->buf;
-	struct iovec iov = {f->buf, f->padded};
-	struct area_range range[2] = {{(v->super.journal_start + at) * VF_BLOCK, f->padded}};
+	struct iovec iov[1 + AHEAD] = {{f->buf, f->padded}};
+	unsigned ahead = ahead_add(v, f, zeros, iov + 1);
+	struct area_range range[2] = {{(v->super.journal_start + at) * VF_BLOCK, f->padded + ahead * VF_BLOCK}};
 	struct area_io io = {.op = AREA_WRITE,
 			     .flags = v->skip == VOL_SKIP_COMMIT_FUA ? 0 : AREA_FUA,
-			     .iov = &iov,
+			     .iov = iov,
 			     .ranges = range,
-			     .iov_count = 1,
+			     .iov_count = 1 + ahead,
 			     .range_count = 1};
+	int r;
 
 	if (first * VF_BLOCK < f->padded) {
 		range[0].length = first * VF_BLOCK;
 		range[1] =
-		    (struct area_range){v->super.journal_start * VF_BLOCK, f->padded - range[0].length};
+		    (struct area_range){v->super.journal_start * VF_BLOCK, f->padded + ahead * VF_BLOCK - range[0].length};
 		io.range_count = 2;
 	}
 	head->crc = crc32c(0, f->buf, f->size);
-	return area_run(v->area, &io);
+	r = area_run(v->area, &io);
+	if (zeros)
+		vol_buffer_put(v, zeros);
+	return r;
 }
 
 /* The frame is on the medium, or never will be. */

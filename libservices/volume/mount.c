@@ -45,7 +45,7 @@ static void locks_init(struct vol *v)
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&v->epoch, &attr);
 	pthread_rwlockattr_destroy(&attr);
-	vol_lock_init(&v->tree_lock);
+	fair_lock_init(&v->tree_lock);
 	pthread_mutex_init(&v->checkpoint, NULL);
 	pthread_mutex_init(&v->rename, NULL);
 	pthread_mutex_init(&v->paged_lock, NULL);
@@ -62,7 +62,7 @@ static void locks_init(struct vol *v)
 static void locks_fini(struct vol *v)
 {
 	pthread_rwlock_destroy(&v->epoch);
-	vol_lock_fini(&v->tree_lock);
+	fair_lock_fini(&v->tree_lock);
 	pthread_mutex_destroy(&v->checkpoint);
 	pthread_mutex_destroy(&v->rename);
 	pthread_mutex_destroy(&v->paged_lock);
@@ -160,7 +160,7 @@ static int orphans_look(struct vol *v)
 	    vol_tree_first(v, vol_key(0, VF_ORPHAN, 0), vol_key(0, VF_ORPHAN, UINT64_MAX), &key, NULL, 0);
 
 	if (r >= 0 && !v->rdonly)
-		v->orphans_due = vol_now() + ORPHANS_GRACE * INT64_C(1000000000);
+		v->orphans_due = ls_now() + ORPHANS_GRACE * INT64_C(1000000000);
 	return r == -ENOENT || r >= 0 ? 0 : r;
 }
 

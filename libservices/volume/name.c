@@ -10,14 +10,7 @@
 
 enum { NEED = 8 }; /* nodes that the tree may need for it */
 
-int vol_name_check(const char *name)
-{
-	if (!*name)
-		return -ENOENT;
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
-		return -EINVAL;
-	return strlen(name) > VF_NAME_MAX ? -ENAMETOOLONG : 0;
-}
+_Static_assert(NAME_MAX <= VF_NAME_MAX, "a directory's item holds what ls_name_check lets pass");
 
 int vol_ls_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_dir, const char *name,
 		  struct ls_inode **ret_inode, struct ls_attr *ret_attr)
@@ -25,15 +18,15 @@ int vol_ls_lookup(struct ls *ls, const struct ls_call *call, struct ls_inode *ls
 	struct vol_inode *dir = vol_inode_of(ls_dir), *inode;
 	struct vol *v = vol_of(ls);
 	struct vol_entry e;
-	int r = vol_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r < 0 || dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
-	vol_lock_read(&dir->content);
+	fair_lock_read(&dir->content);
 	r = vol_dir_find(v, dir, name, &e);
 	if (r == 0)
 		r = vol_entry_inode(v, &e, &inode);
-	vol_unlock(&dir->content);
+	fair_unlock(&dir->content);
 	if (r < 0)
 		return r;
 	vol_inode_attr(inode, ret_attr);
@@ -148,16 +141,16 @@ static int making_run(struct vol *v, struct making *m)
 static int name_make(struct ls *ls, struct making *m, struct ls_inode **ret_inode, struct ls_attr *ret_attr)
 {
 	struct vol *v = vol_of(ls);
-	int r = vol_name_check(m->name);
+	int r = ls_name_check(m->name);
 
 	if (r < 0 || m->dir->type != S_IFDIR)
 		return r < 0 ? r : -ENOTDIR;
 	vol_throttle(v);
-	vol_lock_write(&m->dir->content);
+	fair_lock_write(&m->dir->content);
 	r = making_run(v, m);
 	if (r == 0)
 		vol_inode_attr(m->made, ret_attr);
-	vol_unlock(&m->dir->content);
+	fair_unlock(&m->dir->content);
 	if (r == 0)
 		*ret_inode = (struct ls_inode *)m->made;
 	else
@@ -232,13 +225,10 @@ int vol_ls_open(struct ls *ls, const struct ls_call *call, struct ls_inode *ls_i
 {
 	struct vol_inode *inode = vol_inode_of(ls_inode);
 	struct vol_file *file;
+	int r = ls_open_check(inode->type, flags);
 
-	if (inode->type == S_IFLNK)
-		return -ELOOP;
-	if (inode->type != S_IFREG && inode->type != S_IFDIR)
-		return -ENXIO;
-	if (inode->type == S_IFDIR && (flags & O_ACCMODE) != O_RDONLY)
-		return -EISDIR;
+	if (r < 0)
+		return r;
 	file = file_new(inode, flags);
 	if (!file)
 		return -ENOMEM;

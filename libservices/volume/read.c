@@ -139,7 +139,7 @@ static void read_ahead(struct vol *v, struct vol_file *file, uint64_t offset, si
 	struct vol_run run;
 	struct vol_page *p;
 
-	vol_lock_write(&inode->content);
+	fair_lock_write(&inode->content);
 	end = (inode->attr.size + VF_BLOCK - 1) / VF_BLOCK;
 	if (index < end && !vol_page_find(inode, index) && !(index == 0 && inode->inlined) &&
 	    vol_map_find(v, inode, index, AHEAD_BLOCKS, &run) == 0 && run.kind == VOL_WRITTEN) {
@@ -158,7 +158,7 @@ static void read_ahead(struct vol *v, struct vol_file *file, uint64_t offset, si
 		if (r < 0)
 			vol_pages_drop(v, inode, index, index + run.count);
 	}
-	vol_unlock(&inode->content);
+	fair_unlock(&inode->content);
 }
 
 ssize_t vol_ls_read(struct ls *ls, const struct ls_call *call, struct ls_file *f, const struct iovec *iov,
@@ -180,14 +180,14 @@ ssize_t vol_ls_read(struct ls *ls, const struct ls_call *call, struct ls_file *f
 		vol_pages_balance(v);
 		read_ahead(v, file, offset, left);
 	}
-	vol_lock_read(&inode->content);
+	fair_lock_read(&inode->content);
 	if ((uint64_t)offset < inode->attr.size) {
 		left = inode->attr.size - offset < left ? inode->attr.size - offset : left;
 		n = iovcnt == 1 ? read_straight(v, inode, iov, offset, left) : 0;
 		if (n == 0)
 			n = file_read(v, inode, &c, offset, left);
 	}
-	vol_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	if (n > 0)
 		__atomic_store_n(&file->next_read, offset + n, __ATOMIC_RELAXED);
 	if (n >= 0 && !(file->flags & O_NOATIME))

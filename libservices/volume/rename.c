@@ -53,7 +53,7 @@ static int moving_lock(struct moving *m)
 	int second_first;
 
 	if (m->dir == m->dir2) {
-		vol_lock_write(&m->dir->content);
+		fair_lock_write(&m->dir->content);
 		return 0;
 	}
 	pthread_mutex_lock(&m->v->rename);
@@ -62,17 +62,17 @@ static int moving_lock(struct moving *m)
 		pthread_mutex_unlock(&m->v->rename);
 		return second_first;
 	}
-	vol_lock_write(&(second_first ? m->dir2 : m->dir)->content);
-	vol_lock_write(&(second_first ? m->dir : m->dir2)->content);
+	fair_lock_write(&(second_first ? m->dir2 : m->dir)->content);
+	fair_lock_write(&(second_first ? m->dir : m->dir2)->content);
 	return 0;
 }
 
 static void moving_unlock(struct moving *m)
 {
-	vol_unlock(&m->dir->content);
+	fair_unlock(&m->dir->content);
 	if (m->dir == m->dir2)
 		return;
-	vol_unlock(&m->dir2->content);
+	fair_unlock(&m->dir2->content);
 	pthread_mutex_unlock(&m->v->rename);
 }
 
@@ -140,7 +140,7 @@ static int exchange(struct moving *m)
 		dir_reparent(v, m->s, m->dir, m->dir2);
 	if (m->dir != m->dir2 && m->t->type == S_IFDIR)
 		dir_reparent(v, m->t, m->dir2, m->dir);
-	vol_inode_touch(v, m->t, VOL_CTIME);
+	vol_inode_touch(v, m->t, LS_CTIME);
 	return 0;
 }
 
@@ -152,7 +152,7 @@ static int replace(struct moving *m)
 
 	if (r < 0)
 		return r;
-	vol_inode_links(m->v, m->t, dir ? -2 : -1, VOL_CTIME);
+	vol_inode_links(m->v, m->t, dir ? -2 : -1, LS_CTIME);
 	if (dir)
 		vol_inode_links(m->v, m->dir2, -1, 0);
 	return 0;
@@ -194,7 +194,7 @@ static int moving_change(struct moving *m)
 	}
 	r = exchanged ? exchange(m) : move(m);
 	if (r == 0) {
-		vol_inode_touch(m->v, m->s, VOL_CTIME);
+		vol_inode_touch(m->v, m->s, LS_CTIME);
 		vol_dir_changed(m->v, m->dir, exchanged || m->whiteout ? 0 : -1);
 		vol_dir_changed(m->v, m->dir2, exchanged || m->t ? 0 : 1);
 	}
@@ -229,14 +229,12 @@ int vol_ls_rename(struct ls *ls, const struct ls_call *call, struct ls_inode *di
 			   .name = name,
 			   .name2 = name2,
 			   .flags = flags};
-	int r = vol_name_check(name);
+	int r = ls_name_check(name);
 
 	if (r == 0)
-		r = vol_name_check(name2);
-	if (r == 0 && (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)))
-		r = -EINVAL;
-	if (r == 0 && (flags & RENAME_EXCHANGE) && (flags & ~RENAME_EXCHANGE))
-		r = -EINVAL;
+		r = ls_name_check(name2);
+	if (r == 0)
+		r = ls_rename_check(flags);
 	if (r == 0 && (m.dir->type != S_IFDIR || m.dir2->type != S_IFDIR))
 		r = -ENOTDIR;
 	if (r < 0)

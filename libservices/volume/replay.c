@@ -126,7 +126,7 @@ static int journal_apply(struct replay *p, apply *fn)
 		free(buf);
 		if (r < 0)
 			return r;
-		if (p->place - p->v->super.journal_tail >= p->v->super.journal_blocks)
+		if (p->place - p->v->super.journal_tail > p->v->super.journal_blocks)
 			return -EBADMSG;
 	}
 	return r;
@@ -359,7 +359,8 @@ static int replay_run(struct replay *p)
 		r = journal_apply(p, apply_record);
 	vol_space_settle(v, &p->busy, &v->space.data_hint);
 	v->log.tail = v->super.journal_tail;
-	v->log.head = p->place;
+	v->log.head = v->log.thin_from = p->place;
+	v->log.thin_end = p->place + (v->area->traits & AREA_THIN ? v->super.journal_blocks : 0);
 	v->log.seq = p->seq;
 	v->log.durable = p->seq - 1;
 	v->inode_count = v->stored_inodes;

@@ -169,9 +169,9 @@ int vol_ls_reserve(struct ls *ls, const struct ls_call *call, struct ls_file *f,
 	if (v->rdonly || vol_failed(v))
 		return -EROFS;
 	for (int i = 0; i < 2; i++) {
-		vol_lock_write(&inode->content);
+		fair_lock_write(&inode->content);
 		r = file_owe(v, inode, offset / VF_BLOCK, (end + VF_BLOCK - 1) / VF_BLOCK);
-		vol_unlock(&inode->content);
+		fair_unlock(&inode->content);
 		if (r != -ENOSPC || i || vol_space_reclaim(v) < 0)
 			break;
 	}

@@ -133,7 +133,7 @@ static void file_changed(struct vol *v, struct vol_inode *inode, uint64_t size)
 		inode->disk_size = size;
 	}
 	pthread_mutex_unlock(&inode->attr_lock);
-	vol_inode_touch(v, inode, VOL_MTIME | VOL_CTIME);
+	vol_inode_touch(v, inode, LS_MTIME | LS_CTIME);
 	vol_inode_dirty(v, inode, true);
 	vol_op_end(v);
 }
@@ -228,22 +228,10 @@ int vol_ls_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *
 {
 	struct vol_inode *inode = vol_file_of(f)->inode;
 	struct vol *v = vol_of(ls);
-	int r;
+	int r = ls_fallocate_check(inode->type, mode, offset, length);
 
-	if (offset < 0 || length <= 0)
-		return -EINVAL;
-	if (inode->type != S_IFREG)
-		return inode->type == S_IFDIR ? -EISDIR : -ENODEV;
-	switch (mode) {
-	case 0:
-	case FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_ZERO_RANGE:
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-		break;
-	default:
-		return -EOPNOTSUPP;
-	}
+	if (r < 0)
+		return r;
 	if (v->rdonly || vol_failed(v))
 		return -EROFS;
 	if ((uint64_t)offset > VF_FILE_MAX || (uint64_t)length > VF_FILE_MAX - offset) {
@@ -254,8 +242,8 @@ int vol_ls_fallocate(struct ls *ls, const struct ls_call *call, struct ls_file *
 		length = VF_FILE_MAX - offset;
 	}
 	vol_throttle(v);
-	vol_lock_write(&inode->content);
+	fair_lock_write(&inode->content);
 	r = file_allocate(v, inode, mode, offset, length);
-	vol_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	return r;
 }

@@ -24,9 +24,9 @@ static int path_load(struct vol *v, struct vf_key key)
 	struct vol_path path;
 	int r;
 
-	vol_lock_read(&v->tree_lock);
+	fair_lock_read(&v->tree_lock);
 	r = vol_path_find(v, key, true, &path);
-	vol_unlock(&v->tree_lock);
+	fair_unlock(&v->tree_lock);
 	return r;
 }
 
@@ -34,11 +34,11 @@ static int path_load(struct vol *v, struct vf_key key)
 static int change_begin(struct vol *v, struct vf_key key, struct vol_path *ret)
 {
 	for (;;) {
-		vol_lock_write(&v->tree_lock);
+		fair_lock_write(&v->tree_lock);
 		if (vol_path_find(v, key, false, ret) == 0)
 			return 0;
 		vol_cache_shrink(v);
-		vol_unlock(&v->tree_lock);
+		fair_unlock(&v->tree_lock);
 		int r = path_load(v, key);
 		if (r < 0)
 			return r;
@@ -48,7 +48,7 @@ static int change_begin(struct vol *v, struct vf_key key, struct vol_path *ret)
 static int change_end(struct vol *v, int r)
 {
 	vol_cache_shrink(v);
-	vol_unlock(&v->tree_lock);
+	fair_unlock(&v->tree_lock);
 	return r;
 }
 

@@ -48,10 +48,10 @@ static void reader_end(struct vol *v)
 {
 	bool full = __atomic_load_n(&v->cache.count, __ATOMIC_RELAXED) > v->cache.max;
 
-	vol_unlock(&v->tree_lock);
-	if (full && vol_lock_try_write(&v->tree_lock)) {
+	fair_unlock(&v->tree_lock);
+	if (full && fair_lock_try_write(&v->tree_lock)) {
 		vol_cache_shrink(v);
-		vol_unlock(&v->tree_lock);
+		fair_unlock(&v->tree_lock);
 	}
 }
 
@@ -71,7 +71,7 @@ int vol_tree_get(struct vol *v, struct vf_key key, void *value, unsigned max)
 	bool found;
 	int r;
 
-	vol_lock_read(&v->tree_lock);
+	fair_lock_read(&v->tree_lock);
 	r = vol_path_find(v, key, true, &path);
 	if (r == 0) {
 		unsigned i = vol_leaf_search(path.node[0]->buf, key, &found);
@@ -103,7 +103,7 @@ int vol_tree_scan(struct vol *v, struct vf_key from, struct vf_key to, vol_visit
 	struct vol_path path;
 	int r;
 
-	vol_lock_read(&v->tree_lock);
+	fair_lock_read(&v->tree_lock);
 	while ((r = vol_path_find(v, from, true, &path)) == 0) {
 		if (scan_leaf(&path, from, to, visit, arg))
 			break;
@@ -158,7 +158,7 @@ int vol_tree_last(struct vol *v, struct vf_key from, struct vf_key to, struct vf
 	bool found;
 	int r;
 
-	vol_lock_read(&v->tree_lock);
+	fair_lock_read(&v->tree_lock);
 	while ((r = vol_path_find(v, to, true, &path)) == 0) {
 		const uint8_t *leaf = path.node[0]->buf;
 		unsigned i = vol_leaf_search(leaf, to, &found) + found;

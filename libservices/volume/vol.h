@@ -26,8 +26,9 @@
 
 #include "libservices/area.h"
 #include "libservices/libservice.h"
+#include "libservices/lock.h"
+#include "libservices/rules.h"
 #include "libservices/volume/format.h"
-#include "libservices/volume/lock.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are used as they lie on the area");
 
@@ -225,6 +226,7 @@ struct vol_log {
 	uint64_t seq;            /* of the running transaction; changes under epoch, alone */
 	uint64_t head, tail;     /* in blocks since ever; modulo the ring's. atomic */
 	bool idle;               /* nothing has happened since the last commit; atomic */
+	uint64_t thin_from, thin_end; /* blocks, as head, that may never have been written; the committer's */
 
 	pthread_mutex_t commit_lock;
 	pthread_cond_t commit_done;
@@ -295,7 +297,7 @@ struct vol_inode {
 	bool going;                      /* is being deleted, or failed to */
 	bool atime_due;                  /* atomic */
 
-	struct vol_lock content;
+	struct fair_lock content;
 	pthread_mutex_t attr_lock;
 	struct ls_attr attr; /* blocks: computed; see vol_inode_attr */
 	uint64_t parent;     /* of a directory; changes under vol.rename too */
@@ -346,8 +348,6 @@ struct vol_file {
 	uint64_t next_read; /* where a sequential read would go on; atomic */
 };
 
-enum vol_touch { VOL_ATIME = 1, VOL_MTIME = 2, VOL_CTIME = 4 };
-
 int vol_table_init(struct vol *v, size_t bytes);
 void vol_table_fini(struct vol *v);
 struct vol_new {
@@ -389,7 +389,6 @@ struct vol_entry {
 };
 
 uint64_t vol_name_hash(const uint64_t seed[2], const char *name, size_t length);
-int vol_name_check(const char *name);
 /* With content held. -ENOENT: *ret says where it would go. */
 int vol_dir_find(struct vol *v, struct vol_inode *dir, const char *name, struct vol_entry *ret);
 int vol_entry_inode(struct vol *v, const struct vol_entry *e, struct vol_inode **ret);
@@ -526,7 +525,7 @@ struct vol {
 
 	struct vol_buffers buffers;
 	struct vol_cache cache;
-	struct vol_lock tree_lock;
+	struct fair_lock tree_lock;
 	uint64_t root;
 	unsigned root_level;
 	struct vol_space space;
@@ -555,6 +554,7 @@ struct vol {
 	pthread_mutex_t keeper_lock;
 	pthread_cond_t keeper_wake, throttle_wake;
 	bool keeper_stop, keeper_checkpoint, keeper_write_back, keeper_commit, keeper_timer;
+	bool keeper_armed;        /* it commits what is there after a while, and need not be told of more; atomic */
 	uint64_t commit_interval; /* ns; atomic */
 	int64_t
 	    orphans_due; /* when to erase those found at mounting, CLOCK_MONOTONIC ns; 0: done; atomic */
@@ -593,7 +593,6 @@ static inline int vol_failed(struct vol *v)
 	return __atomic_load_n(&v->failed, __ATOMIC_ACQUIRE);
 }
 
-int64_t vol_now(void); /* CLOCK_MONOTONIC */
 /* Before a change, with no locks held: waits while the journal or the memory is full of what is not
  * written. */
 void vol_throttle(struct vol *v);

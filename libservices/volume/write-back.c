@@ -344,8 +344,8 @@ static void picked_lock(struct picked *p)
 	for (unsigned i = 0; i < p->count; i++) {
 		struct vol_inode *inode = p->inode[i];
 		if (i == 0)
-			vol_lock_write(&inode->content);
-		else if (!vol_lock_try_write(&inode->content))
+			fair_lock_write(&inode->content);
+		else if (!fair_lock_try_write(&inode->content))
 			continue;
 		p->inode[i] = p->inode[p->locked];
 		p->inode[p->locked++] = inode;
@@ -380,7 +380,7 @@ static int write_back_some(struct vol *v, bool logged, bool *ret_any)
 	picked_lock(&p);
 	r = picked_write(v, &p);
 	for (unsigned i = 0; i < p.locked; i++)
-		vol_unlock(&p.inode[i]->content);
+		fair_unlock(&p.inode[i]->content);
 	for (unsigned i = 0; i < p.count; i++)
 		vol_inode_put(v, p.inode[i], 1);
 	return r;
@@ -435,10 +435,10 @@ void vol_pages_balance(struct vol *v)
 		uint64_t before = __atomic_load_n(&v->pages, __ATOMIC_RELAXED);
 		pick_clean(v, &p);
 		for (unsigned i = 0; i < p.count; i++) {
-			if (vol_lock_try_write(&p.inode[i]->content)) {
+			if (fair_lock_try_write(&p.inode[i]->content)) {
 				vol_pages_drop_clean(v, p.inode[i]);
 				vol_pages_leave(v, p.inode[i], false);
-				vol_unlock(&p.inode[i]->content);
+				fair_unlock(&p.inode[i]->content);
 			}
 			vol_inode_put(v, p.inode[i], 1);
 		}

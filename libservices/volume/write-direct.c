@@ -127,7 +127,7 @@ static int direct_done(struct vol *v, struct vol_inode *inode, const struct dire
 		inode->disk_size = inode->attr.size;
 	else if (end > inode->disk_size)
 		inode->disk_size = end;
-	vol_inode_touch(v, inode, VOL_MTIME | VOL_CTIME);
+	vol_inode_touch(v, inode, LS_MTIME | LS_CTIME);
 	vol_inode_dirty(v, inode, true);
 	vol_op_end(v);
 	return r;

@@ -60,7 +60,7 @@ static ssize_t write_pages(struct vol *v, struct vol_inode *inode, struct vol_cu
 		vol_page_dirty(v, inode, p, at % VF_BLOCK, (next - 1) % VF_BLOCK + 1);
 	}
 	vol_size_raise(inode, end);
-	vol_inode_touch(v, inode, VOL_MTIME | VOL_CTIME);
+	vol_inode_touch(v, inode, LS_MTIME | LS_CTIME);
 	vol_inode_dirty(v, inode, true);
 	vol_op_end(v);
 	return end - offset;
@@ -133,9 +133,9 @@ static ssize_t write_once(struct ls *ls, struct ls_file *f, const struct iovec *
 
 	vol_throttle(v);
 	vol_pages_balance(v);
-	vol_lock_write(&inode->content);
+	fair_lock_write(&inode->content);
 	n = write_locked(v, vol_file_of(f), iov, iovcnt, &offset, flags, &seq);
-	vol_unlock(&inode->content);
+	fair_unlock(&inode->content);
 	if (seq) {
 		r = vol_sync_to(v, seq);
 		if (r < 0)

@@ -16,28 +16,7 @@
 
 enum { SAME_HASH_MAX = 256, NEED = 8 };
 
-static bool starts(const char *name, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	return strncmp(name, prefix, n) == 0 && name[n];
-}
-
-/* Which names there are at all, and for which kinds of inode. */
-static int xattr_check(const struct vol_inode *inode, const char *name)
-{
-	if (!*name || strlen(name) > VF_XATTR_NAME_MAX)
-		return -ERANGE;
-	if (starts(name, "user."))
-		return inode->type == S_IFREG || inode->type == S_IFDIR ? 0 : -EPERM;
-	if (starts(name, "trusted.") || starts(name, "security."))
-		return 0;
-	if (strcmp(name, "system.posix_acl_access") == 0)
-		return inode->type == S_IFLNK ? -EOPNOTSUPP : 0;
-	if (strcmp(name, "system.posix_acl_default") == 0)
-		return inode->type == S_IFDIR ? 0 : -EACCES;
-	return -EOPNOTSUPP;
-}
+_Static_assert(XATTR_NAME_MAX <= VF_XATTR_NAME_MAX, "an item holds what ls_xattr_check lets pass");
 
 struct search {
 	const char *name; /* NULL: any */
@@ -140,7 +119,7 @@ ssize_t vol_ls_getxattr(struct ls *ls, const struct ls_call *call, struct ls_ino
 	struct vol_inode *inode = vol_inode_of(ls_inode);
 	struct vol *v = vol_of(ls);
 	struct search s;
-	ssize_t r = xattr_check(inode, name);
+	ssize_t r = ls_xattr_check(inode->type, name);
 
 	if (r < 0)
 		return r == -EPERM || r == -EACCES ? -ENODATA : r;
@@ -214,7 +193,7 @@ int vol_ls_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *
 	struct vol_inode *inode = vol_inode_of(ls_inode);
 	struct vol *v = vol_of(ls);
 	void *copy;
-	int r = xattr_check(inode, name);
+	int r = ls_xattr_check(inode->type, name);
 
 	if (r < 0)
 		return r;
@@ -232,7 +211,7 @@ int vol_ls_setxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *
 		r = xattr_set(v, inode, name, copy, size, flags);
 		pthread_mutex_unlock(&inode->attr_lock);
 		if (r == 0)
-			vol_inode_touch(v, inode, VOL_CTIME);
+			vol_inode_touch(v, inode, LS_CTIME);
 		vol_op_end(v);
 	}
 	free(copy);
@@ -245,7 +224,7 @@ int vol_ls_removexattr(struct ls *ls, const struct ls_call *call, struct ls_inod
 	struct vol_inode *inode = vol_inode_of(ls_inode);
 	struct vol *v = vol_of(ls);
 	struct search s;
-	int r = xattr_check(inode, name);
+	int r = ls_xattr_check(inode->type, name);
 
 	if (r < 0)
 		return r;
@@ -263,7 +242,7 @@ int vol_ls_removexattr(struct ls *ls, const struct ls_call *call, struct ls_inod
 		r = vol_del(v, s.key);
 	pthread_mutex_unlock(&inode->attr_lock);
 	if (r == 0)
-		vol_inode_touch(v, inode, VOL_CTIME);
+		vol_inode_touch(v, inode, LS_CTIME);
 	vol_op_end(v);
 	return r;
 }

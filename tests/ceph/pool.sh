@@ -8,13 +8,8 @@ work=$(mktemp -d /tmp/polytropon-ceph-pool.XXXXXX)
 export POLYTROPON_RUN=$work/run
 mkdir "$work/run"
 trap 'status=$?; set +e; "$polytropon" down >/dev/null 2>&1; [ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2' EXIT
-fail() { echo "FAILED: $*" >&2; exit 1; }
-same() { # WANTED COMMAND...
-  local wanted=$1 got
-  shift
-  got=$("$@") || fail "status $?: $*"
-  [ "$got" = "$wanted" ] || fail "expected '$wanted', got '$got': $*"
-}
+# shellcheck source=tests/common.sh
+. "$source/tests/common.sh"
 mount() { # EXCLUSIVE
   echo "{ceph: {monitors: \"$ceph_monitors\", name: client.alice, keyring: $ceph_keyring, path: $ceph_path, exclusive: $1}}"
 }
@@ -63,7 +58,7 @@ same 5 two getfattr --only-values -n ceph.quota.max_files /data/d
 ! one sh -c 'for i in $(seq 100); do echo >/data/d/q$i || exit 1; sleep 0.05; done' 2>"$work/said" || fail "a quota is nobody's concern"
 grep -q "quota" "$work/said" || fail "not for its quota: $(cat "$work/said")"
 one setfattr -n ceph.quota.max_files -v 0 /data/d
-one sh -c ': >/data/l; setfattr -n ceph.file.layout.object_size -v 8388608 /data/l; getfattr --only-values -n ceph.file.layout /data/l' | grep -q object_size=8388608 ||
+shows object_size=8388608 one sh -c ': >/data/l; setfattr -n ceph.file.layout.object_size -v 8388608 /data/l; getfattr --only-values -n ceph.file.layout /data/l' ||
   fail "a layout is not set"
 one sh -c 'rm -r /data/d /data/l'
 

@@ -8,7 +8,8 @@ work=$(mktemp -d /tmp/polytropon-rbd.XXXXXX)
 export POLYTROPON_RUN=$work/run
 mkdir "$work/run"
 trap 'status=$?; set +e; "$polytropon" down >/dev/null 2>&1; [ $status = 0 ] && rm -rf "$work" || echo "kept: $work" >&2' EXIT
-fail() { echo "FAILED: $*" >&2; exit 1; }
+# shellcheck source=tests/common.sh
+. "$source/tests/common.sh"
 run() { "$polytropon" run alice -- "$@"; }
 
 "$dev" image alice disk 256M "$ceph_dir" >/dev/null
@@ -37,7 +38,7 @@ echo "== a pool on it"
 "$polytropon" up "$work/pool.yaml"
 run sh -c 'cp -r /etc/ssl /usr/include/linux /data/ && sync'
 run diff -r /usr/include/linux /data/linux
-"$polytropon" dump alice | grep -q "rbd/alice/disk" || fail "dump does not name the image"
+shows "rbd/alice/disk" "$polytropon" dump alice || fail "dump does not name the image"
 
 echo "== nobody else has it meanwhile"
 ! "$polytropon" fsck -n "$(area)" 2>"$work/said" || fail "a volume in use is checked"

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The suite of all layers, on a directory of a real cluster. What Ceph does otherwise is listed with the reason.
+ * The suite of all layers, on a directory of a real cluster, and with a cache that keeps what is delegated (argument
+ * "cache"), or by several clients (their number). What Ceph does otherwise is listed with the reason.
  */
 #include "tests/unit/layers/cases.h"
 
 static struct fs *fs;
+static bool cached;
+static unsigned clients = 1;
 
 /* clang-format off */
 static const char *const unlike[][2] = {
@@ -50,8 +53,11 @@ static int opened(void **state)
 	char json[1024];
 
 	snprintf(json, sizeof(json),
-		 "{\"ceph\": {\"monitors\": \"%s\", \"name\": \"%s\", \"keyring\": \"%s\", \"path\": \"%s\", \"timeout\": \"20s\"}}",
-		 getenv("ceph_monitors"), getenv("ceph_name"), getenv("ceph_keyring"), getenv("ceph_path"));
+		 "%s{\"ceph\": {\"monitors\": \"%s\", \"name\": \"%s\", \"keyring\": \"%s\", \"path\": \"%s\", \"timeout\": \"20s\", "
+		 "\"clients\": %u}}%s",
+		 cached ? "{\"cache\": {\"size\": \"16M\", \"below\": " : "",
+		 getenv("ceph_monitors"), getenv("ceph_name"), getenv("ceph_keyring"), getenv("ceph_path"), clients,
+		 cached ? "}}" : "");
 	fs = fs_open(json);
 	fs_empty(fs);
 	return 0;
@@ -63,13 +69,18 @@ static int closed(void **state)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct layer_case *const tables[] = {attr_cases, name_cases, file_cases, dir_cases};
 	enum { MAX = 256 };
 	static struct CMUnitTest tests[MAX];
 	size_t n = 0;
 
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "cache") == 0)
+			cached = true;
+		else
+			clients = strtoul(argv[i], NULL, 10);
 	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++)
 		for (const struct layer_case *c = tables[t]; c->name && n < MAX; c++)
 			if (!is_unlike(c->name))

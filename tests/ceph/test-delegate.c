@@ -2,7 +2,7 @@
 /* Two clients of a cluster, as on two hosts: what one has delegated, it is asked for before the other gets it. */
 #include <pthread.h>
 
-#include "tests/unit/layers/harness.h"
+#include "tests/ceph/hosts.h"
 
 static struct fs *a, *b;
 static int recalls; /* atomic */
@@ -36,12 +36,7 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-	fs_settle(a);
-	fs_settle(b);
-	fs_empty(a);
-	fs_close(a);
-	fs_close(b);
-	return 0;
+	return hosts_end(a, b, a);
 }
 
 static void a_reader_elsewhere_gets_what_was_written(void **state)

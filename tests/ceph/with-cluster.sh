@@ -5,6 +5,7 @@
 #   with-cluster.sh BUILD_DIR memstore|bluestore TEST [ARGUMENT...]
 #
 # TEST finds $ceph_dir (the cluster's directory), $ceph_monitors, and the tenant "alice": $ceph_name, $ceph_keyring, $ceph_path.
+# The cluster listens on CEPH_TEST_ADDRESS, if that is set.
 # Where CEPH_TEST_DIR names a cluster that runs, that one is used, and left.
 set -u
 build=$(realpath "$1")
@@ -22,7 +23,7 @@ if [ -z "$ceph_dir" ]; then
   trap '"$dev" down "$ceph_dir"' EXIT
   rmdir "$ceph_dir"
 fi
-"$dev" up "$ceph_dir" --store "$store" >/dev/null || exit 1
+"$dev" up "$ceph_dir" --store "$store" --address "${CEPH_TEST_ADDRESS:-127.0.0.1}" >/dev/null || exit 1
 eval "$("$dev" tenant alice "$ceph_dir" --quota 2G | tr ' ' '\n' | sed 's/^/ceph_/')"
 # shellcheck disable=SC2154
 export build source dev ceph_dir ceph_monitors ceph_name ceph_keyring ceph_path

@@ -129,6 +129,7 @@ struct record *record_new(const struct pages *from)
 	r->last = &r->first;
 	r->area->state = r;
 	r->area->block = SECTOR;
+	r->area->traits |= AREA_THIN; /* the journal's writes go ahead of it */
 	r->area->bytes = from->count * PAGE;
 	if (pthread_create(&r->thread, NULL, completer, r) != 0)
 		abort();

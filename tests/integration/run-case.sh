@@ -5,7 +5,7 @@
 #   run-case.sh BUILD_DIR CASE.sh
 #
 # A case is sourced with: $polytropon (the command), $work (an empty directory), $build, $source, and the
-# functions below. It passes if every command in it succeeds.
+# functions below and of tests/common.sh. It passes if every command in it succeeds.
 set -u
 # Whatever started this may ignore signals, SIGHUP for one; shells cannot trap what they were born to ignore.
 [ -n "${CASE_SIGNALS:-}" ] || CASE_SIGNALS=default exec env --default-signal "$0" "$@"
@@ -20,25 +20,11 @@ work=$(mktemp -d /tmp/polytropon-case.XXXXXX)
 export POLYTROPON_RUN=$work/run
 mkdir "$work/run" "$work/dir"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-# expect STATUS COMMAND...: the command must end with that status.
-expect() {
-  local wanted=$1 status=0
-  shift
-  "$@" || status=$?
-  [ "$status" = "$wanted" ] || fail "expected status $wanted, got $status: $*"
-}
-# same TEXT COMMAND...: the command must print exactly that.
-same() {
-  local wanted=$1 got
-  shift
-  got=$("$@") || fail "status $?: $*"
-  [ "$got" = "$wanted" ] || fail "expected '$wanted', got '$got': $*"
-}
+# shellcheck source=tests/common.sh
+. "$source/tests/common.sh"
 # throwaway pools
 mem() { "$polytropon" run --mem --at /data -- "$@"; }
 host() { "$polytropon" run --host "$work/dir" --at /data -- "$@"; }
-export -f fail expect same
 
 # The command's, engine's, init's and service's processes of this run: they carry its POLYTROPON_RUN.
 processes() {

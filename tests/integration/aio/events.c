@@ -129,13 +129,16 @@ static void suspend_is_a_cancellation_point(void)
 /* ---- signals ---------------------------------------------------------------------------------- */
 
 static struct aiocb *signalled_block;
-static volatile int signalled, signal_value, signal_good;
+static volatile int signalled, signal_value, signal_good, signal_elsewhere;
 
 static void on_completion(int sig, siginfo_t *info, void *context)
 {
 	signal_good = info->si_code == SI_ASYNCIO && info->si_pid == getpid() &&
 		      (!signalled_block || aio_error(signalled_block) != EINPROGRESS);
 	signal_value = info->si_value.sival_int;
+	/* Long enough for the next one to look for a thread that is free. */
+	sleep_ms(1);
+	signal_elsewhere += syscall(SYS_gettid) != getpid();
 	signalled++;
 }
 
@@ -171,6 +174,7 @@ static void signals(void)
 	for (i = 0; i < 20; i++)
 		EQUAL(aio_write(&b[i]), 0);
 	comes(&signalled, 20);
+	EQUAL(signal_elsewhere, 0);
 	for (i = 0; i < 20; i++)
 		EQUAL(done(&b[i]), 1);
 	EQUAL(close(fd), 0);

@@ -72,11 +72,11 @@ done
 "$polytropon" run alice -- sh -c 'echo x >/data/f; cat /data/f; busybox cat /data/f' >/dev/null
 "$polytropon" stats alice --json | json 'd["pool"] == "alice" and d["queues"]["requests"] > 0'
 "$polytropon" stats --json alice | json 'd["pool"] == "alice"'
-"$polytropon" stats alice | grep -q '^pool  *alice' || fail 'stats as a table'
+shows '^pool  *alice' "$polytropon" stats alice || fail 'stats as a table'
 
 # dump makes the same pools again, and a dump of those is the same.
 "$polytropon" dump >dump.yaml
-"$polytropon" dump bob-2_x | grep -q alice && fail 'dump of one pool'
+shows alice "$polytropon" dump bob-2_x && fail 'dump of one pool'
 "$polytropon" set alice memory=300M flush.interval=2s delay.read=3ms mounts./data/slow.delay.read=2ms
 "$polytropon" dump >changed.yaml
 diff dump.yaml changed.yaml >difference && fail 'set changed nothing'

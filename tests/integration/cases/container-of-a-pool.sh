@@ -57,7 +57,7 @@ same 1000 "$polytropon" run --root busy --uid 1000:1000 box -- id -u
 
 # In the background.
 run busy --name web --detach box -- sh -c 'echo begun; trap "echo ended; exit 0" TERM; while :; do sleep 0.1; done'
-"$polytropon" ps | grep -q 'web: sh' || fail "ps does not list it"
+shows 'web: sh' "$polytropon" ps || fail "ps does not list it"
 expect 125 run web box -- id 2> /dev/null
 same sh "$polytropon" exec --in web box -- cat /proc/1/comm
 expect 3 "$polytropon" exec --in web box -- sh -c 'exit 3'
@@ -67,7 +67,7 @@ expect 125 "$polytropon" clone box web copy 2> /dev/null
 same "begun
 ended" cat log
 for _ in $(seq 50); do
-  "$polytropon" ps | grep -q 'web: sh' || break
+  shows 'web: sh' "$polytropon" ps || break
   sleep 0.1
 done
 expect 125 "$polytropon" kill box web 2> error

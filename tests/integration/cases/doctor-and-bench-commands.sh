@@ -9,9 +9,17 @@ expect 1 env POLYTROPON_SERVICE=/nonexistent "$polytropon" doctor >out
 grep -q '^NEEDED *service' out || fail "doctor: $(cat out)"
 
 "$polytropon" bench >names
-for name in cached isolation scale volume; do grep -qx $name names || fail "no benchmark $name"; done
+for name in cached containers isolation paper programs scale volume; do grep -qx $name names || fail "no benchmark $name"; done
 expect 2 "$polytropon" bench isolatoin 2>err
 grep -q "did you mean 'isolation'" err || fail "$(cat err)"
+
+# Parts of a benchmark by their names; and what the figures of papers are.
+expect 2 "$build/bench/bench-volume" fsnyc 2>err
+grep -q 'fsync files device disk areas' err || fail "$(cat err)"
+expect 1 "$build/bench/bench-paper" rockdb 2>err
+grep -q 'rocksdb, bfs, diff, fileappend, queues, copies, arrakis, odafs, strata, comanche' err || fail "$(cat err)"
+"$build/bench/bench-ipc" --quick --json clients >out
+python3 -c 'import json; d = [json.loads(l) for l in open("out")]; assert len(d) >= 3 and all(l["bench"] == "ipc" and l["ours"] > 0 for l in d)'
 
 # Benchmarks of our own making: what they print goes into the report, and their failure is the command's.
 mkdir benches
@@ -28,7 +36,17 @@ SH
 printf '#!/bin/sh\nexit 77\n' >benches/bench-elsewhere
 printf '#!/bin/sh\nexit 9\n' >benches/bench-wrong
 chmod +x benches/*
+printf '#!/bin/sh\necho isolation "$@" >>%s/said\n' "$work" >benches/bench-isolation
+chmod +x benches/bench-isolation
 export POLYTROPON_BENCHES=$work/benches/bench-report
+# How much a neighbour may be felt is for the one benchmark that asks.
+"$polytropon" bench isolation fine --quick --threshold 1.5 >/dev/null
+same "isolation --quick --threshold 1.5" cat said
+for bad in 0 x 1.2x nan inf; do
+  expect 2 "$polytropon" bench isolation --threshold $bad 2>err
+  grep -q -- "--threshold $bad: it is a number above 0" err
+done
+rm benches/bench-isolation
 "$polytropon" bench fine elsewhere --quick --report report >out 2>err
 grep -q "'elsewhere' cannot be run here" err || fail "$(cat err)"
 page=report/index.html
@@ -44,5 +62,14 @@ assert text.count("<svg") >= 3 and "polytropon bench fine --quick" in text and "
 assert not re.search(r'(src|href)="(?!#)', text), "it is not self-contained"
 PY
 ls report/*.svg >/dev/null
+# The same as Markdown, beside the pictures.
+benches/bench-report --markdown report >report.md
+python3 - <<'PY'
+import os, re
+text = open("report.md").read()
+assert text.index("slow one") < text.index("## Machine") and "<b>" not in text.replace("\\<b\\>", "")
+pictures = re.findall(r"!\[.*\]\((.*)\)", text)
+assert len(pictures) >= 3 and all(os.path.exists(p) for p in pictures), pictures
+PY
 expect 1 "$polytropon" bench wrong --report report >out 2>err
 grep -q "'wrong' ended with status 9" err || fail "$(cat err)"

@@ -8,6 +8,7 @@ for i in 1 2 3 4; do echo slow >"slow/f$i"; done
 cat >pools.yaml <<YAML
 pools:
   alice:
+    io: {iops: 1000000}
     mounts:
       /data: {mem: {}}
       /slow: {delay: {read: 30ms, below: {host: $work/slow}}}
@@ -44,6 +45,17 @@ until [ -e ready ]; do sleep 0.05; done
 grep -q 'materialised for: *standard 1' out || fail 'no reason in the report'
 "$polytropon" stats bob --processes --json | json 'd == []'
 
+# What each operation of a container takes, and in which stage.
+"$polytropon" stats alice --json | json 'any("python3" in name and c["doors"]["preload"]["ops"]["open"]["p50_ns"] <= c["doors"]["preload"]["ops"]["open"]["p99_ns"] for name, c in d["containers"].items())'
+"$polytropon" stats alice --json | json '0 < d["histograms"]["used"] < d["histograms"]["limit"] and d["histograms"]["missed"] == 0'
+"$polytropon" stats alice --container python3 --json | json 'len(d) == 1 and list(d)[0].endswith(" python3") and list(d.values())[0]["doors"]["preload"]["ops"]["open"]["count"] > 0'
+"$polytropon" stats alice --container python3 >out
+grep -q '^CONTAINER [0-9]* python3$' out || fail "$(cat out)"
+grep -q '^preload  *open  *[0-9]* ' out || fail "no operation of the container: $(cat out)"
+expect 125 "$polytropon" stats alice --container python4 2>err
+grep -q "has no container 'python4'" err || fail "$(cat err)"
+expect 2 "$polytropon" stats alice --container python3 --slow 2>err
+
 # Of a process that has ended the pool keeps the counts.
 echo >go
 wait $program
@@ -54,6 +66,7 @@ wait $program
 "$polytropon" stats alice --slow --json | json 'len(d) >= 2 and d[0]["lost_in"] == "device" and d[0]["ns"] >= 30000000 and d[0]["op"] in ("read", "open") and "neighbour" not in d[0]'
 "$polytropon" stats alice --slow >out
 grep -q device out || fail 'slow operations as a table'
+"$polytropon" stats alice --slow --json | json 'any(o.get("path", "").endswith("f2") and o["container"] > 0 for o in d)'
 "$polytropon" stats bob --slow --json | json 'd == []'
 
 # Two at once on one device: each is the other's neighbour.
@@ -73,9 +86,33 @@ os.path.exists(\"/data/missing\" + sys.argv[1])" $i; done' sh
 wait $tracer
 python3 -c 'import json; d = [json.loads(l) for l in open("trace")]; assert len(d) == 2 and all(e["op"] == "getattr" and e["result"] == -2 and e["path"].startswith("missing") and e["door"] == "preload" for e in d), d'
 
+# By way of the kernel, too; there a name is one in its directory.
+"$polytropon" trace alice --json --door fuse --path unheard --count 1 >trace &
+tracer=$!
+sleep 0.5
+"$polytropon" run alice -- busybox sh -c '[ ! -e /data/unheard ]'
+wait $tracer
+json 'd["door"] == "fuse" and d["op"] == "lookup" and d["result"] == -2 and d["path"] == "unheard"' <trace
+
+# For tools of the host's there is a probe.
+readelf -n "$build/service/polytropon-service" >notes
+shows 'Name: operation' grep -A1 'Provider: polytropon' notes || fail "no probe: $(cat notes)"
+
+# What comes by way of the kernel belongs to its container, too.
+"$polytropon" run alice -- busybox sh -c 'cd /data; for i in $(busybox seq 50); do echo $i >static$i; done; >$0/done; read -r line <$0/go' "$work" &
+program=$!
+until [ -e done ]; do sleep 0.05; done
+"$polytropon" stats alice --json | json 'any("busybox" in name and c["requests"] >= 100 for name, c in d["containers"].items())'
+
 # top, without a terminal, in 80 columns.
 "$polytropon" top --once --sort p99 >top
-grep -q '^alice  *up ' top || fail "top: $(cat top)"
+grep -q '^alice  *up  *[0-9]*% ' top || fail "top: $(cat top)"
+grep -q '^  [0-9]* busybox  *[0-9]' top || fail "no container of the kernel's door: $(cat top)"
+"$polytropon" top --once --containers >top2
+grep -q '^alice/[0-9]* busybox  *fuse  *lookup  *[0-9]' top2 || fail "no operations of the container: $(cat top2)"
+[ "$(wc -L <top2)" -le 80 ] || fail "top is wider than 80 columns: $(cat top2)"
+echo >go
+wait $program
 [ "$(wc -L <top)" -le 80 ] || fail "top is wider than 80 columns: $(cat top)"
 expect 2 "$polytropon" top </dev/null 2>err
 expect 2 "$polytropon" top --once --sort p98 2>err
@@ -84,18 +121,21 @@ grep -q "did you mean 'p99'" err || fail "$(cat err)"
 # OpenMetrics: printed, on a socket, on the loopback and nowhere else.
 "$polytropon" metrics >metrics
 [ "$(tail -1 metrics)" = '# EOF' ] || fail 'metrics do not end'
-python3 - metrics <<'PY'
-import re, sys
-seen, family = set(), None
-for line in open(sys.argv[1]):
-    if line.startswith("# TYPE"):
-        family = line.split()[2]
-        assert family not in seen, family
-        seen.add(family)
-    elif not line.startswith("#"):
-        assert line.startswith(family), (family, line)
-        assert re.fullmatch(r'[a-z_]+\{([a-z]+="([^"\\]|\\.)*",?)*\} -?[0-9.e+-]+\n', line), line
-assert "polytropon_latency_seconds" in seen and "polytropon_cache_dirty_bytes" in seen
+# (The parser is Debian's.)
+/usr/bin/python3 - metrics <<'PY'
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = {f.name: f for f in text_string_to_metric_families(open(sys.argv[1]).read())}
+assert families["polytropon_io_limit"].samples[0].value == 1000000, families["polytropon_io_limit"]
+assert families["polytropon_latency_seconds"].type == "histogram" and "polytropon_cache_dirty_bytes" in families, families
+for family in families.values():
+    seen = [(s.name, tuple(sorted(s.labels.items()))) for s in family.samples]
+    assert len(seen) == len(set(seen)) > 0, family.name
+    assert all(s.labels.get("pool") in ("alice", "bob") for s in family.samples), family.name
+assert any("busybox" in s.labels["container"] and s.value >= 100 for s in families["polytropon_container_operations"].samples)
+latencies = families["polytropon_container_latency_seconds"]
+assert latencies.type == "histogram" and any("busybox" in s.labels["container"] and s.labels["op"] == "lookup" and s.value >= 50 for s in latencies.samples)
+assert not any(s.labels["container"].endswith(" +") for s in latencies.samples)
 PY
 # The dashboard asks for nothing that there is not.
 python3 - metrics "$source/docs/grafana.json" <<'PY'
@@ -136,6 +176,7 @@ service=$("$polytropon" ps --json | python3 -c 'import json, sys; print([p["serv
 kill -STOP "$service"
 "$polytropon" stats alice --slow --json | json 'len(d) >= 2'
 "$polytropon" stats alice --json | json '"has not answered" in d["note"] and d["doors"]["preload"]["requests"] > 0'
+"$polytropon" stats alice --json | json 'any("busybox" in name and c["doors"]["fuse"]["ops"]["lookup"]["count"] >= 50 for name, c in d["containers"].items())'
 "$polytropon" top --once >top
 grep -q '^alice ' top || fail 'top waits for a service that hangs'
 kill -CONT "$service"
@@ -148,3 +189,13 @@ for _ in $(seq 100); do
   [ "$after" -lt "$before" ] || break
 done
 [ "$after" -ge "$before" ] || fail "before the service died $before requests, then $after"
+
+# A trace ends with its pool, and says so.
+"$polytropon" trace bob --path nothing >trace 2>err &
+tracer=$!
+until grep -q '^TIME ' trace; do sleep 0.05; done
+"$polytropon" down bob
+status=0
+wait $tracer || status=$?
+[ "$status" = 125 ] || fail "a trace of a pool that ended: status $status"
+grep -q "no pool 'bob'" err || fail "$(cat err)"

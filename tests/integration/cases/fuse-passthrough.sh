@@ -170,3 +170,56 @@ echo >&9
 wait $program || fail 'the program that outlived the service'
 same again! "$polytropon" run disk -- head -c 6 /data/g
 same again! "$polytropon" run disk -- busybox head -c 6 /data/g
+
+# What is mapped stays mapped when the descriptor is closed, and is the file, whoever looks.
+cat >stays.py <<'PY'
+import ctypes, mmap, os, subprocess, sys
+libc = ctypes.CDLL(None) # Python's own mapping keeps a descriptor
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+def others(command):
+    done = subprocess.run(command, shell=True, env=dict(os.environ, POLYTROPON_MODE="lazy"), capture_output=True)
+    assert done.returncode == 0, done
+    return done.stdout
+size, page = 4 << 20, 4096
+text = os.urandom(size)
+open("/data/s", "wb").write(text)
+def mapped(flags, prot):
+    f = os.open("/data/s", flags)
+    at = libc.mmap(None, size, prot, mmap.MAP_SHARED, f, 0)
+    os.close(f)
+    return at, memoryview((ctypes.c_char * size).from_address(at)).cast("B")
+at, m = mapped(os.O_RDWR, mmap.PROT_READ | mmap.PROT_WRITE)
+m[5000:5006] = b"stored"
+assert others("dd if=/data/s bs=1 skip=5000 count=6 2>/dev/null") == b"stored"
+others("printf written | dd of=/data/s bs=1 seek=70000 conv=notrunc 2>/dev/null")
+assert m[70000:70007] == b"written", bytes(m[70000:70007])
+m[9000:9005] = b"later"
+libc.munmap(at, size)
+assert others("dd if=/data/s bs=1 skip=9000 count=5 2>/dev/null") == b"later"
+text = text[:5000] + b"stored" + text[5006:9000] + b"later" + text[9005:70000] + b"written" + text[70007:]
+# a program that is run is such a mapping: what it has not looked at yet must not be evicted
+at, m = mapped(os.O_RDONLY, mmap.PROT_READ)
+print("mapped", flush=True)
+sys.stdin.readline()
+others("head -c 20000000 /dev/zero >/data/big; sync /data/big; cat /data/big >/dev/null; rm /data/big")
+assert m[:] == text, "it is not there any more"
+PY
+cat >small.yaml <<YAML
+pools:
+  small:
+    cache: {size: 24M}
+    fuse: {passthrough: always}
+    mounts:
+      /data: {volume: {image: $work/small.img, size: 96M}}
+YAML
+"$polytropon" up small.yaml
+kernel small "$work/stays.py" <go >out &
+program=$!
+exec 9>go
+until grep -q mapped out; do kill -0 $program 2>/dev/null || fail 'what was mapped is not the file'; sleep 0.1; done
+"$polytropon" set small cache.size=5M
+echo >&9
+wait $program || fail 'what was mapped was evicted'
+"$polytropon" down small

@@ -11,9 +11,9 @@ EOF
 "$polytropon" up pools.yaml
 image() { "$polytropon" image "$@"; }
 
-image import one "$work/layout" | grep -q '2 layers, of which 0 were there' || fail "import of a layout"
-image import two "$work/layout.tar" | grep -q '2 layers, of which 2 were there' || fail "import of an archive of a layout"
-image import three - < "$work/docker.tar" | grep -q '2 layers, of which 2 were there' || fail "import of docker's archive"
+shows '2 layers, of which 0 were there' image import one "$work/layout" || fail "import of a layout"
+shows '2 layers, of which 2 were there' image import two "$work/layout.tar" || fail "import of an archive of a layout"
+shows '2 layers, of which 2 were there' image import three - < "$work/docker.tar" || fail "import of docker's archive"
 [ "$(ls store/layers | wc -l)" = 2 ] || fail "layers are not shared"
 upper=store/layers/$(head -1 store/images/one/layers)
 lower=store/layers/$(tail -1 store/images/one/layers)
@@ -36,7 +36,7 @@ mkdir -p tree/etc
 echo x > tree/etc/x
 truncate -s 1M tree/sparse
 image import tree tree
-image import tree2 tree | grep -q '1 layers, of which 1 were there' || fail "the same directory is another layer"
+shows '1 layers, of which 1 were there' image import tree2 tree || fail "the same directory is another layer"
 expect 1 image import tree tree 2> error
 grep -q "is there already" error || fail "an image was replaced without being asked: $(cat error)"
 image import --replace tree tree > /dev/null
@@ -75,14 +75,14 @@ image import link link.tar > /dev/null
 [ -f "store/layers/$(cat store/images/link/layers)/escaped" ] || fail "a link led elsewhere than to the layer's own root"
 image import mark mark.tar > /dev/null
 same 'user.kept="yes"' sh -c "getfattr -d -m - store/layers/$(cat store/images/mark/layers)/d | grep -v '^#' | grep ."
-image import device device.tar | grep -q "left out: 2" || fail "devices were not left out"
+shows "left out: 2" image import device device.tar || fail "devices were not left out"
 same file ls "store/layers/$(cat store/images/device/layers)"
 
 # Layers go with the last image that names them.
 image rm one > /dev/null
 image rm two > /dev/null
 [ -d "$upper" ] || fail "a layer of another image is gone"
-image rm three | grep -q "2 layers with it" || fail "layers that nothing names are left"
+shows "2 layers with it" image rm three || fail "layers that nothing names are left"
 expect 1 image rm three 2> /dev/null
 expect 2 image imprt x y 2> error
 grep -q "did you mean 'import'" error || fail "$(cat error)"

@@ -38,6 +38,11 @@ same 'mem host' run --host dir --at /data --mem --at /data/inner --mem --at /mor
   sh -c 'echo mem >/data/inner/f; echo host >/data/f; echo x >/more/f; echo $(cat /data/inner/f /data/f)'
 same host cat dir/f
 [ ! -e dir/inner/f ] || fail 'the inner mount wrote to the outer'
+# df(1) and others believe the last mount that is listed at a place.
+same fuse.polytropon run --mem --at "$here/empty" --mem --at /no-such-on-the-host -- \
+  awk -v at="$here/empty" '$2 == at { type = $3 } END { print type }' /proc/mounts
+same fuse.polytropon run --mem --at /mnt --mem --at /no-such-on-the-host -- \
+  awk '$2 == "/mnt" { type = $3 } END { print type }' /proc/mounts
 # The working directory, where the pool has it; below a mount too.
 (cd there || exit; same "$work/there" run --mem --at /data -- sh -c pwd)
 (cd there/empty || exit; same "$here/empty" run --mem --at "$here/empty" -- pwd)

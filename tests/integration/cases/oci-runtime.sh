@@ -53,10 +53,10 @@ rm hooks
 oci create --bundle bundle --pid-file pid c < /dev/null > /dev/null
 same created state
 same "$(cat pid)" sh -c "'$polytropon' oci --root '$work/state' state c | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"pid\"])'"
-oci state c | grep -q '"org.example":"kept"' || fail "annotations are lost"
+shows '"org.example":"kept"' oci state c || fail "annotations are lost"
 expect 1 oci create --bundle bundle c 2> error
 grep -q "exists already" error || fail "$(cat error)"
-tr '\0' ' ' < "/proc/$(cat pid)/cmdline" | grep -q sleep && fail "its program began before start"
+grep -qa sleep "/proc/$(cat pid)/cmdline" && fail "its program began before start"
 oci start c
 same running state
 expect 1 oci start c 2> /dev/null
@@ -70,11 +70,11 @@ oci pause c
 same paused state
 oci resume c
 same running state
-group=$(find /sys/fs/cgroup -path "*/polytropon-test/${work##*.}" -type d | grep -E 'pids|unified' | head -1)
+group=$(find /sys/fs/cgroup -path "*/polytropon-test/${work##*.}" -type d | grep -m 1 -E 'pids|unified')
 [ -f "$group/pids.max" ] && same 10 cat "$group/pids.max"
 expect 1 oci delete c 2> error
 grep -q "running" error || fail "$(cat error)"
-oci list -q | grep -qx c || fail "list"
+shows '^c$' oci list -q || fail "list"
 oci kill c KILL
 for _ in $(seq 50); do [ "$(state)" = stopped ] && break; sleep 0.1; done
 same stopped state

@@ -10,3 +10,6 @@ for mode in lazy strict real; do
   POLYTROPON_MODE=$mode host "$run" -C /data "${claims[@]}"
 done
 POLYTROPON_MODE=strict mem "$run" -C /data "${claims[@]}"
+# What the kernel keeps of what it was told.
+POLYTROPON_MODE=off mem "$run" -C /data "$build/tests/integration/preload/claims-attributes" \
+  "$build/tests/integration/preload/claims-watches"

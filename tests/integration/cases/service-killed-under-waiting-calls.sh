@@ -89,9 +89,9 @@ for _ in 1 2 3 4 5 6 7 8; do
   [ "$pid" = - ] || kill -9 "$pid" || true
   for _ in $(seq 30); do [ "$(service_of)" = "$pid" ] && sleep 0.1 || break; done
   for _ in $(seq 30); do [ "$(service_of)" = - ] && sleep 0.1 || break; done
-  "$polytropon" ps --json | grep -q '"failed"' && break
+  shows '"failed"' "$polytropon" ps --json && break
 done
-"$polytropon" ps --json | grep -q '"failed"' || fail "not failed: $("$polytropon" ps)"
+shows '"failed"' "$polytropon" ps --json || fail "not failed: $("$polytropon" ps)"
 for _ in $(seq 100); do grep -q 'an error' again && break || sleep 0.1; done
 grep -q 'an error' again || fail "a file of a failed pool gives no error: $(tail -3 again)"
 expect 125 "$polytropon" run killed -- true 2>err

@@ -12,7 +12,7 @@ for pid in $pids; do wait "$pid" || fail "one of them: status $?"; done
 # On one directory: one set of files through two services.
 rm go
 for i in 1 2 3 4; do
-  host sh -c 'echo '$i' >/data/f'$i'; until [ "$(busybox ls /data | wc -l)" = 4 ]; do sleep 0.05; done; cat /data/f?' >out.$i &
+  host sh -c 'echo '$i' >/data/f'$i'; until [ "$(busybox cat /data/f? | wc -l)" = 4 ]; do sleep 0.05; done; cat /data/f?' >out.$i &
   pids2+=" $!"
 done
 for pid in $pids2; do wait "$pid" || fail "on one directory: status $?"; done

@@ -20,4 +20,4 @@ expect 2 "$polytropon" set slow timeout=soon 2>err
 grep -q "is not a time" err || fail "$(cat err)"
 "$polytropon" set slow timeout=1h delay.read=0
 same text "$polytropon" run slow -- cat /data/f
-"$polytropon" dump slow | grep -q 'timeout: 1h' || fail "$("$polytropon" dump slow)"
+shows 'timeout: 1h' "$polytropon" dump slow || fail "$("$polytropon" dump slow)"

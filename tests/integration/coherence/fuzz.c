@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ enum {
 	MODEL_FD = 100,
 	PRELOADED = 4, /* agents */
 	AGENTS = 6,
-	RECENT = 150,
+	RECENT = 60,
 	MAPPED_MAX = 30, /* pages at a time: what is mapped stays in the cache */
 };
 
@@ -53,6 +54,7 @@ static struct model {
 	uint32_t order;                   /* under way */
 	uint32_t wrong_file;
 	uint64_t wrong_at;
+	char why[4096]; /* what was wrong */
 	uint32_t by[FILES][FILE_MAX / 64]; /* order that changed something there last */
 	char byte[FILES][FILE_MAX];
 } *model;
@@ -87,6 +89,16 @@ static uint64_t below(uint64_t n)
 
 static struct order now;
 
+static void __attribute__((format(printf, 1, 2))) why(const char *format, ...)
+{
+	size_t used = strlen(model->why);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(model->why + used, sizeof(model->why) - used, format, args);
+	va_end(args);
+}
+
 /* As seen by another open file, now and a little later. */
 static void look_again(uint64_t at)
 {
@@ -94,21 +106,21 @@ static void look_again(uint64_t at)
 	struct stat st;
 
 	if (stat(path[now.file], &st) == 0)
-		fprintf(stderr, "size %ld\n", st.st_size);
+		why("size %ld\n", st.st_size);
 	for (unsigned i = 0; i < 2; i++, usleep(100000)) {
 		int fd = open(path[now.file], O_RDONLY);
 		if (pread(fd, &byte[i], 1, (off_t)at) < 0)
-			perror("look again");
+			why("look again: %s\n", strerror(errno));
 		close(fd);
 	}
-	fprintf(stderr, "another look: %u, and later: %u\n", (unsigned char)byte[0], (unsigned char)byte[1]);
+	why("another look: %u, and later: %u\n", (unsigned char)byte[0], (unsigned char)byte[1]);
 }
 
 static void wrong(const char *what, uint64_t at, long got, long wanted)
 {
-	fprintf(stderr, "order %u, %s of file %u (size %lu): %s at %lu: %ld, not %ld; changed last by order %u\n",
-		model->order, work_names[now.work], now.file, model->size[now.file], what, at, got, wanted,
-		at < FILE_MAX ? model->by[now.file][at / 64] : 0);
+	why("order %u, %s of file %u (size %lu): %s at %lu: %ld, not %ld; changed last by order %u\n", model->order,
+	    work_names[now.work], now.file, model->size[now.file], what, at, got, wanted,
+	    at < FILE_MAX ? model->by[now.file][at / 64] : 0);
 	look_again(at);
 	model->wrong_file = now.file;
 	model->wrong_at = at;
@@ -561,22 +573,24 @@ static struct {
 } recent[RECENT];
 static unsigned orders;
 
-static int failed(unsigned n, uint64_t seed)
+static int failed(uint64_t seed)
 {
+	unsigned n = recent[(orders - 1) % RECENT].agent;
 	unsigned char byte = 0;
 	int status = 0, fd;
 
-	waitpid(agents[n].pid, &status, 0);
-	fd = open(path[model->wrong_file], O_RDONLY);
-	if (fd < 0 || pread(fd, &byte, 1, (off_t)model->wrong_at) < 0)
-		perror("look");
-	fprintf(stderr, "at the other door: %u, size %ld\n", byte, fd < 0 ? 0 : lseek(fd, 0, SEEK_END));
-	fprintf(stderr, "seed %lu: agent %u ended (%#x) over order %u. Before it:\n", seed, n, status, orders);
+	fprintf(stderr, "seed %lu, the orders before:\n", seed);
 	for (unsigned i = orders < RECENT ? 0 : orders - RECENT; i < orders; i++)
 		fprintf(stderr, "  %u: agent %u %s %s file %u%s\n", i, recent[i % RECENT].agent,
 			recent[i % RECENT].agent < PRELOADED ? "(preload)" : "(FUSE)",
 			work_names[recent[i % RECENT].order.work], recent[i % RECENT].order.file,
 			recent[i % RECENT].killed ? ", killed" : "");
+	waitpid(agents[n].pid, &status, 0);
+	fd = open(path[model->wrong_file], O_RDONLY);
+	if (fd < 0 || pread(fd, &byte, 1, (off_t)model->wrong_at) < 0)
+		why("look: %s\n", strerror(errno));
+	fprintf(stderr, "%sat the other door: %u, size %ld\n", model->why, byte, fd < 0 ? 0 : lseek(fd, 0, SEEK_END));
+	fprintf(stderr, "seed %lu: agent %u ended (%#x) over order %u\n", seed, n, status, orders - 1);
 	return 1;
 }
 
@@ -596,7 +610,7 @@ static int resolve(void)
 		return -1;
 	if ((uint64_t)st.st_size != c->old_size && (uint64_t)st.st_size != c->new_size &&
 	    ((uint64_t)st.st_size < c->old_size || (uint64_t)st.st_size > c->new_size)) {
-		fprintf(stderr, "killed: size %ld, neither %lu nor %lu\n", st.st_size, c->old_size, c->new_size);
+		why("killed: size %ld, neither %lu nor %lu\n", st.st_size, c->old_size, c->new_size);
 		return -1;
 	}
 	size_is(c->file, (uint64_t)st.st_size);
@@ -606,7 +620,7 @@ static int resolve(void)
 		if (pread(fd, &byte, 1, (off_t)i) != 1)
 			return -1;
 		if (byte != model->byte[c->file][i] && byte != tagged(c->tag, i)) {
-			fprintf(stderr, "killed: byte %lu is %d, neither %d nor %d\n", i, byte, model->byte[c->file][i],
+			why("killed: byte %lu is %d, neither %d nor %d\n", i, byte, model->byte[c->file][i],
 				tagged(c->tag, i));
 			return -1;
 		}
@@ -689,17 +703,17 @@ static int fuzz(uint64_t seed, unsigned seconds)
 		unsigned n = (unsigned)below(AGENTS), alone = (unsigned)below(FILES * 5);
 
 		if (alone < FILES && leave(n, alone) < 0)
-			return failed(n, seed);
+			return failed(seed);
 		for (uint64_t turns = 1 + below(6); turns; turns--) {
 			int r = order(n, work_any(), alone < FILES ? alone : (unsigned)below(FILES), !below(200));
 
 			if (r < 0)
-				return failed(n, seed);
+				return failed(seed);
 			if (r == 0)
 				continue;
 			agent_end(n);
 			if (resolve() < 0)
-				return failed(n, seed);
+				return failed(seed);
 			agent_start(n);
 			kills++;
 		}

@@ -209,4 +209,83 @@ static void file_systems(void)
 	close(fd);
 }
 
-MAIN(by_every_way, modes_and_owners, times, permissions, extended, file_systems)
+/* As cp -p copies a mode: by the attribute that says the same. Who asks for the mode alone is told the new one. */
+static void modes_by_attribute(void)
+{
+	static const unsigned char r_x[] = {2, 0, 0, 0, 1, 0, 5, 0, 255, 255, 255, 255, 4, 0, 0, 0, 255, 255, 255, 255,
+					    32, 0, 0, 0, 255, 255, 255, 255};
+	struct statx st;
+
+	EQUAL(mkdir(at("acl"), 0700), 0);
+	EQUAL(statx(AT_FDCWD, at("acl"), 0, STATX_MODE, &st), 0);
+	EQUAL(st.stx_mode & 07777, 0700);
+	EQUAL(setxattr(at("acl"), "system.posix_acl_access", r_x, sizeof(r_x), 0), 0);
+	EQUAL(statx(AT_FDCWD, at("acl"), 0, STATX_MODE, &st), 0);
+	EQUAL(st.stx_mode & 07777, 0500);
+	EQUAL(rmdir(at("acl")), 0);
+}
+
+#define ACL(...) ((const unsigned char[]){2, 0, 0, 0, __VA_ARGS__})
+#define ENTRY(tag, bits, id) tag, 0, bits, 0, id, id, id, id
+#define OWNER ENTRY(1, 7, 255)
+#define NAMED ENTRY(2, 5, 1)
+#define GROUP ENTRY(4, 5, 255)
+#define MASK ENTRY(16, 6, 255)
+#define OTHERS ENTRY(32, 4, 255)
+#define SET(path, name, acl) setxattr(path, "system.posix_acl_" name, acl, sizeof(acl), 0)
+
+/* One without entries removes it; what is not there is removed without complaint, so tar restores what had none. */
+static void acls_removed(const char *name)
+{
+	static const unsigned char empty[] = {2, 0, 0, 0};
+	const unsigned char *const acl = ACL(OWNER, NAMED, GROUP, MASK, OTHERS);
+	const size_t size = sizeof(ACL(OWNER, NAMED, GROUP, MASK, OTHERS));
+
+	EQUAL(removexattr(at("acls"), name), 0);
+	EQUAL(setxattr(at("acls"), name, acl, size, 0), 0);
+	EQUAL(setxattr(at("acls"), name, acl, size, XATTR_CREATE), 0);
+	EQUAL(getxattr(at("acls"), name, NULL, 0), size);
+	EQUAL(setxattr(at("acls"), name, empty, sizeof(empty), 0), 0);
+	FAILS(getxattr(at("acls"), name, NULL, 0), ENODATA);
+	EQUAL(setxattr(at("acls"), name, acl, size, 0), 0);
+	EQUAL(setxattr(at("acls"), name, NULL, 0, 0), 0);
+	FAILS(getxattr(at("acls"), name, NULL, 0), ENODATA);
+	EQUAL(setxattr(at("acls"), name, acl, size, XATTR_REPLACE), 0);
+	EQUAL(removexattr(at("acls"), name), 0);
+	FAILS(getxattr(at("acls"), name, NULL, 0), ENODATA);
+	EQUAL(removexattr(at("acls"), name), 0);
+}
+
+/* What is no ACL is not kept, under either name. */
+static void acls_refused(void)
+{
+	FAILS(SET(at("acls"), "access", ACL(OWNER, GROUP, NAMED, MASK, OTHERS)), EINVAL);
+	FAILS(SET(at("acls"), "access", ACL(OWNER, OWNER, GROUP, OTHERS)), EINVAL);
+	FAILS(SET(at("acls"), "access", ACL(OWNER, NAMED, GROUP, OTHERS)), EINVAL);
+	FAILS(SET(at("acls"), "access", ACL(OWNER, ENTRY(2, 5, 255), GROUP, MASK, OTHERS)), EINVAL);
+	FAILS(SET(at("acls"), "default", ACL(OWNER, GROUP, NAMED, MASK, OTHERS)), EINVAL);
+	FAILS(SET(at("acls"), "default", ACL(OWNER, GROUP)), EINVAL);
+	FAILS(SET(at("acls"), "default", ACL(1, 0)), EINVAL);
+	FAILS(setxattr(at("acls"), "system.posix_acl_default", "\3\0\0", 4, 0), EOPNOTSUPP);
+	FAILS(SET(at("acls/f"), "default", ACL(OWNER, GROUP, OTHERS)), EACCES);
+	EQUAL(removexattr(at("acls/f"), "system.posix_acl_default"), 0);
+	EQUAL(listxattr(at("acls"), NULL, 0), 0);
+}
+
+static void access_control_lists(void)
+{
+	EQUAL(mkdir(at("acls"), 0700), 0);
+	EQUAL(close(open(at("acls/f"), O_WRONLY | O_CREAT, 0600)), 0);
+	acls_removed("system.posix_acl_access");
+	acls_removed("system.posix_acl_default");
+	acls_refused();
+	EQUAL(SET(at("acls"), "access", ACL(OWNER, NAMED, GROUP, MASK, OTHERS)), 0);
+	EQUAL(stat(at("acls"), &st), 0);
+	EQUAL(st.st_mode & 07777, 0764);
+	EQUAL(SET(at("acls"), "default", ACL(OWNER, GROUP, OTHERS)), 0);
+	EQUAL(getxattr(at("acls"), "system.posix_acl_default", NULL, 0), 28);
+	EQUAL(unlink(at("acls/f")), 0);
+	EQUAL(rmdir(at("acls")), 0);
+}
+
+MAIN(access_control_lists, modes_by_attribute, by_every_way, modes_and_owners, times, permissions, extended, file_systems)

@@ -51,6 +51,20 @@ static void flags(void)
 	close(d);
 }
 
+/* Who made the file is told, whatever became of the descriptor since; by kernels that know the question. */
+static void created(void)
+{
+	enum { CREATED_QUERY = 1028 };
+	int made = open(at("made"), O_RDWR | O_CREAT, 0644), found = open(at("made"), O_RDWR | O_CREAT, 0644);
+
+	if (fcntl(found, CREATED_QUERY) == 0) {
+		EQUAL(fcntl(made, CREATED_QUERY), 1);
+		EQUAL(fcntl(found, CREATED_QUERY), 0);
+	}
+	close(made);
+	close(found);
+}
+
 static void duplicates(void)
 {
 	int a = open(at("dup"), O_RDWR | O_CREAT | O_TRUNC, 0644), b = dup(a), c = fcntl(a, F_DUPFD_CLOEXEC, 100), n;
@@ -298,5 +312,42 @@ static void directory_streams(void)
 	EQUAL(rmdir(at("many")), 0);
 }
 
-MAIN(lowest_number, flags, duplicates, standard_output, replaced, ranges, no_more, proc_and_dev_fd, waiting, passed, sent,
+/* Calls for descriptors of another kind know that this one is open. */
+static void another_kind(void)
+{
+	int fd = open(at("kind"), O_RDWR | O_CREAT, 0644), size;
+	socklen_t len = sizeof(size);
+	struct sockaddr name;
+
+	FAILS(getpeername(fd, &name, &len), ENOTSOCK);
+	close(fd);
+	fd = open(at("kind"), O_RDWR);
+	FAILS(getsockopt(fd, SOL_SOCKET, SO_TYPE, &size, &len), ENOTSOCK);
+	close(fd);
+	fd = open(at("kind"), O_RDWR);
+	FAILS(getsockname(fd, &name, &len), ENOTSOCK);
+	close(fd);
+	EQUAL(unlink(at("kind")), 0);
+}
+
+/* A lease that is granted is broken by whoever opens the file to write. */
+static void leases(void)
+{
+	int fd, other;
+
+	write_file(at("lease"), "x");
+	fd = open(at("lease"), O_RDONLY);
+	signal(SIGIO, SIG_IGN);
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
+		CHILD {
+			other = open(at("lease"), O_WRONLY | O_NONBLOCK);
+			CHECK(other == -1 && errno == EWOULDBLOCK);
+		}
+		EQUAL(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+	}
+	close(fd);
+	EQUAL(unlink(at("lease")), 0);
+}
+
+MAIN(another_kind, leases, lowest_number, flags, created, duplicates, standard_output, replaced, ranges, no_more, proc_and_dev_fd, waiting, passed, sent,
      copied, directory_streams)

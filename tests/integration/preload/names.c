@@ -84,6 +84,7 @@ static void renaming(void)
 	write_file(at("r5"), "five");
 	FAILS(renameat2(AT_FDCWD, at("r4"), AT_FDCWD, at("r5"), RENAME_NOREPLACE), EEXIST);
 	EQUAL(renameat2(AT_FDCWD, at("r4"), AT_FDCWD, at("r5"), RENAME_EXCHANGE), 0);
+	FAILS(renameat2(AT_FDCWD, at("none"), AT_FDCWD, at("r5"), RENAME_NOREPLACE | RENAME_EXCHANGE), EINVAL);
 	holds(at("r4"), "five");
 	holds(at("r5"), "one");
 	FAILS(rename(at("r4"), "/proc/x"), EXDEV);

@@ -176,4 +176,33 @@ static void named_throughout(void)
 	rmdir(at("beside"));
 }
 
-MAIN(named_throughout, moving_about, above_the_top, moved_under_us, in_children, directory_descriptors, masks)
+/* Where the kernel tells no path, glibc goes up by "..", as far as /: on the way it opens what is above the top. */
+static void deeper_than_a_path(void)
+{
+	static char here[2 * PATH_MAX];
+	size_t deep = strlen(dir);
+	struct stat up;
+
+	EQUAL(chdir(dir), 0);
+	for (; deep < PATH_MAX + 100; deep += strlen("/deep")) {
+		EQUAL(mkdir("deep", 0755), 0);
+		EQUAL(chdir("deep"), 0);
+	}
+#ifdef __GLIBC__
+	FAILS(getcwd(here, PATH_MAX) ? 0 : -1, ERANGE);
+	CHECK(getcwd(here, sizeof(here)));
+	EQUAL(strlen(here), deep);
+	EQUAL(strncmp(here, at("deep/"), strlen(at("deep/"))), 0);
+#else
+	FAILS(getcwd(here, sizeof(here)) ? 0 : -1, ENAMETOOLONG);
+#endif
+	for (; deep > strlen(dir); deep -= strlen("/deep")) {
+		EQUAL(chdir(".."), 0);
+		EQUAL(rmdir("deep"), 0);
+	}
+	EQUAL(stat(".", &up), 0);
+	EQUAL(stat(dir, &st), 0);
+	EQUAL(up.st_ino, st.st_ino);
+}
+
+MAIN(named_throughout, moving_about, above_the_top, deeper_than_a_path, moved_under_us, in_children, directory_descriptors, masks)

@@ -73,6 +73,104 @@ static void inherited_over_exec(void)
 	close(gone);
 }
 
+static void copy_program(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0755);
+	char buf[65536];
+	ssize_t n;
+
+	CHECK(in >= 0 && out >= 0);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		EQUAL(write(out, buf, n), n);
+	EQUAL(n, 0);
+	close(in);
+	EQUAL(close(out), 0);
+}
+
+/* Nobody writes to a program while it runs, and anybody may when it has ended. */
+static void running_program(void)
+{
+	int ends[2], begun[2], status, fd, round;
+	char byte;
+	pid_t pid;
+
+	copy_program("/bin/cat", at("prog"));
+	for (round = 0; round < 3; round++) {
+		EQUAL(pipe2(ends, O_CLOEXEC), 0);
+		EQUAL(pipe2(begun, O_CLOEXEC), 0);
+		pid = fork();
+		if (pid == 0) {
+			dup2(ends[0], 0);
+			execl(at("prog"), "prog", NULL);
+			_exit(1);
+		}
+		close(ends[0]);
+		close(begun[1]);
+		EQUAL(read(begun[0], &byte, 1), 0);
+		close(begun[0]);
+		FAILS(open(at("prog"), O_WRONLY), ETXTBSY);
+		FAILS(open(at("prog"), O_RDWR | O_TRUNC), ETXTBSY);
+		FAILS(truncate(at("prog"), 0), ETXTBSY);
+		fd = open(at("prog"), O_RDONLY);
+		EQUAL(read(fd, &byte, 1), 1);
+		close(fd);
+		close(ends[1]);
+		EQUAL(waitpid(pid, &status, 0), pid);
+		EQUAL(status, 0);
+		fd = open(at("prog"), O_WRONLY);
+		CHECK(fd >= 0);
+		close(fd);
+	}
+	EQUAL(truncate(at("prog"), 0), 0);
+	EQUAL(unlink(at("prog")), 0);
+}
+
+static int runs(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execl(at("prog"), "prog", "/dev/null", NULL);
+		_exit(errno == ETXTBSY ? 26 : 1);
+	}
+	EQUAL(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* Nothing runs that somebody may write to, be he killed or close it in the moment before. */
+static void written_program(void)
+{
+	int begun[2], round;
+	char byte;
+	pid_t pid;
+
+	copy_program("/bin/cat", at("prog"));
+	for (round = 0; round < 10; round++) {
+		EQUAL(pipe2(begun, O_CLOEXEC), 0);
+		pid = fork();
+		if (pid == 0) {
+			int fd = open(at("prog"), O_WRONLY);
+
+			if (fd < 0 || write(begun[1], "", 1) != 1)
+				_exit(1);
+			for (;;)
+				pause();
+		}
+		EQUAL(read(begun[0], &byte, 1), 1);
+		close(begun[0]);
+		close(begun[1]);
+		EQUAL(runs(), 26);
+		EQUAL(kill(pid, SIGKILL), 0);
+		EQUAL(waitpid(pid, NULL, 0), pid);
+		EQUAL(runs(), 0);
+		close(open(at("prog"), O_RDWR));
+		EQUAL(runs(), 0);
+	}
+	EQUAL(unlink(at("prog")), 0);
+}
+
 /* An exec that fails leaves everything as it was. */
 static void failed_exec(void)
 {
@@ -207,4 +305,4 @@ static void many_forks(void)
 }
 
 MAIN(offset_is_shared, cloexec_made_output, inherited_over_exec, failed_exec, vforked, spawned, redirections,
-     programs_on_it, unlinked_in_a_child, many_forks)
+     programs_on_it, running_program, written_program, unlinked_in_a_child, many_forks)

@@ -78,21 +78,21 @@ static void scribble_request(const struct front_session *s, unsigned queue)
 	struct rcqb *ring = (struct rcqb *)(s->queues + queue * s->queue_stride);
 
 	slot->request = (struct wire_request){
-		.op = (uint16_t)(noise() % (WIRE_OP_MAX + 2)),
+		.op = (uint8_t)(noise() % (WIRE_OP_MAX + 2)),
 		.flags = (uint16_t)noise(),
 		.base = noise() % 2 ? WIRE_MOUNT(noise() % 3) : (uint32_t)noise() % 70000,
-		.base2 = WIRE_MOUNT(noise() % 3),
 		.handle = (uint32_t)noise() % 3 ? (uint32_t)noise() % 70000 : (uint32_t)noise(),
 		.mode = (uint32_t)noise(),
 		.offset = noise() >> noise() % 64,
 		.length = noise() >> noise() % 64,
 		.arg = noise() >> noise() % 64,
-		.arg2 = noise(),
-		.where = (uint16_t)(noise() % 4),
-		.path_len = (uint32_t)(noise() >> noise() % 64),
-		.path2_len = (uint32_t)(noise() >> noise() % 64),
+		.where = (uint8_t)(noise() % 4),
+		.path_len = (uint16_t)(noise() >> noise() % 64),
 		.out_max = (uint32_t)(noise() >> noise() % 64),
-		.address = noise() % 2 ? (uint64_t)(uintptr_t)s->segment : noise(),
+		.more.base2 = WIRE_MOUNT(noise() % 3),
+		.more.arg2 = noise(),
+		.more.path2_len = (uint32_t)(noise() >> noise() % 64),
+		.more.address = noise() % 2 ? (uint64_t)(uintptr_t)s->segment : noise(),
 	};
 	__atomic_store_n(&slot->state, noise() % 4 ? WIRE_SLOT_SUBMITTED : (uint32_t)noise() % 16, __ATOMIC_RELEASE);
 	rcqb_enqueue(ring, s->queue_shift, noise() % 4 ? WIRE_ITEM(s->number, n) : noise());

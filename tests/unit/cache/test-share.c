@@ -433,7 +433,34 @@ static int shares(struct fs *fs, struct ls_inode *inode, enum ls_share_how how, 
 
 static void unshares(struct fs *fs, struct ls_inode *inode, enum ls_share_how how)
 {
-	assert_ok(ls_unshare(fs->ls, &fs->call, inode, how, 0, 0));
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, how, LS_SHARE_FORCE, 0));
+}
+
+/* What it has mapped holds the data open, and so the share. */
+static void the_kernel_maps(void **state)
+{
+	struct fs *fs = fs_open(OVER_MEM);
+	struct ls_inode *inode;
+	struct ls_file *f = file_of(fs, &inode, 4);
+	char path[32], *map;
+	struct ls_share got;
+	int fd;
+
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL, &got));
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL_WRITE, &got));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", got.data);
+	fd = open(path, O_RDWR);
+	map = mmap(NULL, SHARE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	close(fd);
+	assert_int_equal(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_KERNEL_WRITE, 0, 0), -EBUSY);
+	assert_int_equal(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_KERNEL, 0, 0), -EBUSY);
+	map[0] = 'k';
+	munmap(map, SHARE_PAGE);
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_KERNEL_WRITE, 0, 0));
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_KERNEL, 0, 0));
+	fs_is(fs, f, 0, "k");
+	fs_close(fs);
 }
 
 static off_t length(const struct ls_share *got)
@@ -559,6 +586,28 @@ static void the_kernel_leaves_holes(void **state)
 	unshares(fs, inode, LS_SHARE_KERNEL);
 	fs_is(fs, f, 1ll << 40, "c");
 	assert_ok(fs_truncate(fs, inode, SHARE_PAGE));
+	fs_close(fs);
+}
+
+/* What is not there is not read for the kernel where others would have to leave for it. */
+static void the_kernel_drives_nobody_out(void **state)
+{
+	enum { PAGES = 256 };
+	struct fs *fs = fs_open("{\"cache\": {\"size\": \"17M\", \"readahead\": 0, \"below\": {\"mem\": {}}}}");
+	struct ls_file *f, *other = fs_create(fs, fs->root, "other", NULL);
+	static char buf[PAGES * SHARE_PAGE];
+	struct ls_inode *inode;
+	struct ls_share got;
+
+	f = file_of(fs, &inode, PAGES);
+	assert_ok(ls_fsync(fs->ls, &fs->call, f, 0));
+	drop(fs, f);
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(fs_write(fs, other, buf, sizeof(buf), (off_t)i * sizeof(buf)), sizeof(buf));
+	assert_int_equal(shares(fs, inode, LS_SHARE_KERNEL, &got), -EAGAIN);
+	assert_int_equal(fs_read(fs, f, buf, sizeof(buf), 0), sizeof(buf));
+	assert_ok(shares(fs, inode, LS_SHARE_KERNEL, &got));
+	unshares(fs, inode, LS_SHARE_KERNEL);
 	fs_close(fs);
 }
 
@@ -705,9 +754,11 @@ int main(void)
 	    cmocka_unit_test(mappings_stay_and_grow_and_are_cut),
 	    cmocka_unit_test(a_cut_waits_for_those_who_copy),
 	    cmocka_unit_test(another_user_gets_other_data),
+	    cmocka_unit_test(the_kernel_maps),
 	    cmocka_unit_test(the_kernel_writes_by_itself),
 	    cmocka_unit_test(the_kernel_has_what_others_change),
 	    cmocka_unit_test(the_kernel_leaves_holes),
+	    cmocka_unit_test(the_kernel_drives_nobody_out),
 	    cmocka_unit_test(the_kernel_gets_nothing_spoilt),
 	    cmocka_unit_test(stores_survive_eviction),
 	    cmocka_unit_test(what_others_may_change_is_not_shared),

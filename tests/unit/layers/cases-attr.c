@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 #include <time.h>
 
+#include "libservices/rules.h"
 #include "tests/unit/layers/cases.h"
 
 static void the_root_is_a_directory(struct fs *fs)
@@ -81,21 +82,16 @@ static void times_are_set_to_the_nanosecond(struct fs *fs)
 
 /* ---- which operation changes which times --------------------------------------------------------- */
 
-static bool same_time(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
 /* "amc": which of the times differ. */
 static const char *changed(struct ls_attr a, struct ls_attr b, char buf[static 4])
 {
 	int n = 0;
 
-	if (!same_time(a.atime, b.atime))
+	if (!ls_time_equal(a.atime, b.atime))
 		buf[n++] = 'a';
-	if (!same_time(a.mtime, b.mtime))
+	if (!ls_time_equal(a.mtime, b.mtime))
 		buf[n++] = 'm';
-	if (!same_time(a.ctime, b.ctime))
+	if (!ls_time_equal(a.ctime, b.ctime))
 		buf[n++] = 'c';
 	buf[n] = 0;
 	return buf;
@@ -124,8 +120,8 @@ static void files_keep_their_times(struct fs *fs)
 	char c;
 
 	attr = fs_attr(fs, inode);
-	assert_true(same_time(attr.mtime, attr.ctime));
-	assert_true(same_time(attr.atime, attr.mtime));
+	assert_true(ls_time_equal(attr.mtime, attr.ctime));
+	assert_true(ls_time_equal(attr.atime, attr.mtime));
 	TIMES(inode, "mc", assert_int_equal(fs_write(fs, f, "x", 1, 0), 1));
 	TIMES(inode, "mc", assert_ok(fs_truncate(fs, inode, 100)));
 	TIMES(inode, "mc", assert_ok(fs_truncate(fs, inode, 5)));

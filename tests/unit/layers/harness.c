@@ -336,6 +336,29 @@ static void scratch_remember(const char *path)
 		}
 }
 
+struct wanted {
+	const char *name;
+	uint64_t value;
+};
+
+static void figure_take(void *arg, const char *name, uint64_t value)
+{
+	struct wanted *w = arg;
+
+	if (strcmp(name, w->name) == 0)
+		w->value = value;
+}
+
+uint64_t fs_figure(struct fs *fs, const char *type, const char *name)
+{
+	struct ls *ls = ls_stack_find(fs->ls, type);
+	struct wanted w = {name, UINT64_MAX};
+
+	ls->type->stats(ls, figure_take, &w);
+	assert_int_not_equal(w.value, UINT64_MAX);
+	return w.value;
+}
+
 static void scratch_forget(const char *path)
 {
 	for (size_t i = 0; i < sizeof(scratches) / sizeof(*scratches); i++)

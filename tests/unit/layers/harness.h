@@ -69,6 +69,9 @@ int fs_rmdir(struct fs *fs, struct ls_inode *dir, const char *name);
 int fs_rename(struct fs *fs, struct ls_inode *dir, const char *name, struct ls_inode *dir2,
 	      const char *name2, unsigned flags);
 
+/* What the layer of that type counts by that name. */
+uint64_t fs_figure(struct fs *fs, const char *type, const char *name);
+
 /* A listing, read `batch` entries at a time (0: all), each batch by its own readdir. */
 struct listing {
 	unsigned count;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 struct wire_table fake_table = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .generation = 3};
-int (*fake_serve)(struct wire_slot *slot);
+int (*fake_serve)(struct fake_call *call);
 int (*fake_fetch)(uint32_t handle, uint64_t offset);
 unsigned fake_claimed, fake_calls;
 
@@ -61,6 +61,10 @@ int front_credentials(struct front *f)
 	return 0;
 }
 
+void front_spared(struct front *f)
+{
+}
+
 struct front_session *front_pin(struct front *f)
 {
 	return f->attached ? &f->sessions[f->attached - 1] : NULL;
@@ -77,11 +81,17 @@ struct wire_slot *front_claim(struct front *f)
 	return fake_slot(fake_claimed++);
 }
 
-int front_call(struct front *f, struct wire_slot *slot, int interruptible)
+int front_call_with(struct front *f, struct wire_slot *slot, int interruptible, const struct front_meanwhile *meanwhile)
 {
+	struct fake_call call = {.request = slot->request, .payload = front_payload(slot, slot->request.where)};
+	int r;
+
+	if (meanwhile)
+		meanwhile->run(meanwhile->arg);
 	fake_calls++;
-	memset(&slot->reply, 0, sizeof(slot->reply));
-	return fake_serve(slot);
+	r = fake_serve(&call);
+	slot->reply = call.reply;
+	return r;
 }
 
 void front_release(struct front *f, struct wire_slot *slot)

@@ -7,9 +7,16 @@
 
 #include "ipc/front.h"
 
+/* A request, and the reply that will take its place. */
+struct fake_call {
+	struct wire_request request;
+	struct wire_reply reply;
+	char *payload;
+};
+
 extern struct wire_table fake_table;
 /* Fills slot->reply. Its return is what front_call returns: 0, or -EIO for a service that died. */
-extern int (*fake_serve)(struct wire_slot *slot);
+extern int (*fake_serve)(struct fake_call *call);
 /* Answers front_fetch; NULL: -ENOTSUP. */
 extern int (*fake_fetch)(uint32_t handle, uint64_t offset);
 /* Slots that are claimed now; requests so far. */

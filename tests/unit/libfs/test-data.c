@@ -25,41 +25,36 @@ static struct {
 	void (*meanwhile)(void); /* once, while a request is under way */
 } file;
 
-static char *payload(struct wire_slot *slot)
+static int64_t serve_read(struct fake_call *call)
 {
-	return front_payload(slot, slot->request.where);
-}
-
-static int64_t serve_read(struct wire_slot *slot)
-{
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 	uint64_t n = q->offset < file.size ? file.size - q->offset : 0;
 
 	if (n > q->length)
 		n = q->length;
-	memcpy(payload(slot), file.data + q->offset, n);
+	memcpy(call->payload, file.data + q->offset, n);
 	return (int64_t)n;
 }
 
-static int64_t serve_write(struct wire_slot *slot)
+static int64_t serve_write(struct fake_call *call)
 {
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 	uint64_t at = file.append ? file.size : q->offset, n = q->length;
 
 	if (at >= file.full)
 		return -ENOSPC;
 	if (at + n > file.full)
 		n = file.full - at;
-	memcpy(file.data + at, payload(slot), n);
+	memcpy(file.data + at, call->payload, n);
 	if (at + n > file.size)
 		file.size = at + n;
-	slot->reply.offset = at + n;
+	call->reply.offset = at + n;
 	return (int64_t)n;
 }
 
-static int serve(struct wire_slot *slot)
+static int serve(struct fake_call *call)
 {
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 	void (*meanwhile)(void) = file.meanwhile;
 
 	if (q->length > file.largest && (q->op == WIRE_READ || q->op == WIRE_WRITE))
@@ -69,16 +64,16 @@ static int serve(struct wire_slot *slot)
 		meanwhile();
 	switch (q->op) {
 	case WIRE_READ:
-		slot->reply.result = serve_read(slot);
+		call->reply.result = serve_read(call);
 		break;
 	case WIRE_WRITE:
-		slot->reply.result = serve_write(slot);
+		call->reply.result = serve_write(call);
 		break;
 	case WIRE_GETATTR:
-		slot->reply.attr.size = file.size;
+		call->reply.attr.size = file.size;
 		break;
 	case WIRE_SEEK:
-		slot->reply.offset = q->offset + 7;
+		call->reply.offset = q->offset + 7;
 		break;
 	case WIRE_CLOSE:
 		break;
@@ -274,7 +269,7 @@ static void stale_handle(void **state)
 	fs_file_put(young);
 }
 
-static int die(struct wire_slot *slot)
+static int die(struct fake_call *call)
 {
 	return -EIO;
 }
@@ -291,15 +286,16 @@ static void service_dies(void **state)
 
 static int deaths;
 
-/* Dies over the first request, and is there again for the next. */
-static int die_once(struct wire_slot *slot)
+/* Dies over the first request, in the middle of its reply, and is there again for the next. */
+static int die_once(struct fake_call *call)
 {
 	if (deaths++ == 0) {
 		fake_restart();
+		memset(&call->reply, 0xff, sizeof(call->reply));
 		return -EIO;
 	}
-	assert_string_equal(payload(slot), "some/path");
-	slot->reply.attr.size = 99;
+	assert_string_equal(call->payload, "some/path");
+	call->reply.attr.size = 99;
 	return 0;
 }
 
@@ -316,9 +312,9 @@ static void paths_outlive_a_service(void **state)
 	assert_int_equal(attr.size, 99);
 	assert_int_equal(deaths, 2);
 	deaths = 0;
-	assert_int_equal(fs_open(&o, O_RDWR | O_CREAT, 0644, &got), 0);
+	assert_int_equal(fs_open(&o, O_RDWR | O_CREAT, 0644, NULL, &got), 0);
 	deaths = 0;
-	assert_int_equal(fs_open(&o, O_RDWR | O_CREAT | O_EXCL, 0644, &got), -EIO); /* it may have been made */
+	assert_int_equal(fs_open(&o, O_RDWR | O_CREAT | O_EXCL, 0644, NULL, &got), -EIO); /* it may have been made */
 	deaths = 0;
 	assert_int_equal(fs_unlink(&o), -EIO);
 	fake_serve = serve;

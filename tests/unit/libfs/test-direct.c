@@ -108,31 +108,31 @@ static void grant_back(void)
 	__atomic_store_n(&file.marks->size, 0, __ATOMIC_SEQ_CST);
 }
 
-static int64_t serve_read(struct wire_slot *slot)
+static int64_t serve_read(struct fake_call *call)
 {
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 	uint64_t n = q->offset < file.state->size ? file.state->size - q->offset : 0;
 
 	file.reads++;
 	if (n > q->length)
 		n = q->length;
-	memcpy(front_payload(slot, q->where), file.data + q->offset, n);
+	memcpy(call->payload, file.data + q->offset, n);
 	if (n)
 		pages_come(q->offset / SHARE_PAGE, (q->offset + n - 1) / SHARE_PAGE);
 	return (int64_t)n;
 }
 
-static int64_t serve_write(struct wire_slot *slot, int append)
+static int64_t serve_write(struct fake_call *call, int append)
 {
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 	uint64_t at = append ? file.state->size : q->offset;
 
 	file.writes++;
 	assert_true(at + q->length <= FILE_MAX);
-	memcpy(file.data + at, front_payload(slot, q->where), q->length);
+	memcpy(file.data + at, call->payload, q->length);
 	if (at + q->length > file.state->size)
 		__atomic_store_n(&file.state->size, at + q->length, __ATOMIC_SEQ_CST);
-	slot->reply.offset = at + q->length;
+	call->reply.offset = at + q->length;
 	return (int64_t)q->length;
 }
 
@@ -141,32 +141,32 @@ static int64_t serve_grant(void)
 	file.grants++;
 	if (!file.may_grant)
 		return -EBUSY;
-	__atomic_store_n(&file.state->granted, file.state->size + GRANT_BYTES, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&file.state->granted, file.state->size + file.may_grant, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&file.state->grant_session, (uint32_t)fs_session(), __ATOMIC_SEQ_CST);
 	return 0;
 }
 
 static int appending; /* WRITE requests append */
 
-static int serve(struct wire_slot *slot)
+static int serve(struct fake_call *call)
 {
 	int64_t r = 0;
 
 	pthread_mutex_lock(&file.lock);
-	if (slot->request.op != WIRE_CLOSE)
+	if (call->request.op != WIRE_CLOSE)
 		grant_back();
-	switch (slot->request.op) {
+	switch (call->request.op) {
 	case WIRE_READ:
-		r = serve_read(slot);
+		r = serve_read(call);
 		break;
 	case WIRE_WRITE:
-		r = serve_write(slot, appending);
+		r = serve_write(call, appending);
 		break;
 	case WIRE_GRANT:
 		r = serve_grant();
 		break;
 	case WIRE_GETATTR:
-		slot->reply.attr.size = file.state->size;
+		call->reply.attr.size = file.state->size;
 		break;
 	case WIRE_CLOSE:
 		break;
@@ -174,7 +174,7 @@ static int serve(struct wire_slot *slot)
 		r = -ENOSYS;
 	}
 	pthread_mutex_unlock(&file.lock);
-	slot->reply.result = r;
+	call->reply.result = r;
 	return 0;
 }
 
@@ -465,7 +465,7 @@ static void append_with_a_grant(void **state)
 	char buf[128], line[128];
 	struct iovec iov = {line, 100};
 
-	file.may_grant = 1;
+	file.may_grant = GRANT_BYTES;
 	appending = 1;
 	f->flags |= O_APPEND;
 	warm(1);
@@ -486,10 +486,36 @@ static void append_with_a_grant(void **state)
 	f->flags &= ~(uint32_t)O_APPEND;
 	appending = 0;
 	assert_int_equal(put("end", 3, start + 20000), 3); /* at the end by its offset */
-	assert_int_equal(put("gap", 3, start + 20100), 3); /* behind a hole: not by itself */
-	assert_int_equal(file.state->size, start + 20103);
 	assert_int_equal(get(buf, 3, start + 20000), 3);
 	assert_memory_equal(buf, "end", 3);
+}
+
+/* Behind the end: what is between is zeros, even where something was left; but pages that nobody writes are holes. */
+static void behind_the_end(void **state)
+{
+	static const char zeros[2 * SHARE_PAGE];
+	char buf[2 * SHARE_PAGE];
+	uint64_t end;
+
+	file.may_grant = 8 * SHARE_PAGE;
+	warm(1);
+	end = file.state->size;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(put("x", 1, end++), 1);
+	memset(file.data + end, 'r', 64);
+	file.writes = 0;
+	assert_int_equal(put("near", 4, end + 50), 4);
+	assert_int_equal(file.marks->size, end + 54);
+	assert_int_equal(get(buf, 54, end), 54);
+	assert_memory_equal(buf, zeros, 50);
+	assert_memory_equal(buf + 50, "near", 4);
+	end = (end + 54 + SHARE_PAGE - 1) / SHARE_PAGE * SHARE_PAGE;
+	assert_int_equal(put("page", 4, end + SHARE_PAGE - 4), 4);
+	assert_int_equal(file.marks->size, end + SHARE_PAGE);
+	assert_int_equal(file.writes, 0);
+	assert_int_equal(put("hole", 4, end + 2 * SHARE_PAGE), 4);
+	assert_int_equal(file.writes, 1);
+	assert_int_equal(file.state->size, end + 2 * SHARE_PAGE + 4);
 }
 
 /* Its share is only to read, and does not say how far our own appending has come. */
@@ -503,7 +529,7 @@ static void another_file_of_ours(void **state)
 	warm(0);
 	f = writer;
 	f->heat = 0;
-	appending = file.may_grant = 1;
+	appending = file.may_grant = GRANT_BYTES;
 	f->flags |= O_APPEND;
 	for (int i = 0; i < 100; i++) {
 		uint64_t end = file.marks->size > file.state->size ? file.marks->size : file.state->size;
@@ -535,7 +561,7 @@ static void given_up(void **state)
 	struct iovec iov = {"x", 1};
 	uint64_t size;
 
-	appending = file.may_grant = 1;
+	appending = file.may_grant = GRANT_BYTES;
 	f->flags |= O_APPEND;
 	warm(1);
 	for (int i = 0; i < 10; i++)
@@ -620,7 +646,7 @@ static void nothing_appended_is_lost(void **state)
 	char record[RECORD + 1], *at;
 	unsigned n, found;
 
-	appending = file.may_grant = 1;
+	appending = file.may_grant = GRANT_BYTES;
 	f->flags |= O_APPEND;
 	warm(1);
 	stop = 0;
@@ -654,7 +680,7 @@ int main(void)
 		T(once_is_not_worth_it), T(read_without_requests), T(many_ranges), T(absent_pages_are_asked_for),
 		T(a_new_epoch_ends_it), T(files_of_an_inode_share), T(refusals), T(children_have_none),
 		T(counted_where_it_may_be_cut), T(overwrite_without_requests), T(a_reader_asks_again_to_write),
-		T(not_overwritten), T(append_with_a_grant), T(another_file_of_ours), T(no_grant), T(given_up), T(no_rubbish_is_read),
+		T(not_overwritten), T(append_with_a_grant), T(behind_the_end), T(another_file_of_ours), T(no_grant), T(given_up), T(no_rubbish_is_read),
 		T(nothing_appended_is_lost),
 	};
 

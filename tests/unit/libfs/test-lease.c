@@ -35,7 +35,7 @@ static unsigned wanted; /* opens that wanted data */
 
 static struct lease_attr *attr_entry(uint64_t ino)
 {
-	return &table->attr[lease_attr_set(0, ino)][0];
+	return &table->attr[lease_attr_place(0, ino) / LEASE_WAYS][0];
 }
 
 static void know_attr(uint64_t ino, uint32_t mode, uint64_t change)
@@ -57,7 +57,7 @@ static void forget_attr(uint64_t ino)
 
 static void know_name(const char *name, uint64_t ino, uint32_t type)
 {
-	struct lease_name *e = &table->name[lease_name_set(0, ROOT, name, strlen(name))][0];
+	struct lease_name *e = &table->name[lease_name_place(0, ROOT, name, strlen(name)) / LEASE_WAYS][0];
 
 	e->seq += 2;
 	e->anchor = 1;
@@ -68,39 +68,39 @@ static void know_name(const char *name, uint64_t ino, uint32_t type)
 	memcpy(e->name, name, strlen(name));
 }
 
-static int64_t serve_open(struct wire_slot *slot)
+static int64_t serve_open(struct fake_call *call)
 {
-	char *payload = front_payload(slot, slot->request.where);
+	char *payload = call->payload;
 
-	slot->reply.handle = next_handle++;
-	wanted += (slot->request.flags & WIRE_WANT_DATA) != 0;
-	slot->reply.attr = (struct wire_attr){.ino = FILE_INO, .mode = S_IFREG | 0644, .size = strlen(content)};
-	if ((slot->request.flags & WIRE_WANT_DATA) && content_change && strlen(content) <= slot->request.out_max) {
+	call->reply.handle = next_handle++;
+	wanted += (call->request.flags & WIRE_WANT_DATA) != 0;
+	call->reply.attr = (struct wire_attr){.ino = FILE_INO, .mode = S_IFREG | 0644, .size = strlen(content)};
+	if ((call->request.flags & WIRE_WANT_DATA) && content_change && strlen(content) <= call->request.out_max) {
 		memcpy(payload, content, strlen(content));
-		slot->reply.out_len = strlen(content);
-		slot->reply.change = content_change;
-		slot->reply.arg = WIRE_OPENED_DATA;
+		call->reply.out_len = strlen(content);
+		call->reply.change = content_change;
+		call->reply.arg = WIRE_OPENED_DATA;
 	}
 	return 0;
 }
 
-static int serve(struct wire_slot *slot)
+static int serve(struct fake_call *call)
 {
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 	uint64_t left = strlen(content) - (q->offset < strlen(content) ? q->offset : strlen(content));
 
 	sent[q->op]++;
 	switch (q->op) {
 	case WIRE_OPEN:
-		slot->reply.result = serve_open(slot);
+		call->reply.result = serve_open(call);
 		break;
 	case WIRE_READ:
 		left = left < q->length ? left : q->length;
-		memcpy(front_payload(slot, q->where), content + q->offset, left);
-		slot->reply.result = left;
+		memcpy(call->payload, content + q->offset, left);
+		call->reply.result = left;
 		break;
 	case WIRE_GETATTR:
-		slot->reply.attr.ino = FILE_INO;
+		call->reply.attr.ino = FILE_INO;
 		break;
 	}
 	return 0;
@@ -147,7 +147,7 @@ static struct fs_file *opens(const char *path, uint32_t flags)
 	struct fs_object o;
 
 	assert_true(fs_route(path, &o));
-	if (fs_open(&o, flags, 0, &opened) < 0)
+	if (fs_open(&o, flags, 0, NULL, &opened) < 0)
 		return NULL;
 	return fs_file_opened(o.mount, &opened, flags);
 }
@@ -298,6 +298,27 @@ static void a_small_file_comes_with_its_open(void **state)
 	fs_file_put(f);
 }
 
+static void the_end_of_a_file_is_known(void **state)
+{
+	struct fs_file *f = opens("/data/file", O_RDWR);
+	char buf[100];
+
+	know_attr(FILE_INO, S_IFREG | 0644, content_change = 30);
+	sent[WIRE_READ] = 0;
+	assert_int_equal(reads(f, buf, 1, strlen(content)), 0);
+	assert_int_equal(reads(f, buf, 1, strlen(content) + 1), 0);
+	assert_int_equal(sent[WIRE_READ], 0);
+	/* Nothing is known of it: somebody may write to it. */
+	know_attr(FILE_INO, S_IFREG | 0644, 0);
+	assert_int_equal(reads(f, buf, 1, strlen(content)), 0);
+	assert_int_equal(sent[WIRE_READ], 1);
+	/* It has grown. */
+	content = "something else by now, and longer than it was";
+	know_attr(FILE_INO, S_IFREG | 0644, 31);
+	assert_int_equal(reads(f, buf, sizeof(buf), 21), strlen(content) - 21);
+	fs_file_put(f);
+}
+
 static void who_does_not_read_gets_no_data(void **state)
 {
 	for (unsigned i = 0; i < 200; i++) {
@@ -330,6 +351,7 @@ int main(void)
 		cmocka_unit_test_setup(what_had_locks_is_closed, setup),
 		cmocka_unit_test_setup(no_place_no_parking, setup),
 		cmocka_unit_test_setup(a_small_file_comes_with_its_open, setup),
+		cmocka_unit_test_setup(the_end_of_a_file_is_known, setup),
 		cmocka_unit_test_setup(who_does_not_read_gets_no_data, setup),
 		cmocka_unit_test_setup(other_credentials_other_table, setup),
 	};

@@ -221,7 +221,7 @@ static int registers_survive(int fd, char *data, long expect)
 
 int subject_registers(void)
 {
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__GLIBC__) && !defined(SUBJECT_SANITIZED)
 	char data[16];
 	int zero = open("/dev/zero", O_RDONLY);
 

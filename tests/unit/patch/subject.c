@@ -43,7 +43,8 @@ static int handled(void)
 	errno = 0;
 	CHECK(lseek(FAKE_FD, 0, SEEK_CUR) == -1 && errno == ESPIPE);
 	CHECK(fsync(FAKE_FD) == 0 && fchmod(FAKE_FD, 0) == 0 && ftruncate(FAKE_FD, 1) == 0);
-	CHECK(syscall(SYS_copy_file_range, FAKE_FD, 100000, 20000, 3000, 400, 50) == 123450);
+	/* longs: the last one lies on the stack, where an int would have anything beside it */
+	CHECK(syscall(SYS_copy_file_range, FAKE_FD, 100000L, 20000L, 3000L, 400L, 50L) == 123450);
 	CHECK(syscall(SYS_read, FAKE_FD, data, 3) == 3);
 	CHECK(close(FAKE_FD) == 0);
 	return 0;
@@ -94,6 +95,9 @@ static int functions(void)
 	char data[16] = "";
 	int fd;
 
+#ifdef SUBJECT_SANITIZED_IN_PROGRAM
+	return 77; /* read() is the program's own, which finds libc's by dlsym() */
+#endif
 	CHECK(read(FAKE_FD, data, 10) == 10 && close(FAKE_FD) == 0);
 	errno = 0;
 	CHECK(lseek(FAKE_FD, 0, SEEK_CUR) == -1 && errno == ESPIPE);
@@ -155,7 +159,7 @@ static int restart(void)
 
 	CHECK(pipe(pipe_ends) == 0);
 	alarm_set(on_alarm, SA_RESTART, 20);
-	CHECK(read(pipe_ends[0], &byte, 1) == 1 && byte == 'y' && signals == 2);
+	CHECK(read(pipe_ends[0], &byte, 1) == 1 && byte == 'y' && signals >= 2);
 	alarm_set(on_alarm, 0, 20);
 	CHECK(read(pipe_ends[0], &byte, 1) == -1 && errno == EINTR);
 	return 0;
@@ -169,7 +173,8 @@ static int longjmp_out(void)
 
 	CHECK(pipe(pipe_ends) == 0);
 	alarm_set(on_alarm, SA_RESTART, 10);
-	CHECK(read(FAKE_FD_SLOW, data, 60) == 60 && signals >= 2);
+	while (signals < 2) /* on a busy machine, alarms fall together */
+		CHECK(read(FAKE_FD_SLOW, data, 60) == 60);
 	alarm_set(on_alarm_jump, SA_NODEFER, 5);
 	if (sigsetjmp(jump, 1) == 0 || ++round < 20) {
 		read(FAKE_FD_SLOW, data, sizeof(data));

@@ -262,11 +262,11 @@ static int64_t serve(const struct wire_request *q, char *payload, struct wire_re
 	case WIRE_SYMLINK:
 		return result(symlinkat(path2, base_fd(q->base), path));
 	case WIRE_LINK:
-		return result(linkat(base_fd(q->base), path, base_fd(q->base2), path2, 0));
+		return result(linkat(base_fd(q->base), path, base_fd(q->more.base2), path2, 0));
 	case WIRE_UNLINK:
 		return result(unlinkat(base_fd(q->base), path, q->flags & WIRE_REMOVEDIR ? AT_REMOVEDIR : 0));
 	case WIRE_RENAME:
-		return result(renameat2(base_fd(q->base), path, base_fd(q->base2), path2, (unsigned)q->arg));
+		return result(renameat2(base_fd(q->base), path, base_fd(q->more.base2), path2, (unsigned)q->arg));
 	case WIRE_FSYNC:
 	case WIRE_FLUSH:
 	case WIRE_SETFL:
@@ -286,12 +286,12 @@ static int64_t serve(const struct wire_request *q, char *payload, struct wire_re
 	return -EOPNOTSUPP;
 }
 
-static int dir_serve(struct wire_slot *slot)
+static int dir_serve(struct fake_call *call)
 {
-	const struct wire_request *q = &slot->request;
+	const struct wire_request *q = &call->request;
 
 	dir_service_count[q->op]++;
-	slot->reply.result = serve(q, front_payload(slot, q->where), &slot->reply);
+	call->reply.result = serve(q, call->payload, &call->reply);
 	return 0;
 }
 

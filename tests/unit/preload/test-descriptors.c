@@ -2,6 +2,7 @@
 /* Descriptors: placeholders, what makes them real, and what the kernel's table and ours must agree on. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -656,6 +657,102 @@ static void no_more_placeholders(void **state)
 	assert_int_equal(fake_claimed, 0);
 }
 
+static void hints_of_databases(void **state)
+{
+	uint64_t hint = RWH_WRITE_LIFE_LONG, got = 99;
+	int a = opened(F("h"), O_RDWR | O_CREAT);
+
+	assert_int_equal(CALL(fcntl, a, F_SET_RW_HINT, &hint), 0);
+	assert_int_equal(CALL(fcntl, a, F_GET_RW_HINT, &got), 0);
+	assert_int_equal(got, hint);
+	hint = 99;
+	assert_int_equal(CALL(fcntl, a, F_SET_RW_HINT, &hint), -EINVAL);
+	assert_int_equal(CALL(fcntl, a, F_SET_RW_HINT, 8), -EFAULT);
+	assert_true(fd_is((uint64_t)a, FD_PLACEHOLDER));
+	closed(a);
+}
+
+/* cp(1) asks for it with each file, and must not pay with two descriptors of the kernel's. */
+static void a_clone_is_refused_at_once(void **state)
+{
+	int a = opened(F("from"), O_RDWR | O_CREAT), b = opened(F("to"), O_RDWR | O_CREAT);
+
+	assert_int_equal(CALL(ioctl, b, FICLONE, a), -EOPNOTSUPP);
+	assert_true(fd_is((uint64_t)a, FD_PLACEHOLDER) && fd_is((uint64_t)b, FD_PLACEHOLDER));
+	closed(a);
+	closed(b);
+}
+
+/* ---- an open under way ----------------------------------------------------------------------- */
+
+static int (*dir_serve_all)(struct fake_call *call);
+static int opening_taken;
+static int opening_left; /* the number that it had */
+
+/* What another thread may do while the service opens a file that has its number already. */
+static int serve_and_take(struct fake_call *call)
+{
+	struct preload_regs fork_regs = {.nr = __NR_fork};
+	int fd = dup(0);
+
+	close(fd);
+	fd--; /* the open's */
+	if (call->request.op == WIRE_OPEN && fd_is((uint64_t)fd, FD_OPENING)) {
+		opening_left = fd;
+		if (opening_taken == 'c')
+			CALL(close, fd);
+		if (opening_taken == 'f')
+			preload_dispatch(&fork_regs);
+		if (opening_taken)
+			assert_true(fd_is((uint64_t)fd, FD_UNKNOWN));
+	}
+	return dir_serve_all(call);
+}
+
+static void opens_with(int taken)
+{
+	dir_serve_all = fake_serve;
+	opening_taken = taken;
+	opening_left = -1;
+	fake_serve = serve_and_take;
+}
+
+static void a_number_that_is_taken_from_an_open(void **state)
+{
+	int low, fd;
+
+	opens_with('c');
+	fd = opened(F("u"), O_RDWR | O_CREAT);
+	assert_int_equal(fd, opening_left);
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	closed(fd);
+	fake_serve = dir_serve_all;
+	opens_with('f');
+	fd = opened(F("u"), O_RDWR);
+	assert_true(opening_left >= 0);
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	closed(fd);
+	fake_serve = dir_serve_all;
+	low = dup(0);
+	assert_int_equal(low, fd);
+	close(low);
+	assert_int_equal(process.placeholders, 0);
+}
+
+static void a_number_of_an_open_that_fails(void **state)
+{
+	int low = dup(0);
+
+	close(low);
+	opens_with(0);
+	assert_int_equal(CALL(openat, AT_FDCWD, F("nobody"), O_RDONLY, 0), -ENOENT);
+	assert_int_equal(opening_left, low);
+	fake_serve = dir_serve_all;
+	assert_int_equal(dup(0), low);
+	close(low);
+	assert_int_equal(process.placeholders, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -684,6 +781,10 @@ int main(void)
 		cmocka_unit_test(tokens_are_inherited),
 		cmocka_unit_test(tokens_are_ready),
 		cmocka_unit_test(working_directory_without_fuse),
+		cmocka_unit_test(hints_of_databases),
+		cmocka_unit_test(a_clone_is_refused_at_once),
+		cmocka_unit_test(a_number_that_is_taken_from_an_open),
+		cmocka_unit_test(a_number_of_an_open_that_fails),
 		cmocka_unit_test(no_more_placeholders),
 	};
 

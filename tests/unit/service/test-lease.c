@@ -143,6 +143,17 @@ static void make(const char *dir, const char *name, mode_t mode)
 	inode_unref(d);
 }
 
+/* As a request to make it does. */
+static void make_known(struct caller *c, const char *name)
+{
+	struct entry e;
+
+	lease_learn(c, fs->root);
+	assert_int_equal(vfs_mkdir(c, fs->root, name, 0755, &e), 0);
+	lease_learn_empty(c, e.inode, &e.attr);
+	inode_unref(e.inode);
+}
+
 static void change_mode(const char *path, mode_t mode)
 {
 	struct ls_attr in = {.mode = mode}, out;
@@ -268,6 +279,69 @@ static void changes_are_seen(void **state)
 	assert_int_equal(o.may, LEASE_MAY_R | LEASE_MAY_W | LEASE_MAY_X);
 	assert_int_equal(vfs_unlink(&self, d, "moved"), 0);
 	inode_unref(e);
+	inode_unref(d);
+	lease_close(lease);
+}
+
+static void what_a_new_directory_has_is_known(void **state)
+{
+	struct lease *lease = client_lease(0, 0);
+	struct inode *w, *d = at("d");
+	struct lease_change change;
+	struct wire_attr got;
+	struct entry entry;
+	struct ls_attr attr;
+	char name[32];
+	struct caller c;
+
+	client_map(lease);
+	client_init(&c, lease, 0);
+	make_known(&c, "whole");
+	w = at("whole");
+	assert_int_equal(known("whole/a", &got), LEASE_ABSENT);
+	assert_int_equal(known("whole/a/b", &got), LEASE_ABSENT);
+	/* Made by others: to be asked for, while it is made and then. */
+	lease_change_begin(&change);
+	lease_change_attr(&change, w);
+	lease_change_name(&change, w, "a");
+	assert_int_equal(known("whole/a", &got), LEASE_ASK);
+	lease_change_end(&change);
+	make("whole", "a", S_IFREG | 0644);
+	assert_int_equal(known("whole/a", &got), LEASE_ASK);
+	assert_int_equal(known("whole/b", &got), LEASE_ABSENT);
+	ask(&c, "whole/a", 0, &attr);
+	assert_int_equal(known("whole/a", &got), LEASE_THERE);
+	/* Made by oneself. */
+	assert_int_equal(vfs_mknod(&c, w, "b", S_IFREG | 0600, 0, 0, &entry), 0);
+	lease_learn(&c, entry.inode);
+	inode_unref(entry.inode);
+	assert_int_equal(known("whole/b", &got), LEASE_THERE);
+	/* Gone, moved, and back. */
+	assert_int_equal(vfs_unlink(&self, w, "a"), 0);
+	assert_int_equal(known("whole/a", &got), LEASE_ABSENT);
+	assert_int_equal(vfs_rename(&self, w, "b", d, "b", 0), 0);
+	assert_int_equal(known("whole/b", &got), LEASE_ABSENT);
+	assert_int_equal(vfs_rename(&self, d, "b", w, "c", 0), 0);
+	assert_int_equal(known("whole/c", &got), LEASE_ASK);
+	assert_int_equal(vfs_rename(&self, w, "c", w, "a", 0), 0);
+	assert_int_equal(known("whole/a", &got), LEASE_ASK);
+	assert_int_equal(known("whole/c", &got), LEASE_ABSENT);
+	/* Not any more, once entries had to make room: all that there is is asked for, or known. */
+	for (unsigned i = 0; i < 2 * LEASE_NAME_SETS * LEASE_WAYS; i++) {
+		sprintf(name, "%u", i);
+		lease_change_begin(&change);
+		lease_change_attr(&change, w);
+		lease_change_name(&change, w, name);
+		lease_change_end(&change);
+	}
+	assert_int_equal(known("whole/a", &got), LEASE_ASK);
+	assert_int_equal(known("whole/never", &got), LEASE_ASK);
+	/* One that is not new is not whole. */
+	assert_int_equal(vfs_getattr(&c, d, NULL, &attr), 0);
+	attr.mtime.tv_nsec ^= 1;
+	lease_learn_empty(&c, d, &attr);
+	assert_int_equal(known("d/never", &got), LEASE_ASK);
+	inode_unref(w);
 	inode_unref(d);
 	lease_close(lease);
 }
@@ -656,10 +730,12 @@ static void tables_agree_with_the_tree(void **state)
 {
 	pthread_t thread[CHANGERS + READERS];
 	struct lease *lease = client_lease(0, 0);
+	struct caller c;
 
 	client_map(lease);
-	make("", "d0", S_IFDIR | 0755);
-	make("", "d1", S_IFDIR | 0755);
+	client_init(&c, lease, 0);
+	make_known(&c, "d0");
+	make_known(&c, "d1");
 	for (unsigned i = 0; i < CHANGERS; i++)
 		for (unsigned k = 0; k < NAMES; k++)
 			sprintf(names[i][k].path, "d%u/c%u-%u", k % 2, i, k);
@@ -732,6 +808,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_asked_is_known),
 		cmocka_unit_test(changes_are_seen),
+		cmocka_unit_test(what_a_new_directory_has_is_known),
 		cmocka_unit_test(a_directory_that_closes_hides_its_names),
 		cmocka_unit_test(held_inodes_have_no_attributes),
 		cmocka_unit_test(what_is_read_before_a_change_is_not_entered_after),

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "service/histogram.h"
 #include "service/stats.h"
 
 static void values_come_back_within_two_percent(void **state)
@@ -162,6 +163,121 @@ static void doors_are_json(void **state)
 	json_object_put(doors);
 }
 
+/* ---- containers -------------------------------------------------------------------------------- */
+
+static void containers_have_latencies_of_their_own(void **state)
+{
+	const struct stat_about one = {.container = 1}, two = {.container = 2};
+	struct meter_sum sum;
+
+	for (int i = 1; i <= 100; i++) {
+		stat_record(DOOR_PRELOAD, WIRE_RENAME, stat_now() - i * 1000000ll, i > 90 ? -1 : 0, &one);
+		stat_record(DOOR_PRELOAD, WIRE_RENAME, stat_now() - 1000, 0, &two);
+	}
+	assert_true(meter_sum_container(stat_meter(), 1, DOOR_PRELOAD, WIRE_RENAME, &sum));
+	assert_int_equal(sum.cell.count, 100);
+	assert_int_equal(sum.cell.errors, 10);
+	assert_in_range(meter_percentile(&sum, 0.5), 48000000, 53000000);
+	assert_in_range(meter_percentile(&sum, 0.99), 95000000, 112000000);
+	assert_true(meter_sum_container(stat_meter(), 2, DOOR_PRELOAD, WIRE_RENAME, &sum));
+	assert_true(meter_percentile(&sum, 0.5) < 1000000);
+	assert_false(meter_sum_container(stat_meter(), 3, DOOR_PRELOAD, WIRE_RENAME, &sum));
+	assert_false(meter_sum_container(stat_meter(), 1, DOOR_FUSE, WIRE_RENAME, &sum));
+}
+
+static void a_container_says_in_which_stage_it_was(void **state)
+{
+	struct json_object *doors, *device;
+
+	for (int i = 0; i < 2 * STAGE_SAMPLE; i++) {
+		stat_begin();
+		{
+			STAGE_WAITS(STAGE_DEVICE);
+			usleep(1000);
+		}
+		stat_record(DOOR_FUSE, WIRE_FSYNC, stat_now() - 1100000, 0, &(struct stat_about){.container = 4});
+	}
+	doors = meter_container_json(stat_meter(), 4);
+	device = member(member(member(doors, "fuse"), "stages"), "device");
+	assert_int_equal(json_object_get_int(member(device, "count")), 2);
+	assert_true(json_object_get_int64(member(device, "p50_ns")) >= 900000);
+	assert_false(json_object_object_get_ex(doors, "preload", NULL));
+	json_object_put(doors);
+}
+
+static uint64_t histograms(const char *what)
+{
+	struct json_object *o = meter_histograms_json(stat_meter());
+	uint64_t n = json_object_get_uint64(member(o, what));
+
+	json_object_put(o);
+	return n;
+}
+
+static void the_next_container_of_a_row_begins_anew(void **state)
+{
+	const struct stat_about about = {.container = 5};
+	uint64_t before = histograms("used");
+	struct meter_sum sum;
+
+	stat_record(DOOR_FUSE, WIRE_OPEN, stat_now(), 0, &about);
+	assert_int_equal(histograms("used"), before + 1);
+	histogram_give(stat_meter(), 5);
+	assert_int_equal(histograms("used"), before);
+	assert_false(meter_sum_container(stat_meter(), 5, DOOR_FUSE, WIRE_OPEN, &sum));
+	stat_record(DOOR_FUSE, WIRE_OPEN, stat_now(), 0, &about);
+	assert_true(meter_sum_container(stat_meter(), 5, DOOR_FUSE, WIRE_OPEN, &sum));
+	assert_int_equal(sum.cell.count, 1);
+}
+
+/* More than there are: these are missed, and nothing else. */
+static void histograms_are_bounded(void **state)
+{
+	struct meter_sum sum;
+
+	for (unsigned row = 6; row < METER_CONTAINERS; row++)
+		for (unsigned op = 0; op < STAT_OP_MAX; op++)
+			stat_record(DOOR_FUSE, op, stat_now(), 0, &(struct stat_about){.container = row});
+	assert_int_equal(histograms("used"), METER_HISTOGRAMS);
+	assert_true(histograms("missed") > 0);
+	assert_true(meter_sum_container(stat_meter(), 1, DOOR_PRELOAD, WIRE_RENAME, &sum));
+	assert_int_equal(sum.cell.count, 100);
+	for (unsigned row = 6; row < METER_CONTAINERS; row++)
+		histogram_give(stat_meter(), row);
+	stat_record(DOOR_FUSE, WIRE_READ, stat_now(), 0, &(struct stat_about){.container = METER_CONTAINERS - 1});
+	assert_true(meter_sum_container(stat_meter(), METER_CONTAINERS - 1, DOOR_FUSE, WIRE_READ, &sum));
+}
+
+/* What leads to them is in memory of a service, which may be anything's by then. */
+static void numbers_of_histograms_may_be_any(void **state)
+{
+	struct meter *m = stat_meter();
+	struct meter_sum sum;
+
+	m->shard[0].histogram[7][0][0] = UINT16_MAX;
+	assert_false(meter_sum_container(m, 7, 0, 0, &sum));
+	m->shard[0].histogram[7][0][0] = METER_HISTOGRAMS + 1;
+	assert_false(meter_sum_container(m, 7, 0, 0, &sum));
+	m->shard[0].histogram[7][0][0] = 0;
+}
+
+static void containers_are_found_by_their_number(void **state)
+{
+	struct meter *m = stat_meter();
+	struct json_object *containers;
+
+	m->container[9].pid = 4711;
+	memset(m->container[9].name, 'n', sizeof(m->container[9].name)); /* not ended */
+	assert_int_equal(meter_container_row(m, "4711 anything +"), 9);
+	assert_int_equal(meter_container_row(m, "others"), 0);
+	assert_int_equal(meter_container_row(m, "4712 x"), -1);
+	containers = meter_containers_json(m);
+	assert_int_equal(json_object_object_length(containers), 2);
+	meter_containers_add(m, containers);
+	member(member(containers, "4711 nnnnnnnnnnnnnnnnnnnnnnnn"), "doors");
+	json_object_put(containers);
+}
+
 static void memory_of_another_kind_is_refused(void **state)
 {
 	int pipes[2], fd = meter_make();
@@ -192,6 +308,12 @@ int main(void)
 		cmocka_unit_test(a_trace_goes_on_while_somebody_looks),
 		cmocka_unit_test(parked_operations_have_no_clock),
 		cmocka_unit_test(doors_are_json),
+		cmocka_unit_test(containers_have_latencies_of_their_own),
+		cmocka_unit_test(a_container_says_in_which_stage_it_was),
+		cmocka_unit_test(the_next_container_of_a_row_begins_anew),
+		cmocka_unit_test(histograms_are_bounded),
+		cmocka_unit_test(numbers_of_histograms_may_be_any),
+		cmocka_unit_test(containers_are_found_by_their_number),
 		cmocka_unit_test(memory_of_another_kind_is_refused),
 	};
 

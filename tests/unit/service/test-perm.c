@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,10 +38,10 @@ static void the_first_matching_class_decides(void **state)
 	struct caller owner = who(1, 1), member = who(2, 2), other = who(3, 3);
 
 	other.cred.group_count = 0;
-	assert_int_equal(perm_access(&owner, &a, MAY_READ), -EACCES); /* though others may */
-	assert_int_equal(perm_access(&member, &a, MAY_READ), 0);
-	assert_int_equal(perm_access(&member, &a, MAY_WRITE), -EACCES);
-	assert_int_equal(perm_access(&other, &a, MAY_READ | MAY_WRITE | MAY_EXEC), 0);
+	assert_int_equal(perm_access(&owner, NULL, &a, MAY_READ), -EACCES); /* though others may */
+	assert_int_equal(perm_access(&member, NULL, &a, MAY_READ), 0);
+	assert_int_equal(perm_access(&member, NULL, &a, MAY_WRITE), -EACCES);
+	assert_int_equal(perm_access(&other, NULL, &a, MAY_READ | MAY_WRITE | MAY_EXEC), 0);
 }
 
 static void root_needs_one_execute_bit(void **state)
@@ -47,10 +50,10 @@ static void root_needs_one_execute_bit(void **state)
 	struct ls_attr none = file(S_IFREG | 0644, 1, 1), some = file(S_IFREG | 0645, 1, 1),
 		       dir = file(S_IFDIR | 0000, 1, 1);
 
-	assert_int_equal(perm_access(&root, &none, MAY_EXEC), -EACCES);
-	assert_int_equal(perm_access(&root, &some, MAY_EXEC), 0);
-	assert_int_equal(perm_access(&root, &none, MAY_READ | MAY_WRITE), 0);
-	assert_int_equal(perm_access(&root, &dir, MAY_EXEC | MAY_WRITE), 0);
+	assert_int_equal(perm_access(&root, NULL, &none, MAY_EXEC), -EACCES);
+	assert_int_equal(perm_access(&root, NULL, &some, MAY_EXEC), 0);
+	assert_int_equal(perm_access(&root, NULL, &none, MAY_READ | MAY_WRITE), 0);
+	assert_int_equal(perm_access(&root, NULL, &dir, MAY_EXEC | MAY_WRITE), 0);
 }
 
 static void sticky_directories_protect_files_of_others(void **state)
@@ -58,12 +61,12 @@ static void sticky_directories_protect_files_of_others(void **state)
 	struct ls_attr dir = file(S_IFDIR | 01777, 9, 9), theirs = file(S_IFREG | 0666, 2, 2);
 	struct caller me = who(1, 1), them = who(2, 2), dir_owner = who(9, 9), root = who(0, 0);
 
-	assert_int_equal(perm_delete(&me, &dir, &theirs), -EPERM);
-	assert_int_equal(perm_delete(&them, &dir, &theirs), 0);
-	assert_int_equal(perm_delete(&dir_owner, &dir, &theirs), 0);
-	assert_int_equal(perm_delete(&root, &dir, &theirs), 0);
+	assert_int_equal(perm_delete(&me, NULL, &dir, &theirs), -EPERM);
+	assert_int_equal(perm_delete(&them, NULL, &dir, &theirs), 0);
+	assert_int_equal(perm_delete(&dir_owner, NULL, &dir, &theirs), 0);
+	assert_int_equal(perm_delete(&root, NULL, &dir, &theirs), 0);
 	dir.mode = S_IFDIR | 0755;
-	assert_int_equal(perm_delete(&them, &dir, &theirs), -EACCES);
+	assert_int_equal(perm_delete(&them, NULL, &dir, &theirs), -EACCES);
 }
 
 static void chown_is_for_root_but_for_own_groups(void **state)
@@ -72,15 +75,15 @@ static void chown_is_for_root_but_for_own_groups(void **state)
 	struct caller me = who(1, 1);
 	unsigned set = LS_SET_GID;
 
-	assert_int_equal(perm_setattr(&me, &old, &in, &set, false), 0);
+	assert_int_equal(perm_setattr(&me, NULL, &old, &in, &set, false), 0);
 	assert_true(set & LS_SET_MODE); /* set-id bits go */
 	assert_int_equal(in.mode & 07777, 0755);
 	set = LS_SET_GID;
 	in.gid = 70;
-	assert_int_equal(perm_setattr(&me, &old, &in, &set, false), -EPERM);
+	assert_int_equal(perm_setattr(&me, NULL, &old, &in, &set, false), -EPERM);
 	set = LS_SET_UID;
 	in.uid = 2;
-	assert_int_equal(perm_setattr(&me, &old, &in, &set, false), -EPERM);
+	assert_int_equal(perm_setattr(&me, NULL, &old, &in, &set, false), -EPERM);
 }
 
 static void chmod_by_a_stranger_to_the_group_drops_setgid(void **state)
@@ -89,8 +92,8 @@ static void chmod_by_a_stranger_to_the_group_drops_setgid(void **state)
 	struct caller me = who(1, 1), you = who(2, 2);
 	unsigned set = LS_SET_MODE;
 
-	assert_int_equal(perm_setattr(&you, &old, &in, &set, false), -EPERM);
-	assert_int_equal(perm_setattr(&me, &old, &in, &set, false), 0);
+	assert_int_equal(perm_setattr(&you, NULL, &old, &in, &set, false), -EPERM);
+	assert_int_equal(perm_setattr(&me, NULL, &old, &in, &set, false), 0);
 	assert_int_equal(in.mode & 07777, 0755);
 }
 
@@ -100,11 +103,11 @@ static void times_need_ownership_unless_both_are_now(void **state)
 	struct caller you = who(2, 2);
 	unsigned set = LS_SET_ATIME | LS_SET_MTIME | LS_SET_ATIME_NOW | LS_SET_MTIME_NOW;
 
-	assert_int_equal(perm_setattr(&you, &old, &in, &set, false), 0);
+	assert_int_equal(perm_setattr(&you, NULL, &old, &in, &set, false), 0);
 	old.mode = S_IFREG | 0644;
-	assert_int_equal(perm_setattr(&you, &old, &in, &set, false), -EACCES);
+	assert_int_equal(perm_setattr(&you, NULL, &old, &in, &set, false), -EACCES);
 	set = LS_SET_MTIME;
-	assert_int_equal(perm_setattr(&you, &old, &in, &set, false), -EPERM);
+	assert_int_equal(perm_setattr(&you, NULL, &old, &in, &set, false), -EPERM);
 }
 
 static void setgid_directories_hand_down_their_group(void **state)
@@ -142,14 +145,14 @@ static void classes_of_extended_attributes(void **state)
 	struct ls_attr a = file(S_IFREG | 0644, 1, 1), link = file(S_IFLNK | 0777, 1, 1);
 	struct caller me = who(1, 1), you = who(2, 2), root = who(0, 0);
 
-	assert_int_equal(perm_xattr(&me, &a, "user.x", MAY_WRITE), 0);
-	assert_int_equal(perm_xattr(&you, &a, "user.x", MAY_WRITE), -EACCES);
-	assert_int_equal(perm_xattr(&you, &a, "user.x", MAY_READ), 0);
-	assert_int_equal(perm_xattr(&me, &link, "user.x", MAY_WRITE), -EPERM);
-	assert_int_equal(perm_xattr(&me, &a, "trusted.x", MAY_WRITE), -EPERM);
-	assert_int_equal(perm_xattr(&me, &a, "trusted.x", MAY_READ), -ENODATA);
-	assert_int_equal(perm_xattr(&root, &a, "trusted.x", MAY_WRITE), 0);
-	assert_int_equal(perm_xattr(&me, &a, "nonsense", MAY_READ), -EOPNOTSUPP);
+	assert_int_equal(perm_xattr(&me, NULL, &a, "user.x", MAY_WRITE), 0);
+	assert_int_equal(perm_xattr(&you, NULL, &a, "user.x", MAY_WRITE), -EACCES);
+	assert_int_equal(perm_xattr(&you, NULL, &a, "user.x", MAY_READ), 0);
+	assert_int_equal(perm_xattr(&me, NULL, &link, "user.x", MAY_WRITE), -EPERM);
+	assert_int_equal(perm_xattr(&me, NULL, &a, "trusted.x", MAY_WRITE), -EPERM);
+	assert_int_equal(perm_xattr(&me, NULL, &a, "trusted.x", MAY_READ), -ENODATA);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "trusted.x", MAY_WRITE), 0);
+	assert_int_equal(perm_xattr(&me, NULL, &a, "nonsense", MAY_READ), -EOPNOTSUPP);
 }
 
 static void opening_checks_both_directions(void **state)
@@ -157,14 +160,70 @@ static void opening_checks_both_directions(void **state)
 	struct ls_attr a = file(S_IFREG | 0444, 1, 1), dir = file(S_IFDIR | 0777, 1, 1), run = file(S_IFREG | 0111, 2, 2);
 	struct caller me = who(1, 1);
 
-	assert_int_equal(perm_open(&me, &a, O_RDONLY), 0);
-	assert_int_equal(perm_open(&me, &a, O_RDWR), -EACCES);
-	assert_int_equal(perm_open(&me, &a, O_RDONLY | O_TRUNC), -EACCES);
-	assert_int_equal(perm_open(&me, &dir, O_WRONLY), -EISDIR);
-	assert_int_equal(perm_open(&me, &run, O_RDONLY), -EACCES);
-	assert_int_equal(perm_open(&me, &run, O_RDONLY | OPEN_EXEC), 0);
+	assert_int_equal(perm_open(&me, NULL, &a, O_RDONLY), 0);
+	assert_int_equal(perm_open(&me, NULL, &a, O_RDWR), -EACCES);
+	assert_int_equal(perm_open(&me, NULL, &a, O_RDONLY | O_TRUNC), -EACCES);
+	assert_int_equal(perm_open(&me, NULL, &dir, O_WRONLY), -EISDIR);
+	assert_int_equal(perm_open(&me, NULL, &run, O_RDONLY), -EACCES);
+	assert_int_equal(perm_open(&me, NULL, &run, O_RDONLY | OPEN_EXEC), 0);
 	a.uid = 2;
-	assert_int_equal(perm_open(&me, &a, O_RDONLY | O_NOATIME), -EPERM);
+	assert_int_equal(perm_open(&me, NULL, &a, O_RDONLY | O_NOATIME), -EPERM);
+}
+
+/* ---- fs.protected_* ----------------------------------------------------------------------------------- */
+
+/* What the host's settings are, in a directory that stands for its /proc. */
+static void host_says(const char *name, const char *value)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "sys/fs/protected_%s", name);
+	fd = openat(cred_proc_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, value, strlen(value)), strlen(value));
+	close(fd);
+}
+
+static void the_hosts_settings_count_as_they_are_now(void **state)
+{
+	char top[] = "/tmp/perm-XXXXXX";
+	struct ls_attr open_dir = file(S_IFDIR | 01777, 9, 9), group_dir = file(S_IFDIR | 01770, 9, 9);
+	struct ls_attr theirs = file(S_IFREG | 0644, 2, 2), fifo = file(S_IFIFO | 0666, 2, 2), link = file(S_IFLNK | 0777, 2, 2);
+	struct caller me = who(1, 1), them = who(2, 2);
+
+	assert_non_null(mkdtemp(top));
+	cred_proc_fd = open(top, O_RDONLY | O_DIRECTORY);
+	/* Nothing is said. */
+	assert_int_equal(perm_hardlink(&me, NULL, &theirs), 0);
+	assert_int_equal(perm_follow(&me, &open_dir, &link), 0);
+	assert_int_equal(perm_create_existing(&me, &open_dir, &theirs, O_CREAT), 0);
+	assert_int_equal(mkdirat(cred_proc_fd, "sys", 0755) | mkdirat(cred_proc_fd, "sys/fs", 0755), 0);
+	for (int on = 1; on >= 0; on--) {
+		host_says("hardlinks", on ? "1\n" : "0\n");
+		host_says("symlinks", on ? "1\n" : "0\n");
+		host_says("fifos", on ? "1\n" : "0\n");
+		host_says("regular", on ? "2\n" : "1\n");
+		assert_int_equal(perm_hardlink(&me, NULL, &theirs), on ? -EPERM : 0);
+		assert_int_equal(perm_hardlink(&them, NULL, &theirs), 0);
+		assert_int_equal(perm_follow(&me, &open_dir, &link), on ? -EACCES : 0);
+		assert_int_equal(perm_follow(&them, &open_dir, &link), 0);
+		assert_int_equal(perm_follow(&me, &group_dir, &link), 0);
+		assert_int_equal(perm_create_existing(&me, &open_dir, &fifo, O_CREAT), on ? -EACCES : 0);
+		assert_int_equal(perm_create_existing(&me, &group_dir, &fifo, O_CREAT), 0);
+		assert_int_equal(perm_create_existing(&me, &open_dir, &theirs, O_CREAT), -EACCES);
+		assert_int_equal(perm_create_existing(&me, &open_dir, &theirs, 0), 0);
+		assert_int_equal(perm_create_existing(&me, &group_dir, &theirs, O_CREAT), on ? -EACCES : 0);
+		assert_int_equal(perm_create_existing(&them, &open_dir, &theirs, O_CREAT), 0);
+	}
+	for (size_t i = 0; i < 4; i++)
+		unlinkat(cred_proc_fd, (const char *const[]){"sys/fs/protected_hardlinks", "sys/fs/protected_symlinks",
+							    "sys/fs/protected_fifos", "sys/fs/protected_regular"}[i], 0);
+	unlinkat(cred_proc_fd, "sys/fs", AT_REMOVEDIR);
+	unlinkat(cred_proc_fd, "sys", AT_REMOVEDIR);
+	close(cred_proc_fd);
+	cred_proc_fd = -1;
+	rmdir(top);
 }
 
 int main(void)
@@ -180,6 +239,7 @@ int main(void)
 		cmocka_unit_test(writing_takes_set_id_bits),
 		cmocka_unit_test(classes_of_extended_attributes),
 		cmocka_unit_test(opening_checks_both_directions),
+		cmocka_unit_test(the_hosts_settings_count_as_they_are_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;

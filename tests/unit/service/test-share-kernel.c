@@ -83,6 +83,11 @@ static int layer_setxattr(struct ls *ls, const struct ls_call *call, struct ls_i
 	return 0;
 }
 
+static bool door_passes(void *arg)
+{
+	return true;
+}
+
 static int door_backing(void *arg, int data)
 {
 	assert_int_equal(data, 3);
@@ -108,7 +113,8 @@ static void door_data(void *arg, struct inode *inode, off_t offset, off_t length
 }
 
 static const struct door_hooks hooks = {
-	.attr = door_attr, .data = door_data, .backing = door_backing, .backing_end = door_backing_end};
+	.attr = door_attr, .data = door_data, .passes = door_passes, .backing = door_backing,
+	.backing_end = door_backing_end};
 
 /* ---- the world -------------------------------------------------------------------------------- */
 
@@ -312,6 +318,38 @@ static void some_pass_by_messages(void **state)
 	closes(&reader);
 }
 
+/* Whatever it is opened for; what it maps is their memory, and what it reads and writes comes to us. */
+static void what_programs_have_mapped(void **state)
+{
+	struct shares *sh = shares_make(inode);
+	struct file a, b;
+
+	layer.size = 4096;
+	sh->maps = 1;
+	assert_true(opened(&a, O_RDWR | O_APPEND).passes);
+	assert_true(a.pass.direct);
+	assert_true(opened(&b, O_RDWR).passes);
+	assert_true(b.pass.direct);
+	assert_false(b.pass.through);
+	closes(&a);
+	closes(&b);
+	layer.refuse[LS_SHARE_KERNEL] = -EAGAIN;
+	assert_true(opened(&a, O_RDONLY).plain);
+	assert_true(a.pass.direct);
+	closes(&a);
+	layer.refuse[LS_SHARE_KERNEL] = 0;
+	sh->maps = 0;
+	assert_true(opened(&a, O_RDWR).plain);
+	assert_false(a.pass.direct);
+	sh->maps = 1; /* who maps it sees the plain one, and does not; if he did, others are as it is */
+	assert_true(opened(&b, O_RDWR).plain);
+	assert_int_equal(inode->kernel_plain, 2);
+	closes(&a);
+	closes(&b);
+	assert_int_equal(inode->kernel_plain, 0);
+	sh->maps = 0;
+}
+
 static void without_the_kernel_or_the_layer(void **state)
 {
 	struct file f;
@@ -397,7 +435,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(all_or_none), T(what_does_not_begin), T(some_pass_by_messages), T(without_the_kernel_or_the_layer),
+		T(all_or_none), T(what_does_not_begin), T(some_pass_by_messages),
+		T(what_programs_have_mapped), T(without_the_kernel_or_the_layer),
 		T(no_room_for_a_later_writer), T(set_id_bits), T(what_was_not_worth_it), T(what_is_synced),
 	};
 

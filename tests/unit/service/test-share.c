@@ -40,6 +40,12 @@ static int layer_getattr(struct ls *ls, const struct ls_call *call, struct ls_in
 	return 0;
 }
 
+static ssize_t layer_getxattr(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, const char *name,
+			      void *buf, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
 static void layer_release(struct ls *ls, const struct ls_call *call, struct ls_file *f)
 {
 }
@@ -106,6 +112,8 @@ static int setup(void **state)
 	stack->op.getattr.ls = stack->op.release.ls = stack->op.forget.ls = stack;
 	stack->op.share.ls = stack->op.unshare.ls = stack->op.grant.ls = stack;
 	stack->op.getattr.fn = layer_getattr;
+	stack->op.getxattr.ls = stack;
+	stack->op.getxattr.fn = layer_getxattr;
 	stack->op.release.fn = layer_release;
 	stack->op.forget.fn = layer_forget;
 	stack->op.share.fn = layer_share;

@@ -253,10 +253,97 @@ static void many_files_in_little_memory(void **state)
 	close(fd);
 }
 
+/* What the image holds is there after a kill, with that directory as the newest. */
+static void newest_is_there(int fd, const char *name)
+{
+	int copy;
+	struct fs *fs = mount_copy(fd, &copy);
+
+	assert_true(S_ISDIR(fs_attr_at(fs, fs->root, name).mode));
+	fs_close(fs);
+	close(copy);
+}
+
+static void block_is(int fd, uint64_t block, int byte)
+{
+	uint8_t buf[VF_BLOCK], want[VF_BLOCK];
+
+	memset(want, byte, sizeof(want));
+	assert_int_equal(pread(fd, buf, sizeof(buf), block * VF_BLOCK), sizeof(buf));
+	assert_memory_equal(buf, want, sizeof(buf));
+}
+
+static void durable_mkdir(struct vol *v, const char *name)
+{
+	struct ls_cred cred = {.uid = 0};
+	struct ls_call call = {.tenant = "test", .cred = &cred};
+	struct ls ls = {.state = v};
+	struct ls_inode *inode;
+	struct ls_attr attr;
+
+	assert_ok(vol_ls_mkdir(&ls, &call, (struct ls_inode *)v->root_inode, name, 0755, &inode, &attr));
+	vol_ls_forget(&ls, &call, inode, 1);
+	assert_ok(vol_log_flush(v));
+}
+
+/* Once round the ring, and never over a frame that counts, nor beyond its end. */
+static void the_journal_finds_room_ahead(void **state)
+{
+	enum { RING = 100, AHEAD = 64, OLD = 0xaa };
+	struct volume_params params = {.journal_size = RING * VF_BLOCK};
+	struct vol_config config = {.no_keeper = true};
+	int fd = image_new(SIZE);
+	struct area *area = image_area(fd);
+	uint8_t old[VF_BLOCK], shadow[VF_BLOCK];
+	char error[256] = "", name[32];
+	uint64_t start, generation;
+	struct vol *v;
+
+	assert_ok(volume_mkfs(area, "image", &params, error, sizeof(error)));
+	area->traits |= AREA_THIN;
+	assert_ok(vol_mount(area, "image", &config, &v, error, sizeof(error)));
+	start = v->super.journal_start;
+	memset(old, OLD, sizeof(old));
+	for (unsigned i = 0; i < RING; i++)
+		assert_int_equal(pwrite(fd, old, sizeof(old), (start + i) * VF_BLOCK), sizeof(old));
+	for (unsigned i = 0; i < 3 * RING + RING / 3; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		generation = v->super.generation;
+		assert_int_equal(pread(fd, shadow, sizeof(shadow), (start + RING) * VF_BLOCK), sizeof(shadow));
+		durable_mkdir(v, name);
+		if (i == 0)
+			for (unsigned k = 1; k < RING; k++)
+				block_is(fd, start + k, k < AHEAD ? 0 : OLD);
+		assert_int_equal(pread(fd, old, sizeof(old), (start + RING) * VF_BLOCK), sizeof(old));
+		if (v->super.generation == generation)
+			assert_memory_equal(old, shadow, sizeof(old));
+		newest_is_there(fd, name);
+	}
+	assert_true(v->log.thin_from >= v->log.thin_end);
+	assert_ok(vol_unmount(v));
+	/* From the middle of the ring on, until it is full. */
+	assert_ok(vol_mount(area, "image", &config, &v, error, sizeof(error)));
+	durable_mkdir(v, "oldest");
+	for (unsigned i = 1; i < RING; i++) {
+		assert_ok(vol_op_begin(v, 0));
+		assert_ok(vol_log_record(v, VF_FORGET, VF_INO_ROOT, 0, 0, NULL, 0));
+		vol_op_end(v);
+		assert_ok(vol_log_flush(v));
+	}
+	assert_int_equal(v->log.head - v->log.tail, RING);
+	newest_is_there(fd, "oldest");
+	assert_ok(vol_checkpoint(v, false));
+	assert_ok(vol_unmount(v));
+	area_close(area);
+	image_is_sound(fd);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_was_synced_survives_a_kill),
+	    cmocka_unit_test(the_journal_finds_room_ahead),
 	    cmocka_unit_test(unlinked_files_can_be_found_again),
 	    cmocka_unit_test(numbers_are_never_used_again),
 	    cmocka_unit_test(it_grows_with_its_image),

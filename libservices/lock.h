@@ -9,29 +9,30 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 
-struct mem_lock {
+struct fair_lock {
 	pthread_rwlock_t rw;
 	pthread_mutex_t gate;
 	unsigned waiting; /* writers; atomic */
 };
 
-static inline void mem_lock_init(struct mem_lock *l)
+static inline void fair_lock_init(struct fair_lock *l)
 {
 	pthread_rwlock_init(&l->rw, NULL);
 	pthread_mutex_init(&l->gate, NULL);
 	l->waiting = 0;
 }
 
-static inline void mem_lock_fini(struct mem_lock *l)
+static inline void fair_lock_fini(struct fair_lock *l)
 {
 	pthread_rwlock_destroy(&l->rw);
 	pthread_mutex_destroy(&l->gate);
 }
 
-static inline void mem_lock_read(struct mem_lock *l)
+static inline void fair_lock_read(struct fair_lock *l)
 {
-	int queue = __atomic_load_n(&l->waiting, __ATOMIC_RELAXED) > 0;
+	bool queue = __atomic_load_n(&l->waiting, __ATOMIC_RELAXED) > 0;
 
 	if (queue)
 		pthread_mutex_lock(&l->gate);
@@ -40,9 +41,14 @@ static inline void mem_lock_read(struct mem_lock *l)
 		pthread_mutex_unlock(&l->gate);
 }
 
-static inline void mem_lock_write(struct mem_lock *l)
+static inline bool fair_lock_try_write(struct fair_lock *l)
 {
-	if (pthread_rwlock_trywrlock(&l->rw) == 0)
+	return pthread_rwlock_trywrlock(&l->rw) == 0;
+}
+
+static inline void fair_lock_write(struct fair_lock *l)
+{
+	if (fair_lock_try_write(l))
 		return;
 	__atomic_add_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&l->gate);
@@ -51,7 +57,7 @@ static inline void mem_lock_write(struct mem_lock *l)
 	__atomic_sub_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
 }
 
-static inline void mem_unlock(struct mem_lock *l)
+static inline void fair_unlock(struct fair_lock *l)
 {
 	pthread_rwlock_unlock(&l->rw);
 }

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ahead.c, which follows rows, has of ahead-place.c, which opens files and leaves them for the client; and both know. */
+#pragma once
+
+#include <limits.h>
+
+#include "ipc/wire.h"
+#include "service/ahead-list.h"
+#include "service/request.h"
+
+enum {
+	AHEAD_ROWS = 4,
+	SCORE_MAX = 24,
+};
+
+struct row {
+	uint64_t key; /* of the directory, as it is named; 0: nothing is here */
+	uint64_t turn; /* when it was asked for last */
+	uint64_t ino;
+	struct ahead_list *list; /* NULL: not read */
+	bool closed; /* it cannot be, or is not worth it */
+	char last[NAME_MAX + 1]; /* the name that was asked for first, before the list was read */
+	unsigned at[AHEAD_ORDERS]; /* where the last one is in it */
+	/* To go on without being asked: */
+	struct wire_request in; /* the last one */
+	char *prefix;           /* the directory, as its path names it; owned */
+	unsigned next;          /* in the order that fits, the first that was not opened ahead; 0: it does not go on */
+	unsigned open;          /* that were, and are there to be taken */
+};
+
+struct ahead {
+	pthread_mutex_t lock; /* never waited for */
+	struct row row[AHEAD_ROWS];
+	uint64_t turn;
+	enum ahead_order order; /* that fitted last */
+	unsigned taken; /* of what was opened ahead in that order, since a row went on */
+	int score;
+	unsigned tries;
+	unsigned next; /* place to fill */
+	uint32_t placed[WIRE_AHEAD]; /* handles of which it is not known yet what becomes of them */
+	struct row *placed_for[WIRE_AHEAD];
+};
+
+/* The request that was answered, and its directory. */
+struct asked {
+	const struct wire_request *in;
+	const char *path, *name; /* the last component begins there */
+	struct session *session;
+	struct caller *c;
+	struct row *row;
+	const struct walk *dir;
+	unsigned opened; /* ahead of it */
+};
+
+static inline void ahead_score(struct ahead *a, int by)
+{
+	a->score += by;
+	a->score = a->score < 0 ? 0 : a->score > SCORE_MAX ? SCORE_MAX : a->score;
+}
+
+/* How many of those that are placed the client has taken since the last time. */
+unsigned ahead_places_count(struct ahead *a, const struct session *session);
+/* What is placed for the row stays, until its place is needed; but for nobody. */
+void ahead_places_leave(struct ahead *a, const struct row *row);
+/*
+ * Does with this name what was asked of another: enters it in the lease table, or opens it and places it. `base`: the
+ * inode that paths start from. 1: it is open now; 0: it is not; -1: it is not, for to read it would set its access time.
+ */
+int ahead_name(struct ahead *a, const struct asked *asked, uint64_t base, const char *name);

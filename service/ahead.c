@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A program that walks a tree opens, or looks at, the files of a directory one after the other: in the order in which
+ * they are listed, or in the order of their names. Each of these requests costs a message, and there is nothing in them
+ * that could not be told. So a request that continues such a row is, once it is answered, followed by the same request
+ * for the next few names, and the answers are left where the client will look: names and attributes in the lease table,
+ * open files in the session's memory, with their data if that is small.
+ *
+ * Nobody may be able to tell. A file that is opened ahead is a parked handle (session-park.c), and goes as these go when
+ * the file loses its name. Whether the client may open it is looked at again when it does. Access times stay: what would
+ * change by being read is left alone, and so is what somebody has open, for whom a second user would make a difference.
+ *
+ * After that the worker stays for a moment, as it would to wait for a request, and opens more when the client has taken
+ * some. So while the client works with one file the service opens another, and neither waits.
+ *
+ * A row is known by its directory, as the client names it: a few of them a session, for some programs walk two trees at
+ * once. Whether it is worth it a score tells, of the session: rows that go on, and files that were taken, count for it;
+ * directories that were read for nothing, and files that nobody came for, count against it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ipc/wire-lease.h"
+#include "service/ahead-internal.h"
+#include "service/ahead.h"
+#include "service/limit.h"
+
+enum {
+	OPENS = 8, /* at a time */
+	NAMES = 16,
+	FAILED_MAX = 2, /* files in a row that would show it */
+	NEAR = 20, /* so many names further on it is still the same row */
+	SCORE_START = 4,
+	SCORE_TRUSTED = 10, /* a directory is followed from its first name on */
+	TRY_EVERY = 32, /* requests, if the score is 0 */
+	OTHERS_WAIT_NS = 30000, /* not longer, if somebody does */
+	LINGER_NS = 60000,      /* after the client has taken something */
+};
+
+/* ---- rows -------------------------------------------------------------------------------------------- */
+
+static void row_end(struct ahead *a, struct row *row)
+{
+	ahead_places_leave(a, row);
+	ahead_list_free(row->list);
+	free(row->prefix);
+	*row = (struct row){0};
+}
+
+static struct row *row_of(struct ahead *a, uint64_t key)
+{
+	struct row *oldest = a->row;
+
+	for (struct row *r = a->row; r < a->row + AHEAD_ROWS; r++) {
+		if (r->key == key)
+			return r;
+		if (r->turn < oldest->turn)
+			oldest = r;
+	}
+	row_end(a, oldest);
+	oldest->key = key;
+	return oldest;
+}
+
+/* How far on it is, in that order; more than NEAR: it is not. */
+static unsigned distance(const struct row *row, const unsigned at[AHEAD_ORDERS], enum ahead_order order)
+{
+	return at[order] - row->at[order];
+}
+
+/* `had`: it is known where the last one was. */
+static bool row_goes_on(struct ahead *a, const struct row *row, bool had, const unsigned at[AHEAD_ORDERS])
+{
+	enum ahead_order other = a->order == AHEAD_BY_NAME ? AHEAD_AS_LISTED : AHEAD_BY_NAME;
+	bool proven = a->taken;
+
+	a->taken = 0;
+	if (!had)
+		return at[a->order] <= 1;
+	/* In a small directory a name is near the last one in any order. */
+	if (!proven && distance(row, at, other) < distance(row, at, a->order))
+		a->order = other;
+	/* From the last one that was asked for, or from those that were opened without. */
+	return distance(row, at, a->order) <= NEAR ||
+	       (row->next && at[a->order] + OPENS + 1 >= row->next && at[a->order] <= row->next + OPENS);
+}
+
+/* The row's list, of the directory that it is now; *ret_had: where the last one was is in row->at. */
+static bool row_list(struct ahead *a, struct row *row, const struct asked *asked, bool *ret_had)
+{
+	struct inode *dir = asked->dir->inode;
+	int r;
+
+	*ret_had = row->list && row->ino == dir->ino;
+	if (*ret_had)
+		return true;
+	row->list = ahead_list_free(row->list);
+	row->ino = dir->ino;
+	ahead_score(a, -1);
+	r = ahead_list_read(asked->c, dir, &asked->dir->attr, &row->list);
+	row->closed = r == -EFBIG || r == -EAGAIN;
+	if (r < 0)
+		return false;
+	*ret_had = row->last[0] && ahead_list_find(row->list, row->last, row->at);
+	return true;
+}
+
+/* The next request of this client may wait already: it is likely to be one of those that will be spared. */
+static bool is_enough(const struct asked *asked, int64_t start)
+{
+	return ls_now() - start > OTHERS_WAIT_NS && back_is_wanted(asked->session->service->back);
+}
+
+static bool is_file(unsigned type)
+{
+	return type == DT_REG || type == DT_UNKNOWN;
+}
+
+/* Opens until there are as many ahead as there may be. */
+static void row_open(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	const int64_t start = ls_now();
+	unsigned type, failed = 0;
+
+	while (row->next && row->open < OPENS && !is_enough(asked, start)) {
+		const char *name = ahead_list_at(row->list, a->order, row->next++, &type);
+		int r = name && is_file(type) ? ahead_name(a, asked, base, name) : 0;
+
+		asked->opened += r > 0;
+		failed = r < 0 ? failed + 1 : 0;
+		if (name && failed < FAILED_MAX)
+			continue;
+		row->next = 0;
+		if (name) { /* a tree that is walked for the first time: each file's access time is due */
+			ahead_score(a, -FAILED_MAX);
+			row->closed = true;
+		}
+	}
+}
+
+static void row_look(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	const unsigned from = row->at[a->order] + 1;
+	const int64_t start = ls_now();
+	const char *name;
+	unsigned type;
+
+	for (unsigned n = 0; n < NAMES && !is_enough(asked, start); n++) {
+		name = ahead_list_at(row->list, a->order, from + n, &type);
+		if (!name)
+			return;
+		ahead_name(a, asked, base, name);
+	}
+}
+
+/* The client comes to what is not open, or was not when it came: from there on, unless that is done already. */
+static void row_goes_from(struct row *row, const struct asked *asked, unsigned from)
+{
+	if (from > row->next || from + OPENS < row->next)
+		row->next = from;
+	row->in = *asked->in;
+	if (!row->prefix)
+		row->prefix = strndup(asked->path, asked->name - asked->path);
+	if (!row->prefix)
+		row->next = 0;
+}
+
+static void row_follow(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	unsigned at[AHEAD_ORDERS];
+	bool had, goes_on;
+
+	if (!row_list(a, row, asked, &had))
+		return;
+	if (!ahead_list_find(row->list, asked->name, at)) {
+		row->list = ahead_list_free(row->list); /* it has changed */
+		row->next = 0;
+		return;
+	}
+	goes_on = row_goes_on(a, row, had, at);
+	memcpy(row->at, at, sizeof(at));
+	ahead_score(a, goes_on ? 1 : -1);
+	if (!goes_on) {
+		row->next = 0;
+	} else if (asked->in->op == WIRE_OPEN) {
+		row_goes_from(row, asked, at[a->order] + 1);
+		row_open(a, row, asked, base);
+	} else {
+		row_look(a, row, asked, base);
+	}
+}
+
+/* Without a request, as long as the directory is what it was. */
+static void row_continue(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	if (row->list && row->ino == asked->dir->inode->ino)
+		row_open(a, row, asked, base);
+	else
+		row->next = 0;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
+
+typedef void row_step(struct ahead *a, struct row *row, struct asked *asked, uint64_t base);
+
+/* In the directory that the path leads to, as the client. */
+static void step_in(struct ahead *a, struct asked *asked, row_step *step)
+{
+	char text[PATH_MAX], *base_path;
+	struct inode *base;
+	struct caller c;
+	struct walk dir;
+
+	snprintf(text, sizeof(text), "%.*s", (int)(asked->name - asked->path), asked->path);
+	if (session_base(asked->session, asked->in->base, &base, &base_path) != 0)
+		return;
+	session_caller(asked->session, &c, false);
+	c.tid = asked->in->more.tid;
+	c.learns = true;
+	asked->c = &c;
+	if (walk(&c, base, base_path, text, WALK_FOLLOW, &dir) == 0) {
+		asked->dir = &dir;
+		if (dir.inode->type == S_IFDIR && !dir.inode->fs->shared)
+			step(a, asked->row, asked, base->ino);
+		walk_end(&dir);
+	}
+	caller_fini(&c);
+	free(base_path);
+	inode_unref(base);
+}
+
+static void follow(struct ahead *a, struct asked *asked)
+{
+	struct row *row = row_of(a, lease_path_hash(0, asked->in->base, asked->path, asked->name - asked->path));
+
+	row->turn = ++a->turn;
+	if (row->closed)
+		return;
+	/* The second name of a directory tells whether it is a row. */
+	if (!row->list && !row->last[0]) {
+		strcpy(row->last, asked->name);
+		if (a->score < SCORE_TRUSTED)
+			return;
+	}
+	asked->row = row;
+	step_in(a, asked, row_follow);
+}
+
+static void row_again(struct ahead *a, struct row *row, struct session *session)
+{
+	struct asked asked = {.in = &row->in, .path = row->prefix, .name = row->prefix + strlen(row->prefix),
+			      .session = session, .row = row};
+
+	step_in(a, &asked, row_continue);
+	session_parked_busy(session, asked.opened);
+}
+
+/* While the client takes what is there, more is brought, without its asking; both are busy then, and neither waits. */
+static void linger(struct ahead *a, struct session *session, const struct wire_request *in)
+{
+	int64_t since = ls_now(), yielded = 0;
+	bool live = true;
+
+	while (live && ls_now() - since < LINGER_NS && back_linger(session->service->back, in, &yielded)) {
+		if (ahead_places_count(a, session))
+			since = ls_now();
+		live = false;
+		for (struct row *row = a->row; row < a->row + AHEAD_ROWS; row++) {
+			if (row->next && row->open <= OPENS / 2)
+				row_again(a, row, session);
+			live |= row->next != 0;
+		}
+	}
+}
+
+static struct ahead *ahead_of(struct session *session)
+{
+	struct ahead *a;
+
+	pthread_mutex_lock(&session->lock);
+	a = session->ahead;
+	if (!a && (a = calloc(1, sizeof(*a))) != NULL) {
+		pthread_mutex_init(&a->lock, NULL);
+		a->score = SCORE_START;
+		session->ahead = a;
+	}
+	pthread_mutex_unlock(&session->lock);
+	return a;
+}
+
+bool ahead_wants(const struct session *session, const struct wire_request *in, int64_t result)
+{
+	enum { OTHERS = O_ACCMODE | O_CREAT | O_TRUNC | O_DIRECTORY | O_PATH | O_DIRECT };
+
+	if (!(in->op == WIRE_OPEN && (in->flags & WIRE_AND_NEXT) && !(in->arg & OTHERS)) &&
+	    !(in->op == WIRE_GETATTR && (in->flags & WIRE_LEARN)))
+		return false;
+	return result >= 0 && session->lease && !(in->flags & WIRE_EMPTY) && !limit_is_on();
+}
+
+unsigned ahead_follow(struct session *session, const struct wire_request *in, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct asked asked = {.in = in, .path = path, .name = slash ? slash + 1 : path, .session = session};
+	size_t len = strlen(asked.name);
+	struct ahead *a = len && len <= NAME_MAX ? ahead_of(session) : NULL;
+
+	if (!a || pthread_mutex_trylock(&a->lock))
+		return 0;
+	ahead_places_count(a, session);
+	if (a->score > 0 || ++a->tries % TRY_EVERY == 0)
+		follow(a, &asked);
+	if (asked.opened)
+		linger(a, session, in);
+	pthread_mutex_unlock(&a->lock);
+	/* The client has something to do now, and then comes for more. */
+	if (asked.opened)
+		back_expect(in);
+	return asked.opened;
+}
+
+void ahead_free(struct ahead *a)
+{
+	if (!a)
+		return;
+	for (unsigned i = 0; i < AHEAD_ROWS; i++)
+		row_end(a, &a->row[i]);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
