@@ -40,6 +40,7 @@ enum lease_flags {
 	LEASE_MAY_W = 1 << 3,
 	LEASE_MAY_X = 1 << 4,
 	LEASE_WHOLE = 1 << 5, /* of a directory: every name in it has an entry */
+	LEASE_BARE = 1 << 6,  /* with LEASE_KNOWN: no extended attributes, ACLs among them; what could have those says ENODATA */
 };
 
 struct lease_name {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attributes of files, plain and extended, and of the file system. */
 #include <errno.h>
+#include <sys/stat.h>
 #include "ipc/copy.h"
 #include "ipc/sys.h"
 #include "libfs/internal.h"
@@ -90,6 +91,33 @@ static int64_t attr_fetch(struct fs_op *op, void *buf, uint64_t size)
 	return r;
 }
 
+static int begins(const char *s, const char *with)
+{
+	while (*with && *s == *with)
+		s++, with++;
+	return !*with;
+}
+
+static int is(const char *a, const char *b)
+{
+	return begins(a, b) && begins(b, a);
+}
+
+/* Attributes that all may ask for, whatever the mode, and that are not there. */
+static int attr_absent(const struct fs_object *o, const char *name)
+{
+	int access = is(name, "system.posix_acl_access"), initial = is(name, "system.posix_acl_default");
+	struct wire_attr attr;
+	uint32_t type;
+
+	if (!access && !initial && !(begins(name, "security.") && name[9]))
+		return 0;
+	if (!lease_is_bare(o, &attr))
+		return 0;
+	type = attr.mode & S_IFMT;
+	return access ? type != S_IFLNK : !initial || type == S_IFDIR;
+}
+
 int64_t fs_getxattr(const struct fs_object *o, const char *name, void *buf, uint64_t size)
 {
 	int64_t r, len = attr_name(name);
@@ -97,9 +125,12 @@ int64_t fs_getxattr(const struct fs_object *o, const char *name, void *buf, uint
 
 	if (len < 0)
 		return len;
+	if (attr_absent(o, name))
+		return -ENODATA;
 	r = fs_op_object(&op, WIRE_GETXATTR, o, ATTR_NAME_MAX + 1 + (size < ATTR_VALUE_MAX ? size : ATTR_VALUE_MAX));
 	if (r < 0)
 		return r;
+	op.q->flags |= WIRE_LEARN;
 	fs_op_string(&op, name, (uint32_t)len);
 	return attr_fetch(&op, buf, size);
 }
@@ -125,10 +156,17 @@ int64_t fs_setxattr(const struct fs_object *o, const char *name, const void *val
 
 int64_t fs_listxattr(const struct fs_object *o, void *buf, uint64_t size)
 {
+	struct wire_attr attr;
 	struct fs_op op;
-	int64_t r = fs_op_object(&op, WIRE_LISTXATTR, o, size < ATTR_VALUE_MAX ? size : ATTR_VALUE_MAX);
+	int64_t r;
 
-	return r < 0 ? r : attr_fetch(&op, buf, size);
+	if (lease_is_bare(o, &attr))
+		return 0;
+	r = fs_op_object(&op, WIRE_LISTXATTR, o, size < ATTR_VALUE_MAX ? size : ATTR_VALUE_MAX);
+	if (r < 0)
+		return r;
+	op.q->flags |= WIRE_LEARN;
+	return attr_fetch(&op, buf, size);
 }
 
 int64_t fs_removexattr(const struct fs_object *o, const char *name)

@@ -270,7 +270,8 @@ enum lease_answer lease_find(const struct fs_object *o, struct lease_object *ret
 	return lease_counted(view_good(&v) ? answer : LEASE_ASK);
 }
 
-enum lease_answer lease_getattr(const struct fs_object *o, struct wire_attr *ret)
+/* `flags`: what has to be known. */
+static enum lease_answer object_attr(const struct fs_object *o, uint32_t flags, struct wire_attr *ret)
 {
 	enum lease_answer answer;
 	struct lease_object at;
@@ -281,7 +282,17 @@ enum lease_answer lease_getattr(const struct fs_object *o, struct wire_attr *ret
 		return LEASE_ASK;
 	answer = object_find(&v, o, &at);
 	if (answer == LEASE_THERE &&
-	    (!attr_read(&v, o->mount, at.ino, &found, ret) || !(found.flags & LEASE_KNOWN)))
+	    (!attr_read(&v, o->mount, at.ino, &found, ret) || (found.flags & flags) != flags))
 		answer = LEASE_ASK;
 	return lease_counted(view_good(&v) ? answer : LEASE_ASK);
+}
+
+enum lease_answer lease_getattr(const struct fs_object *o, struct wire_attr *ret)
+{
+	return object_attr(o, LEASE_KNOWN, ret);
+}
+
+int lease_is_bare(const struct fs_object *o, struct wire_attr *ret)
+{
+	return object_attr(o, LEASE_KNOWN | LEASE_BARE, ret) == LEASE_THERE;
 }

@@ -23,6 +23,8 @@ struct lease_object {
 enum lease_answer lease_find(const struct fs_object *o, struct lease_object *ret);
 /* And its attributes. */
 enum lease_answer lease_getattr(const struct fs_object *o, struct wire_attr *ret);
+/* It has no extended attributes, and `ret` its attributes. */
+int lease_is_bare(const struct fs_object *o, struct wire_attr *ret);
 /* The inode is in the table: it has a name. */
 int lease_holds(uint32_t mount, uint64_t ino);
 /* Its change count now, and its size; 0: not known. */

@@ -73,7 +73,7 @@ int ls_xattr_check(mode_t type, const char *name)
 		return type == S_IFLNK ? -EOPNOTSUPP : 0;
 	if (strcmp(name, ACL_DEFAULT) == 0)
 		return type == S_IFDIR ? 0 : -EACCES;
-	return -EOPNOTSUPP;
+	return strcmp(name, "user.") && strcmp(name, "trusted.") && strcmp(name, "security.") ? -EOPNOTSUPP : -EINVAL;
 }
 
 static bool time_reached(const struct timespec *t, const struct timespec *by)

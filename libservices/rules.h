@@ -19,7 +19,7 @@ int ls_fallocate_check(mode_t type, int mode, off_t offset, off_t length);
 /* The extended attributes that ACLs are kept in. */
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
-/* Which extended attributes there are at all, and for which inodes: 0, -ERANGE, -EPERM, -EACCES or -EOPNOTSUPP. */
+/* Which extended attributes there are at all, and for which inodes: 0, -ERANGE, -EPERM, -EACCES, -EINVAL or -EOPNOTSUPP. */
 int ls_xattr_check(mode_t type, const char *name);
 /* Does the name begin with that prefix, and go on? */
 bool ls_xattr_in(const char *name, const char *prefix);

@@ -20,6 +20,7 @@
  * changes a name has changed the directory's word before he looks for the flag: again, one sees the other. A set of
  * attributes may be locked while one of names is, not the other way round.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -536,6 +537,36 @@ uint64_t lease_learn(struct caller *c, struct inode *inode)
 	    (inode->fs->shared && !attr.kept))
 		return 0;
 	return attr_enter(c, inode, &attr, token, 0);
+}
+
+/* The layer says that it has none, and of what may have an ACL, that this is for want of one. */
+static bool is_bare(struct caller *c, const struct inode *inode)
+{
+	struct ls *stack = inode->fs->stack;
+
+	return ls_listxattr(stack, &c->call, inode->ls, NULL, 0) == 0 &&
+	       (inode->type == S_IFLNK || ls_getxattr(stack, &c->call, inode->ls, ACL_ACCESS, NULL, 0) == -ENODATA);
+}
+
+void lease_learn_bare(struct caller *c, const struct inode *inode)
+{
+	struct lease_set *set = attr_set(inode);
+	struct lease_attr *e;
+	uint64_t token;
+
+	if (!c->lease || inode->fs->shared)
+		return;
+	token = __atomic_load_n(&set->word, __ATOMIC_ACQUIRE);
+	if ((token & UNDER_WAY) || !is_bare(c, inode))
+		return;
+	lease_set_lock(set);
+	e = set_open(set, c, token) ? attr_find(c->lease, set, inode) : NULL;
+	if (e && (e->flags & LEASE_KNOWN)) {
+		seq_begin(&e->seq);
+		e->flags |= LEASE_BARE;
+		seq_end(&e->seq);
+	}
+	lease_set_unlock(set);
 }
 
 /* A name made in it would have changed its times, and of a layer of ours its size, too. */

@@ -49,6 +49,8 @@ void lease_learn_empty(struct caller *c, const struct inode *dir, const struct l
  * the inode changes; 0: they could not be entered now.
  */
 uint64_t lease_learn(struct caller *c, struct inode *inode);
+/* If they are in the table: that it has no extended attributes, if so. */
+void lease_learn_bare(struct caller *c, const struct inode *inode);
 /* The change count if they are in the table, else 0. */
 uint64_t lease_known(const struct caller *c, const struct inode *inode);
 

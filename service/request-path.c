@@ -304,6 +304,15 @@ int64_t request_syncfs(struct request *q)
 	return r;
 }
 
+/* There is none of that name: who asks for one asks for more. */
+static void xattrs_learn(struct request *q, struct inode *inode)
+{
+	if (!q->caller.learns)
+		return;
+	lease_learn(&q->caller, inode);
+	lease_learn_bare(&q->caller, inode);
+}
+
 int64_t request_getxattr(struct request *q)
 {
 	struct object o;
@@ -312,6 +321,8 @@ int64_t request_getxattr(struct request *q)
 	if (r < 0)
 		return r;
 	r = vfs_getxattr(&q->caller, o.inode, q->path2, q->payload, out_room(q));
+	if (r == -ENODATA)
+		xattrs_learn(q, o.inode);
 	object_end(&o);
 	if (r > 0 && q->in->out_max)
 		q->out.out_len = r;
@@ -348,6 +359,8 @@ int64_t request_listxattr(struct request *q)
 	if (r < 0)
 		return r;
 	r = vfs_listxattr(&q->caller, o.inode, q->payload, out_room(q));
+	if (r == 0)
+		xattrs_learn(q, o.inode);
 	object_end(&o);
 	if (r > 0 && q->in->out_max)
 		q->out.out_len = r;

@@ -10,9 +10,23 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 static struct stat st;
 static char buf[70000];
+
+#define ACCESS "system.posix_acl_access"
+#define DEFAULT "system.posix_acl_default"
+
+/* rwx for all three, and for the user 7 rx, with a mask. As good as any as a value of something else. */
+static const unsigned char acl[] = {
+	2, 0, 0, 0,
+	1, 0, 7, 0, 255, 255, 255, 255,
+	2, 0, 5, 0, 7, 0, 0, 0,
+	4, 0, 7, 0, 255, 255, 255, 255,
+	16, 0, 7, 0, 255, 255, 255, 255,
+	32, 0, 7, 0, 255, 255, 255, 255,
+};
 
 /* ---- the other ------------------------------------------------------------------------------- */
 
@@ -57,6 +71,10 @@ static int other_does(const char *what, const char *a, const char *b)
 		return chmod(a, strtol(b, NULL, 8));
 	if (!strcmp(what, "truncate"))
 		return truncate(a, atoi(b));
+	if (!strcmp(what, "xattr"))
+		return lsetxattr(a, b, acl, sizeof(acl), 0);
+	if (!strcmp(what, "xattr-"))
+		return lremovexattr(a, b);
 	if (!strcmp(what, "map"))
 		return store_mapped(a, b);
 	if (!strcmp(what, "write") || !strcmp(what, "append") || !strcmp(what, "replace")) {
@@ -275,6 +293,47 @@ static void attributes_change(void)
 	EQUAL(fstat(fd, &st), 0);
 	EQUAL(st.st_nlink, 0);
 	close(fd);
+}
+
+/* Nobody sees an attribute that is not there, nor misses one that is, whatever he has asked for before. */
+static void extended_attributes_change(void)
+{
+	static const char *const name[] = {"security.mark", ACCESS, DEFAULT, "trusted.t", "user.u"};
+	int fd;
+
+	write_file(at("attributes"), "x");
+	EQUAL(mkdir(at("attributes.d"), 0755), 0);
+	EQUAL(symlink("attributes", at("attributes.l")), 0);
+	fd = open(at("attributes"), O_RDONLY);
+	for (unsigned i = 0; i < 5; i++) {
+		const char *path = i == 2 ? at("attributes.d") : at("attributes");
+
+		for (unsigned k = 0; k < 5; k++)
+			OFTEN(FAILS(getxattr(path, name[k], buf, sizeof(buf)), ENODATA));
+		OFTEN(FAILS(getxattr(path, "user.u", NULL, 0), ENODATA));
+		OFTEN(EQUAL(listxattr(path, buf, sizeof(buf)), 0));
+		OFTEN(EQUAL(flistxattr(fd, buf, sizeof(buf)), 0));
+		other("xattr", path, name[i]);
+		EQUAL(getxattr(path, name[i], buf, sizeof(buf)), sizeof(acl));
+		EQUAL(memcmp(buf, acl, sizeof(acl)), 0);
+		EQUAL(listxattr(path, buf, sizeof(buf)), strlen(name[i]) + 1);
+		EQUAL(flistxattr(fd, buf, sizeof(buf)), i == 2 ? 0 : strlen(name[i]) + 1);
+		FAILS(fgetxattr(fd, name[i], buf, 1), i == 2 ? ENODATA : ERANGE);
+		other("xattr-", path, name[i]);
+	}
+	OFTEN(FAILS(lgetxattr(at("attributes.l"), "security.mark", buf, sizeof(buf)), ENODATA));
+	OFTEN(FAILS(lgetxattr(at("attributes.l"), ACCESS, buf, sizeof(buf)), EOPNOTSUPP));
+	OFTEN(EQUAL(llistxattr(at("attributes.l"), buf, sizeof(buf)), 0));
+	other("xattr", at("attributes.l"), "security.mark");
+	EQUAL(lgetxattr(at("attributes.l"), "security.mark", buf, sizeof(buf)), sizeof(acl));
+	EQUAL(llistxattr(at("attributes.l"), buf, sizeof(buf)), 14);
+	OFTEN(FAILS(getxattr(at("attributes"), "what.is.this", buf, sizeof(buf)), EOPNOTSUPP));
+	OFTEN(FAILS(getxattr(at("attributes"), "security.", buf, sizeof(buf)), EINVAL));
+	EQUAL(close(fd), 0);
+	EQUAL(unlink(at("attributes")), 0);
+	FAILS(getxattr(at("attributes"), "security.mark", buf, sizeof(buf)), ENOENT);
+	EQUAL(unlink(at("attributes.l")), 0);
+	EQUAL(rmdir(at("attributes.d")), 0);
 }
 
 static void data_changes(void)
@@ -544,6 +603,7 @@ int main(int argc, char **argv)
 		names_come_and_go();
 		directories_change();
 		attributes_change();
+		extended_attributes_change();
 		data_changes();
 		listings_go_with_their_directories();
 		other_end();
