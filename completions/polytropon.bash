@@ -8,7 +8,7 @@ _polytropon_pools() {
 _polytropon() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} words=() i
 	local settings="memory= cpu_weight= timeout= cache.size= cache.readahead= cache.policy= flush.interval=
-		flush.dirty_ratio= flush.background_ratio= flush.batch= flush.on_close= fuse.passthrough=
+		flush.dirty_ratio= flush.background_ratio= flush.batch= flush.on_close= fuse.passthrough= stats.measure=
 		io.read_bps= io.write_bps= io.iops= io.meta_ops= io.burst="
 	COMPREPLY=()
 

@@ -48,6 +48,11 @@ static const struct spec_key fuse_keys[] = {
 	{},
 };
 
+static const struct spec_key stats_keys[] = {
+	{"measure", SPEC_BOOL, .help = "false: nothing is counted or timed", .live = true},
+	{},
+};
+
 const struct spec_key spec_pool_keys[] = {
 	{"cpus", SPEC_CPUS, .help = "the cores of the pool, such as 0-1"},
 	{"cpu_weight", SPEC_COUNT, 1, 10000, "its share of busy cores; 100 is everybody's", .live = true},
@@ -59,6 +64,7 @@ const struct spec_key spec_pool_keys[] = {
 	{"flush", SPEC_SECTION, .section = flush_keys, .help = "when changes are written back"},
 	{"io", SPEC_SECTION, .section = spec_io_keys, .help = "limits of reads, writes and operations on names"},
 	{"fuse", SPEC_SECTION, .section = fuse_keys, .help = "the door of static programs"},
+	{"stats", SPEC_SECTION, .section = stats_keys, .help = "what is measured"},
 	{"mounts", SPEC_MOUNTS, .help = "paths and the stacks of layers behind them"},
 	{"roots", SPEC_STACK, .help = "the stack of layers in which the pool's containers are"},
 	{},

@@ -18,7 +18,7 @@ void ops_begin(struct op *op, fuse_req_t req, unsigned stat)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	*op = (struct op){.req = req, .door = fuse_req_userdata(req), .stat = stat,
-			   .started_at = stat_now() - (int64_t)stat_waited()};
+			   .started_at = stat_started()};
 	caller_init(&op->c, DOOR_FUSE, op->door->fs->tenant, ctx->uid, ctx->gid, ctx->pid);
 	op->c.call.payer = door_payer();
 	op->c.umask = ctx->umask;

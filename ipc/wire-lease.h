@@ -36,7 +36,7 @@ enum {
 enum lease_flags {
 	LEASE_KNOWN = 1 << 0,  /* attr is good */
 	LEASE_NAMES = 1 << 1,  /* of a directory: names below may be used, the caller may search it */
-	LEASE_MAY_R = 1 << 2,  /* what access(2) with the effective ids would say */
+	LEASE_MAY_R = 1 << 2,  /* what access(2) with the effective ids would allow, if asked for these together */
 	LEASE_MAY_W = 1 << 3,
 	LEASE_MAY_X = 1 << 4,
 	LEASE_WHOLE = 1 << 5, /* of a directory: every name in it has an entry */

@@ -219,17 +219,27 @@ static struct lease_attr *attr_find(const struct lease *lease, const struct leas
 	return NULL;
 }
 
+/*
+ * What is said to be allowed is allowed at once: by an ACL's entries for two groups of the caller's, one thing and another
+ * may be allowed, and both together not.
+ */
 static uint32_t attr_flags(struct caller *c, const struct inode *inode, const struct ls_attr *attr)
 {
+	static const struct {
+		unsigned may;
+		uint32_t flag;
+	} each[] = {{MAY_READ, LEASE_MAY_R}, {MAY_WRITE, LEASE_MAY_W}, {MAY_EXEC, LEASE_MAY_X}};
 	bool fixed = inode->fs->rdonly && (S_ISREG(attr->mode) || S_ISDIR(attr->mode) || S_ISLNK(attr->mode));
+	unsigned may = 0;
 	uint32_t flags = 0;
 
-	if (perm_access(c, inode, attr, MAY_READ) == 0)
-		flags |= LEASE_MAY_R;
-	if (!fixed && perm_access(c, inode, attr, MAY_WRITE) == 0)
-		flags |= LEASE_MAY_W;
-	if (perm_access(c, inode, attr, MAY_EXEC) == 0)
-		flags |= LEASE_MAY_X | (S_ISDIR(attr->mode) ? LEASE_NAMES : 0);
+	for (unsigned i = 0; i < 3; i++)
+		if (!(fixed && each[i].may == MAY_WRITE) && perm_access(c, inode, attr, may | each[i].may) == 0) {
+			may |= each[i].may;
+			flags |= each[i].flag;
+		}
+	if (S_ISDIR(attr->mode) && ((may & MAY_EXEC) || perm_access(c, inode, attr, MAY_EXEC) == 0))
+		flags |= LEASE_NAMES;
 	return flags;
 }
 

@@ -12,6 +12,7 @@
 #include "service/limit.h"
 #include "service/service.h"
 #include "service/share.h"
+#include "service/stats.h"
 
 /* A key, and the caches' option behind it. */
 static const struct {
@@ -30,6 +31,7 @@ static const struct {
 enum { CACHE_KEYS = sizeof(cache_keys) / sizeof(cache_keys[0]) };
 
 #define PASS_KEY "fuse.passthrough"
+#define MEASURE_KEY "stats.measure"
 
 static int pass_set(const char *value, char *error, size_t size)
 {
@@ -38,6 +40,18 @@ static int pass_set(const char *value, char *error, size_t size)
 	if (r < 0)
 		snprintf(error, size, PASS_KEY ": '%s' is neither auto, always nor off", value);
 	return r;
+}
+
+static int measure_set(const char *value, char *error, size_t size)
+{
+	bool on = !strcmp(value, "true");
+
+	if (!on && strcmp(value, "false") != 0) {
+		snprintf(error, size, MEASURE_KEY ": '%s' is neither true nor false", value);
+		return -EINVAL;
+	}
+	stat_measure(on);
+	return 0;
 }
 
 /* For the service's own flusher, of stacks without a cache. */
@@ -158,6 +172,7 @@ static const char *key_nearest(struct service *s, const char *key)
 					candidates[n++] = names[named++];
 				}
 	candidates[n++] = PASS_KEY;
+	candidates[n++] = MEASURE_KEY;
 	candidates[n] = NULL;
 	return ls_nearest(key, candidates);
 }
@@ -170,6 +185,8 @@ int setting_set(struct service *s, const char *key, const char *value, char *err
 
 	if (!strcmp(key, PASS_KEY))
 		return pass_set(value, error, size);
+	if (!strcmp(key, MEASURE_KEY))
+		return measure_set(value, error, size);
 	r = limit_set(LIMIT_POOL, key, value, error, size);
 	if (r == 0 && s->back)
 		share_limited(s);

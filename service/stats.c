@@ -24,6 +24,7 @@ enum {
 static struct meter *meter;
 static uint64_t started_cycles; /* at meter->started_ns */
 static pthread_key_t shard_key;
+static bool unmeasured; /* atomic */
 static _Thread_local struct meter_shard *mine;
 static _Thread_local unsigned operations;
 
@@ -141,14 +142,26 @@ static void add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+void stat_measure(bool on)
+{
+	__atomic_store_n(&unmeasured, !on, __ATOMIC_RELAXED);
+}
+
+static bool is_unmeasured(void)
+{
+	return __builtin_expect(__atomic_load_n(&unmeasured, __ATOMIC_RELAXED), 0);
+}
+
 void stat_begin(void)
 {
 	struct stage_clock *c = &stage_clock;
 
+	if (is_unmeasured())
+		return;
 	memset(c, 0, sizeof(*c));
 	c->runs = true;
 	c->sampled = operations++ % STAGE_SAMPLE == 0;
-	c->since = stage_cycles();
+	c->since = c->sampled ? stage_cycles() : 0; /* 0: nobody needs to know before there is a wait */
 }
 
 /* Ends the thread's clock. */
@@ -157,7 +170,7 @@ static uint64_t clock_end(void)
 	struct stage_clock *c = &stage_clock;
 	uint64_t now = stage_cycles();
 
-	if (c->runs)
+	if (c->runs && c->since)
 		c->spent[c->now] += now - c->since;
 	c->runs = c->sampled = false;
 	return now;
@@ -273,9 +286,9 @@ void stat_throttled(unsigned row, uint64_t ns)
 	add(&mine->container[row].throttled_ns, ns);
 }
 
-uint64_t stat_waited(void)
+int64_t stat_started(void)
 {
-	return waited_ns;
+	return is_unmeasured() ? 0 : stat_now() - (int64_t)waited_ns;
 }
 
 void stat_record_parked(enum door door, unsigned op, int64_t started_at, int64_t result,
@@ -304,15 +317,36 @@ bool stat_traces(void)
 	return __atomic_load_n(&meter->trace_until, __ATOMIC_RELAXED) > 0;
 }
 
+/* Of an operation that was not sampled, what it did not wait counts as the service's. */
+static void stages_take(const struct stage_clock *c, bool sampled, uint64_t ns, uint64_t ret[STAGE_MAX])
+{
+	uint64_t waits = 0;
+
+	for (unsigned i = sampled ? 0 : STAGE_DEVICE; i < STAGE_MAX && c->since; i++)
+		if (i != STAGE_QUEUE && c->spent[i])
+			waits += ret[i] = cycles_ns(c->spent[i]);
+	if (!sampled)
+		ret[STAGE_SERVICE] = ns > waits ? ns - waits : 0;
+	ret[STAGE_LIMIT] = waited_ns;
+	waited_ns = 0;
+}
+
 void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result, const struct stat_about *about)
 {
 	static const struct stat_about nothing;
 	struct stage_clock *c = &stage_clock;
 	bool sampled = c->sampled, ran = c->runs;
-	uint64_t cycles = clock_end(), now = (uint64_t)watch_now(cycles), stage_ns[STAGE_MAX] = {0};
-	uint64_t ns = now > (uint64_t)started_at ? now - (uint64_t)started_at : 0, bytes = 0;
+	uint64_t cycles, now, ns, bytes = 0, stage_ns[STAGE_MAX] = {0};
 	struct meter_cell *cell;
 
+	if (is_unmeasured()) {
+		c->runs = c->sampled = false;
+		waited_ns = 0;
+		return;
+	}
+	cycles = clock_end();
+	now = (uint64_t)watch_now(cycles);
+	ns = started_at && now > (uint64_t)started_at ? now - (uint64_t)started_at : 0;
 	if (!about)
 		about = &nothing;
 	if (!mine)
@@ -328,13 +362,8 @@ void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result
 		add(&cell->queued, 1);
 		add(&cell->stage_ns[STAGE_QUEUE], stage_ns[STAGE_QUEUE]);
 	}
-	for (unsigned i = 0; i < STAGE_MAX && ran; i++)
-		if (i != STAGE_QUEUE)
-			stage_ns[i] = c->spent[i] ? cycles_ns(c->spent[i]) : 0;
-	if (ran) {
-		stage_ns[STAGE_LIMIT] = waited_ns;
-		waited_ns = 0;
-	}
+	if (ran)
+		stages_take(c, sampled, ns, stage_ns);
 	for (unsigned i = 0; i < STAGE_MAX && sampled; i++)
 		if (i != STAGE_QUEUE && stage_ns[i])
 			add(&cell->stage_ns[i], stage_ns[i]);

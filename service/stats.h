@@ -38,7 +38,11 @@ struct meter *stat_meter(void);
 /* The calling thread serves a queue on that core. */
 void stat_thread(uint32_t cpu);
 
+/* Whether anything is recorded, from now on. It is, until somebody says that it is not. */
+void stat_measure(bool on);
 int64_t stat_now(void); /* CLOCK_MONOTONIC, ns */
+/* That, before what the thread serves next has waited for a limit; 0: nothing is recorded. */
+int64_t stat_started(void);
 /* Around an operation that one thread serves from its beginning to its end. */
 void stat_begin(void);
 void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result, const struct stat_about *about);
@@ -47,8 +51,6 @@ void stat_record_parked(enum door door, unsigned op, int64_t started_at, int64_t
 			const struct stat_about *about);
 /* What this thread serves next waited so long for a limit (service/limit.h), of that container or of all. */
 void stat_throttled(unsigned container, uint64_t ns);
-/* How long it did. */
-uint64_t stat_waited(void);
 /* Somebody wants to see operations as they happen. */
 bool stat_traces(void);
 

@@ -153,6 +153,25 @@ static void parked_operations_have_no_clock(void **state)
 	assert_false(stage_clock.runs);
 }
 
+static void what_is_not_measured_is_not_there(void **state)
+{
+	struct meter_sum sum;
+	uint64_t slows = stat_meter()->slows;
+
+	stat_measure(false);
+	stat_begin();
+	assert_false(stage_clock.runs);
+	assert_int_equal(stat_started(), 0);
+	stat_record(DOOR_PRELOAD, WIRE_SYMLINK, stat_now() - METER_SLOW_NS - 1, 0, NULL);
+	stat_begin();
+	stat_measure(true); /* in the middle of one */
+	stat_record(DOOR_FUSE, WIRE_SYMLINK, 0, 0, NULL);
+	assert_false(meter_sum(stat_meter(), DOOR_PRELOAD, WIRE_SYMLINK, &sum));
+	assert_int_equal(stat_meter()->slows, slows);
+	assert_true(meter_sum(stat_meter(), DOOR_FUSE, WIRE_SYMLINK, &sum));
+	assert_int_equal(sum.cell.time_ns, 0);
+}
+
 static void doors_are_json(void **state)
 {
 	struct json_object *doors = meter_doors_json(stat_meter());
@@ -307,6 +326,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_lie_about_the_queue),
 		cmocka_unit_test(a_trace_goes_on_while_somebody_looks),
 		cmocka_unit_test(parked_operations_have_no_clock),
+		cmocka_unit_test(what_is_not_measured_is_not_there),
 		cmocka_unit_test(doors_are_json),
 		cmocka_unit_test(containers_have_latencies_of_their_own),
 		cmocka_unit_test(a_container_says_in_which_stage_it_was),
