@@ -28,7 +28,7 @@
 enum {
 	SPIN_MAX_NS = 50 * 1000,
 	SPIN_MIN_NS = 10 * 1000,
-	GAP_MAX_NS = 60 * 1000,     /* requests further apart are not worth spinning for */
+	GAP_MAX_NS = 120 * 1000,    /* requests further apart are not worth spinning for */
 	GAP_CAP_NS = 200 * 1000,    /* so that one long gap is soon forgotten */
 	GAP_ASKED_NS = 15 * 1000,
 	EXPECTED_NS = 150 * 1000,

@@ -24,7 +24,7 @@
 #include "ipc/front-internal.h"
 
 enum {
-	STREAK_GAP_US = 20,  /* calls closer than this follow each other */
+	STREAK_GAP_US = 120, /* calls closer than this follow each other */
 	STREAK_MIN = 8,      /* so many, and we ask another core's worker to spin */
 	SPIN_MIN_US = 15,    /* less than sleeping and being woken costs */
 	SPIN_MAX_US = 60,
