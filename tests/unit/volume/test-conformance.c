@@ -19,9 +19,11 @@ static void run_case(void **state)
 	struct run *run = *state;
 	int fd = image_with_volume(256 << 20);
 	struct ls_statfs before, after;
+	uint64_t free;
 	struct fs *fs = image_mount(fd, run->options);
 
 	assert_ok(ls_statfs(fs->ls, &fs->call, &before));
+	free = room(fs);
 	run->layer_case->run(fs);
 	fs_settle(fs);
 	fs_close(fs);
@@ -30,6 +32,7 @@ static void run_case(void **state)
 	fs_empty(fs);
 	fs_settle(fs);
 	assert_ok(ls_sync(fs->ls, &fs->call));
+	room_comes_back(fs, free);
 	assert_ok(ls_statfs(fs->ls, &fs->call, &after));
 	assert_int_equal(after.bfree, before.bfree);
 	assert_int_equal(after.ffree, before.ffree);

@@ -74,6 +74,21 @@ struct fs *image_mount(int fd, const char *options)
 	return fs_open(image_stack(fd, options));
 }
 
+uint64_t room(struct fs *fs)
+{
+	struct ls_statfs s;
+
+	assert_ok(ls_statfs(fs->ls, &fs->call, &s));
+	return s.bavail * s.bsize;
+}
+
+void room_comes_back(struct fs *fs, uint64_t before)
+{
+	for (int i = 0; i < 10000 && room(fs) != before; i++)
+		usleep(1000);
+	assert_int_equal(room(fs), before);
+}
+
 const char *image_mount_error(int fd)
 {
 	struct json_object *stack = json_tokener_parse(image_stack(fd, ""));

@@ -16,6 +16,10 @@ struct area *image_area(int fd);
 /* The layer's description, with more options ("" or ", \"buffer\": \"1M\""); in a static buffer. */
 const char *image_stack(int fd, const char *options);
 struct fs *image_mount(int fd, const char *options);
+/* Bytes that may be written. */
+uint64_t room(struct fs *fs);
+/* It is what it was; perhaps in a moment, for a thread of the volume's own may be the last to let go of what was removed. */
+void room_comes_back(struct fs *fs, uint64_t before);
 /* What mounting says; fails the test if it works. In a static buffer. */
 const char *image_mount_error(int fd);
 /* The volume has no damage and no leaks, as fsck finds without writing. */
