@@ -147,7 +147,7 @@ static void entry_reply(struct op *op, int r, struct entry *entry)
 
 static int lookup(struct op *op, struct inode *dir, const char *name, struct entry *entry)
 {
-	if (dir == op->door->fs->root && !strncmp(name, PENDING_NAME, strlen(PENDING_NAME))) {
+	if (dir == op->door->fs->root && !strncmp(name, WIRE_OPEN_NAME, strlen(WIRE_OPEN_NAME))) {
 		entry->inode = pending_lookup(op->c.tid, name);
 		return entry->inode ? vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) : -ENOENT;
 	}
