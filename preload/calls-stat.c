@@ -121,18 +121,6 @@ int call_faccessat2(struct preload_regs *r)
 	return access_path(r, r->a[0], r->a[1], r->a[2], (uint32_t)r->a[3]);
 }
 
-/* Is the last part of it a name that only the service and we know? */
-static int link_is_made_up(const char *link, uint64_t n)
-{
-	static const char made_up[] = "/" WIRE_OPEN_NAME;
-	const uint64_t length = sizeof(made_up) - 1;
-	uint64_t at = n;
-
-	while (at && link[at - 1] != '/')
-		at--;
-	return at && n - at + 1 > length && !mem_compare(link + at - 1, made_up, length);
-}
-
 /* What the kernel opened by such a name, because its own is gone, is shown as what it is. */
 static int readlink_descriptor(struct preload_regs *r, const char *path, uint64_t buf, uint64_t size)
 {
@@ -143,7 +131,7 @@ static int readlink_descriptor(struct preload_regs *r, const char *path, uint64_
 	if (!f)
 		return 0;
 	n = sys4(__NR_readlinkat, AT_FDCWD, (long)path, (long)buf, (long)size);
-	if (n > 0 && link_is_made_up((const char *)buf, (uint64_t)n))
+	if (n > 0 && path_is_made_up((const char *)buf, (uint64_t)n))
 		n = fs_getlink(f, (char *)buf, size);
 	return call_done_file(r, f, n);
 }

@@ -112,6 +112,17 @@ int path_shows_own(const char *path)
 	return fd >= 0 && !*rest && path_is_own(path) ? fd : -1;
 }
 
+int path_is_made_up(const char *path, uint64_t length)
+{
+	static const char made_up[] = "/" WIRE_OPEN_NAME;
+	const uint64_t n = sizeof(made_up) - 1;
+	uint64_t at = length;
+
+	while (at && path[at - 1] != '/')
+		at--;
+	return at && length - at + 1 > n && !mem_compare(path + at - 1, made_up, n);
+}
+
 /* The open file behind such a name, if the kernel cannot have it. */
 static int path_is_descriptor(uint64_t fd, struct target *t)
 {

@@ -437,6 +437,7 @@ static int session_fetch(struct session *session, const struct wire_hello *hello
 	if (ofd->inode->fs->root_fd >= 0 && r == 0) {
 		fd = openat(ofd->inode->fs->root_fd, name, (ofd->flags & ~O_NOFOLLOW) | O_CLOEXEC);
 		r = fd < 0 ? -errno : fd;
+		faccessat(ofd->inode->fs->root_fd, name, F_OK, 0); /* so that the kernel drops it, as fd-materialise.c */
 	}
 	ofd_unref(ofd);
 	return r;
