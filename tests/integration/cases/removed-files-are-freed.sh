@@ -8,6 +8,16 @@ def used():
     s = os.statvfs("/data")
     return (s.f_blocks - s.f_bfree) * s.f_frsize
 
+def through_another_name():
+    fd = os.open("/data/f", os.O_RDWR | os.O_CREAT)
+    assert os.write(fd, bytes(16 << 20)) == 16 << 20
+    if os.fork() == 0:
+        os._exit(0)
+    assert os.wait()[1] == 0
+    os.close(fd)
+    os.rename("/data/f", "/data/g")
+    os.unlink("/data/g")
+
 def shared_with_a_child(remove_first):
     fd = os.open("/data/f", os.O_RDWR | os.O_CREAT)
     assert os.write(fd, bytes(16 << 20)) == 16 << 20
@@ -23,8 +33,8 @@ def shared_with_a_child(remove_first):
         os.unlink("/data/f")
 
 before = used()
-for remove_first in True, False:
-    shared_with_a_child(remove_first)
+for what in lambda: shared_with_a_child(True), lambda: shared_with_a_child(False), through_another_name:
+    what()
     for wait in range(300):  # the kernel says a moment later that it has closed it
         if used() < before + (8 << 20):
             break
@@ -32,7 +42,9 @@ for remove_first in True, False:
     else:
         raise AssertionError("still used: %d" % (used() - before))
 PYTHON
+of_the_host() { unshare -m sh -ec 'mount -t tmpfs -o size=256M tmpfs "$1"; shift; exec "$@"' sh "$work/dir" "$@"; }
 for door in lazy real off; do
   POLYTROPON_MODE=$door mem python3 "$work/removed.py" || fail "mem, mode $door"
   POLYTROPON_MODE=$door "$polytropon" run --image "$work/v.img" --size 256M --at /data -- python3 "$work/removed.py" || fail "volume, mode $door"
+  POLYTROPON_MODE=$door of_the_host "$polytropon" run --host "$work/dir" --at /data -- python3 "$work/removed.py" || fail "host, mode $door"
 done
