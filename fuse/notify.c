@@ -110,12 +110,20 @@ static void entry_changed(void *arg, struct inode *dir, const char *name)
 		fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
 }
 
+static void entry_gone(void *arg, struct inode *dir, const char *name)
+{
+	struct fuse_door *door = arg;
+
+	fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
+}
+
 const struct door_hooks fuse_door_hooks = {
 	.attr = attr_changed,
 	.data = data_changed,
 	.grown = grown,
 	.drain = drain,
 	.entry = entry_changed,
+	.gone = entry_gone,
 	.passes = door_passes,
 	.backing = door_backing,
 	.backing_end = door_backing_end,

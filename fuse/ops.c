@@ -114,7 +114,7 @@ void entry_fill(struct op *op, struct entry *entry, struct fuse_entry_param *e)
 	inode_unref(entry->inode);
 }
 
-static void entry_reply(struct op *op, int r, struct entry *entry)
+static void entry_reply_for(struct op *op, int r, struct entry *entry, double timeout)
 {
 	struct fuse_entry_param e;
 
@@ -123,6 +123,7 @@ static void entry_reply(struct op *op, int r, struct entry *entry)
 		return;
 	}
 	entry_fill(op, entry, &e);
+	e.entry_timeout = timeout;
 	if (fuse_reply_entry(op->req, &e) < 0) { /* interrupted: the kernel does not know it */
 		struct inode *inode = inode_of(op->door, e.ino);
 		if (inode) {
@@ -131,6 +132,11 @@ static void entry_reply(struct op *op, int r, struct entry *entry)
 		}
 	}
 	ops_end(op, 0);
+}
+
+static void entry_reply(struct op *op, int r, struct entry *entry)
+{
+	entry_reply_for(op, r, entry, entry_timeout(op->door));
 }
 
 /* Runs `call` with the inode of a node in hand; -ESTALE if this service does not know it. */
@@ -145,9 +151,14 @@ static void entry_reply(struct op *op, int r, struct entry *entry)
 /* The same with a directory, for an answer that tells of a name in it. */
 #define TELLING_NAME(op, node, dir, call) WITH_INODE(op, node, dir, (will_tell_name(dir), call))
 
+static bool is_open_name(const char *name)
+{
+	return !strncmp(name, WIRE_OPEN_NAME, strlen(WIRE_OPEN_NAME));
+}
+
 static int lookup(struct op *op, struct inode *dir, const char *name, struct entry *entry)
 {
-	if (dir == op->door->fs->root && !strncmp(name, PENDING_NAME, strlen(PENDING_NAME))) {
+	if (dir == op->door->fs->root && is_open_name(name)) {
 		entry->inode = pending_lookup(op->c.tid, name);
 		return entry->inode ? vfs_getattr(&op->c, entry->inode, NULL, &entry->attr) : -ENOENT;
 	}
@@ -163,13 +174,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	ops_begin(&op, req, STAT_LOOKUP);
 	r = WITH_INODE(&op, parent, dir, lookup(&op, dir, name, &entry));
-	if (r == -ENOENT && entry_timeout(op.door) > 0) {
+	if (r == -ENOENT && entry_timeout(op.door) > 0 && !is_open_name(name)) {
 		struct fuse_entry_param e = {.entry_timeout = entry_timeout(op.door)};
 		fuse_reply_entry(req, &e);
 		ops_end(&op, r);
 		return;
 	}
-	entry_reply(&op, r, &entry);
+	/* One of ours is asked for again, and then it is gone: fs_materialise. */
+	entry_reply_for(&op, r, &entry, is_open_name(name) ? 0 : entry_timeout(op.door));
 }
 
 static void forget_one(struct fuse_door *door, fuse_ino_t node, uint64_t n)

@@ -225,6 +225,9 @@ struct wire_reply {
  */
 #define WIRE_ESCAPE (-4242)
 
+/* With an open file's id behind it, a name in its mount's root that the kernel opens it by (MATERIALISE). */
+#define WIRE_OPEN_NAME ".polytropon-open-"
+
 /*
  * One cache line goes to and fro, with the state and all of most requests, and then with the head of the reply, which is
  * all of most replies. So a reply takes the place of its request, which the service has copied by then.
@@ -488,12 +491,13 @@ enum wire_request_flags {
  *  MATERIALISE  handle: the caller's thread will open this open file through the FUSE mount next.
  *               -> data: where, a path relative to the mount; result = its length; the OPEN message
  *               of that thread for that inode will join the existing open file. arg = 1: use the
- *               name that always works, though it reads oddly in /proc/self/fd.
+ *               name that always works (WIRE_OPEN_NAME), though it reads oddly in /proc/self/fd.
  *  ADOPT        offset = st_ino, arg = a descriptor's number, or UINT64_MAX for the working directory,
  *               base = WIRE_MOUNT(n): the caller holds this directory; the service verifies it
  *               in /proc. -> handle
  *               Without FUSE the same of any token (FETCH) -> handle, attr, arg = open(2) flags
- *  GETPATH      handle -> data: path relative to the mount's root; result = its length; -ENOENT if none
+ *  GETPATH      handle -> data: path relative to the mount's root; result = its length; -ENOENT if none, or, with
+ *               arg = 1, the last that it had and " (deleted)", as /proc/self/fd shows it
  *  FADVISE      handle offset length; arg = POSIX_FADV_*
  *  UNSHARE      arg = number of a share (WIRE_HELLO_SHARE). Those to copy end with the last handle on the file, too
  *  GRANT        handle, with a share to write: may this session append by itself? -EBUSY: not now

@@ -277,3 +277,5 @@ void fs_forking(void);
 
 /* The directory's absolute path now. Its length, or -errno. */
 int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size);
+/* What readlink(2) says of the file in /proc/self/fd: its path, or that it is gone. Bytes of it in buf, or -errno. */
+int64_t fs_getlink(struct fs_file *f, char *buf, uint64_t size);

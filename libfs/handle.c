@@ -244,30 +244,58 @@ int64_t fs_materialise(struct fs_file *f, int always, int64_t (*open)(const char
 	return r;
 }
 
-int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
+/* The file's absolute path, in op->payload. Its length; fs_op_end then. Or -errno. `gone`: also of one without any. */
+static int64_t handle_path(struct fs_op *op, const struct fs_file *f, int gone)
 {
-	struct fs_op op;
-	int64_t r = fs_op_begin(&op, WIRE_GETPATH, f->session, WIRE_BULK);
-	uint64_t n = 0;
+	int64_t r = fs_op_begin(op, WIRE_GETPATH, f->session, WIRE_BULK);
+	uint64_t n;
 
 	if (r < 0)
 		return r;
-	op.q->handle = f->handle;
-	op.q->out_max = FS_PATH_MAX;
-	r = fs_op_call(&op);
-	if (r >= 0) {
-		handle_absolute(&op, f->mount, (uint64_t)r);
-		n = fs_path_length(op.payload);
-		if (n > 1 && op.payload[n - 1] == '/')
-			op.payload[--n] = 0;
-		r = n < size ? (int64_t)n : -ERANGE;
+	op->q->handle = f->handle;
+	op->q->arg = gone ? 1 : 0;
+	op->q->out_max = FS_PATH_MAX;
+	r = fs_op_call(op);
+	if (r < 0) {
+		fs_op_end(op);
+		return r;
 	}
-	if (r >= 0 && !fs_memory_writable((uint64_t)buf, n + 1))
-		r = -EFAULT;
+	handle_absolute(op, f->mount, (uint64_t)r);
+	n = fs_path_length(op->payload);
+	if (n > 1 && op->payload[n - 1] == '/')
+		op->payload[--n] = 0;
+	return (int64_t)n;
+}
+
+int64_t fs_getpath(struct fs_file *f, char *buf, uint64_t size)
+{
+	struct fs_op op;
+	int64_t n = handle_path(&op, f, 0), r;
+
+	if (n < 0)
+		return n;
+	r = (uint64_t)n >= size ? -ERANGE : fs_memory_writable((uint64_t)buf, (uint64_t)n + 1) ? n : -EFAULT;
 	if (r >= 0)
-		mem_copy(buf, op.payload, n + 1);
+		mem_copy(buf, op.payload, (uint64_t)n + 1);
 	fs_op_end(&op);
 	return r;
+}
+
+int64_t fs_getlink(struct fs_file *f, char *buf, uint64_t size)
+{
+	struct fs_op op;
+	int64_t n = handle_path(&op, f, 1);
+
+	if (n < 0)
+		return n;
+	if ((uint64_t)n > size)
+		n = (int64_t)size;
+	if (fs_memory_writable((uint64_t)buf, (uint64_t)n))
+		mem_copy(buf, op.payload, (uint64_t)n);
+	else
+		n = -EFAULT;
+	fs_op_end(&op);
+	return n;
 }
 
 int64_t fs_fetch(struct fs_file *f)

@@ -175,6 +175,8 @@ int call_fcntl(struct preload_regs *r)
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
 		return call_fcntl_lock(r);
+	case F_NOTIFY:
+		return call_fcntl_notify(r);
 	}
 	if ((int)r->a[1] == F_CREATED_QUERY)
 		return fcntl_created(r);

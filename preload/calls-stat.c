@@ -121,14 +121,31 @@ int call_faccessat2(struct preload_regs *r)
 	return access_path(r, r->a[0], r->a[1], r->a[2], (uint32_t)r->a[3]);
 }
 
+/* What the kernel opened by such a name, because its own is gone, is shown as what it is. */
+static int readlink_descriptor(struct preload_regs *r, const char *path, uint64_t buf, uint64_t size)
+{
+	int fd = path_shows_own(path);
+	struct fs_file *f = fd >= 0 ? fd_adopt((uint64_t)fd) : NULL;
+	int64_t n;
+
+	if (!f)
+		return 0;
+	n = sys4(__NR_readlinkat, AT_FDCWD, (long)path, (long)buf, (long)size);
+	if (n > 0 && path_is_made_up((const char *)buf, (uint64_t)n))
+		n = fs_getlink(f, (char *)buf, size);
+	return call_done_file(r, f, n);
+}
+
 static int readlink_path(struct preload_regs *r, uint64_t dirfd, uint64_t path, uint64_t buf, uint64_t size)
 {
 	struct target t;
 
-	if ((int32_t)size <= 0 || !path_resolve(dirfd, path, &t))
+	if ((int32_t)size <= 0)
 		return 0;
+	if (!path_resolve(dirfd, path, &t))
+		return fs_memory_text(path) > 0 ? readlink_descriptor(r, (const char *)path, buf, (uint32_t)size) : 0;
 	if (t.o.flags & WIRE_EMPTY) /* /proc/self/fd, where the kernel has nothing to show */
-		return path_done(r, &t, fs_getpath(t.held, (char *)buf, (uint32_t)size));
+		return path_done(r, &t, fs_getlink(t.held, (char *)buf, (uint32_t)size));
 	t.o.flags |= WIRE_NOFOLLOW;
 	return path_done(r, &t, fs_readlink(&t.o, (char *)buf, (uint32_t)size));
 }

@@ -55,6 +55,7 @@ call_handler call_chmod, call_fchmod, call_fchmodat, call_fchmodat2, call_chown,
 	call_fchownat, call_truncate, call_ftruncate, call_utime, call_utimes, call_futimesat, call_utimensat;
 /* calls-watch.c */
 call_handler call_inotify_add_watch;
+int call_fcntl_notify(struct preload_regs *regs);
 /* calls-xattr.c */
 call_handler call_getxattr, call_lgetxattr, call_fgetxattr, call_setxattr, call_lsetxattr, call_fsetxattr,
 	call_listxattr, call_llistxattr, call_flistxattr, call_removexattr, call_lremovexattr, call_fremovexattr;

@@ -14,6 +14,7 @@
 #include "ipc/front-count.h"
 #include "ipc/sys.h"
 #include "preload/fd.h"
+#include "preload/path.h"
 
 enum { MOVING_FREE, MOVING_HELD, MOVING_AWAITED };
 
@@ -71,9 +72,13 @@ void fd_wait(void)
 static int64_t move_open(const char *path, void *arg)
 {
 	struct fs_file *f = arg;
+	int64_t fd = sys_openat(AT_FDCWD, path,
+				(int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW)) | O_CLOEXEC, 0);
 
-	return sys_openat(AT_FDCWD, path,
-			  (int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW)) | O_CLOEXEC, 0);
+	/* A name that leads to it this once: looked for again, it is gone, and the kernel forgets the file when it is closed. */
+	if (path_is_made_up(path, str_length(path)))
+		sys4(__NR_faccessat, AT_FDCWD, (long)path, F_OK, 0);
+	return fd;
 }
 
 /* Puts the kernel's file `real` under one descriptor that is a placeholder of f's. */

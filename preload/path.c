@@ -91,6 +91,38 @@ static int path_shows(const char *p, const char **ret_rest)
 	return *p == '/' ? path_number(p + 1, ret_rest) : SHOWS_ALL;
 }
 
+static int path_is_own(const char *p)
+{
+	const char *rest = "";
+
+	if (path_has(&p, "/dev/"))
+		return 1;
+	if (!path_has(&p, "/proc/"))
+		return 0;
+	if (path_has(&p, "self/") || path_has(&p, "thread-self/"))
+		return 1;
+	return path_number(p, &rest) == (int)sys0(__NR_getpid) && *rest == '/';
+}
+
+int path_shows_own(const char *path)
+{
+	const char *rest;
+	int fd = path_shows(path, &rest);
+
+	return fd >= 0 && !*rest && path_is_own(path) ? fd : -1;
+}
+
+int path_is_made_up(const char *path, uint64_t length)
+{
+	static const char made_up[] = "/" WIRE_OPEN_NAME;
+	const uint64_t n = sizeof(made_up) - 1;
+	uint64_t at = length;
+
+	while (at && path[at - 1] != '/')
+		at--;
+	return at && length - at + 1 > n && !mem_compare(path + at - 1, made_up, n);
+}
+
 /* The open file behind such a name, if the kernel cannot have it. */
 static int path_is_descriptor(uint64_t fd, struct target *t)
 {

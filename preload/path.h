@@ -23,6 +23,10 @@ int path_route(const char *path, struct fs_object *ret);
 /* An open file as an object: of a placeholder or real descriptor. */
 int path_descriptor(uint64_t fd, struct target *ret);
 void path_end(struct target *t);
+/* Of "/proc/self/fd/7" and its like, of this process: 7. Else -1. */
+int path_shows_own(const char *path);
+/* Is the last part of it a name that only the service and we know? */
+int path_is_made_up(const char *path, uint64_t length);
 
 /* Ends it and answers the call with r: 1 (handled), or 0 if r says that the kernel has to do it. */
 int path_done(struct preload_regs *regs, struct target *t, int64_t r);

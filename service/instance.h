@@ -61,6 +61,7 @@ struct door_hooks {
 	void (*drain)(void *door);
 	void (*grown)(void *door, struct inode *inode, off_t size, char last); /* `last`: the byte before size */
 	void (*entry)(void *door, struct inode *dir, const char *name);
+	void (*gone)(void *door, struct inode *dir, const char *name); /* whatever it was told */
 	/* Would the kernel have any file as the bytes of FUSE files? */
 	bool (*passes)(void *door);
 	/* Lets it have that file: an id, or -errno. And ends it. */

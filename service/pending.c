@@ -118,7 +118,7 @@ struct inode *pending_lookup(pid_t tid, const char *name)
 		return NULL;
 	pthread_mutex_lock(&pending_mutex);
 	p = find_thread(tid);
-	if (p && strtoull(name + strlen(PENDING_NAME), NULL, 16) == (*p)->ofd->id)
+	if (p && strtoull(name + strlen(WIRE_OPEN_NAME), NULL, 16) == (*p)->ofd->id)
 		inode = inode_ref((*p)->ofd->inode);
 	pthread_mutex_unlock(&pending_mutex);
 	return inode;

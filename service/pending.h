@@ -25,7 +25,5 @@ int pending_take(pid_t tid, struct inode *inode, struct ofd **ret);
 /* Forgets what a session announced. */
 void pending_end(struct session *session);
 
-/* The name in a mount's root that always leads to an announced file: PENDING_NAME "<id>". */
-#define PENDING_NAME ".polytropon-open-"
-/* The inode behind such a name for host thread `tid`, referenced; NULL if it is not this thread's. */
+/* The inode behind the name WIRE_OPEN_NAME "<id>" in a mount's root for host thread `tid`, referenced; NULL if it is not this thread's. */
 struct inode *pending_lookup(pid_t tid, const char *name);

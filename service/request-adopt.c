@@ -67,13 +67,28 @@ int64_t request_materialise(struct request *q)
 	/* The kernel finds its root under no other name. */
 	if (q->in->arg == 0 || ofd->inode == ofd->inode->fs->root)
 		path = path_verified(q, ofd);
-	snprintf(name, sizeof(name), PENDING_NAME "%llx", (unsigned long long)ofd->id);
+	snprintf(name, sizeof(name), WIRE_OPEN_NAME "%llx", (unsigned long long)ofd->id);
 	r = pending_add(q->session, q->in->more.tid, ofd);
 	if (r == 0)
 		r = put_text(q, path ? path : name);
 	free(path);
 	ofd_unref(ofd);
 	return r;
+}
+
+/* Of a file that is not found where it was opened: where that was, in the kernel's words. NULL: no memory. */
+static char *path_gone(struct ofd *ofd)
+{
+	char *path;
+	int n;
+
+	pthread_mutex_lock(&ofd->lock);
+	if (ofd->path)
+		n = asprintf(&path, "%s (deleted)", ofd->path);
+	else
+		n = asprintf(&path, "#%llu (deleted)", (unsigned long long)ofd->inode->ino);
+	pthread_mutex_unlock(&ofd->lock);
+	return n < 0 ? NULL : path;
 }
 
 int64_t request_getpath(struct request *q)
@@ -85,6 +100,8 @@ int64_t request_getpath(struct request *q)
 	if (!ofd)
 		return -EBADF;
 	path = path_verified(q, ofd);
+	if (!path && q->in->arg == 1)
+		path = path_gone(ofd);
 	r = path ? put_text(q, path) : -ENOENT;
 	free(path);
 	ofd_unref(ofd);

@@ -432,11 +432,12 @@ static int session_fetch(struct session *session, const struct wire_hello *hello
 
 	if (!ofd)
 		return -EBADF;
-	snprintf(name, sizeof(name), PENDING_NAME "%llx", (unsigned long long)ofd->id);
+	snprintf(name, sizeof(name), WIRE_OPEN_NAME "%llx", (unsigned long long)ofd->id);
 	r = ofd->inode->fs->root_fd < 0 ? session_token(ofd, hello->offset) : pending_add_self(ofd);
 	if (ofd->inode->fs->root_fd >= 0 && r == 0) {
 		fd = openat(ofd->inode->fs->root_fd, name, (ofd->flags & ~O_NOFOLLOW) | O_CLOEXEC);
 		r = fd < 0 ? -errno : fd;
+		faccessat(ofd->inode->fs->root_fd, name, F_OK, 0); /* so that the kernel drops it, as fd-materialise.c */
 	}
 	ofd_unref(ofd);
 	return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -27,7 +28,8 @@ struct watch {
 static struct {
 	struct watch *dead; /* freed when the batch of events that may name them is done */
 	unsigned connections;
-} loop;
+	int spare; /* a descriptor for nothing, or -1 */
+} loop = {.spare = -1};
 
 static int watch_add(struct service *s, const struct watch *what, uint32_t events, struct watch **ret)
 {
@@ -56,10 +58,17 @@ static int watch_new(struct service *s, enum watch_kind kind, int fd, struct ses
 	return r;
 }
 
+static void spare_keep(struct service *s)
+{
+	if (loop.spare < 0)
+		loop.spare = fcntl(s->epoll_fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static void watch_end(struct service *s, struct watch *watch)
 {
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	close(watch->fd);
+	spare_keep(s);
 	watch->fd = -1;
 	watch->dead_next = loop.dead;
 	loop.dead = watch;
@@ -102,9 +111,24 @@ void socket_forget_session(struct service *s, struct session *session)
 	session->pidfd = -1;
 }
 
-static void on_listen(struct service *s)
+/*
+ * With no descriptor left, who connects would wait, and we would be woken for it without end: the spare one is for that.
+ * It is told that there is no room, then.
+ */
+static int accept_one(struct service *s)
 {
 	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || loop.spare < 0)
+		return fd;
+	close(loop.spare);
+	loop.spare = -1;
+	return accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void on_listen(struct service *s)
+{
+	int fd = accept_one(s);
 
 	if (fd < 0)
 		return;
@@ -273,6 +297,7 @@ int socket_loop(struct service *s)
 		view_own_watch(s);
 	if (r < 0)
 		return r;
+	spare_keep(s);
 	while (!s->stopping) {
 		int n = epoll_wait(s->epoll_fd, events, BATCH, share_orphans_expire());
 		for (int i = 0; i < n && !s->stopping; i++)

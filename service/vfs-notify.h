@@ -36,6 +36,17 @@ static inline void notify_name(struct caller *c, struct inode *dir, const char *
 	notify_attr(c, dir);
 }
 
+/*
+ * A name that led to the inode came to an end. Names that were told without a time, as those of a host's directory, the
+ * kernel asks for again when they are wanted, but it keeps them until then, and with them the inode.
+ */
+static inline void notify_name_gone(struct caller *c, struct inode *dir, const char *name, const struct inode *inode)
+{
+	notify_name(c, dir, name);
+	if (notify_wanted(c, dir) && dir->fs->shared && inode_is_looked_up(inode))
+		dir->fs->hooks->gone(dir->fs->door, dir, name);
+}
+
 static inline bool kernel_may_hold_pages(struct inode *inode)
 {
 	return __atomic_load_n(&inode->kernel_opens, __ATOMIC_SEQ_CST) ||

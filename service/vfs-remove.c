@@ -83,7 +83,7 @@ static int remove_name(struct caller *c, struct inode *dir, const char *name, bo
 	r = remove_victim(c, dir, name, victim.inode, directory);
 	pthread_mutex_unlock(&dir->names);
 	if (r == 0) {
-		notify_name(c, dir, name);
+		notify_name_gone(c, dir, name, victim.inode);
 		notify_attr(c, victim.inode);
 		unnamed(c, victim.inode);
 		if (victim.attr.nlink > 1 && !directory)
@@ -221,8 +221,14 @@ int vfs_rename(struct caller *c, struct inode *dir, const char *name, struct ino
 	}
 	names_unlock(dir, dir2);
 	if (r == 0) {
-		notify_name(c, dir, name);
-		notify_name(c, dir2, name2);
+		if (from.inode->type == S_IFDIR) /* who is in it shall find its way */
+			notify_name(c, dir, name);
+		else
+			notify_name_gone(c, dir, name, from.inode);
+		if (to.inode)
+			notify_name_gone(c, dir2, name2, to.inode);
+		else
+			notify_name(c, dir2, name2);
 		notify_attr(c, from.inode);
 		if (to.inode) {
 			notify_attr(c, to.inode);

@@ -202,27 +202,61 @@ static bool made_room(struct host *h, int fd)
 	return some;
 }
 
+static int noted(struct host *h, int fd)
+{
+	if (fd >= h->fd_top)
+		__atomic_store_n(&h->crowded, true, __ATOMIC_RELAXED);
+	return fd;
+}
+
+/*
+ * Is there a number that is not for others? The first that was not is taken; then it is found out before a file is
+ * made or opened in vain. If not, errno says the same as if there were none at all.
+ */
+static bool has_room(struct host *h)
+{
+	int fd;
+
+	if (!__atomic_load_n(&h->crowded, __ATOMIC_RELAXED))
+		return true;
+	fd = fcntl(h->root_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	close(fd);
+	errno = EMFILE;
+	if (fd >= h->fd_top)
+		return false;
+	__atomic_store_n(&h->crowded, false, __ATOMIC_RELAXED);
+	return true;
+}
+
+static int name_open(struct host *h, int dirfd, const char *name, int flags, mode_t mode)
+{
+	return has_room(h) ? noted(h, openat(dirfd, name, flags | O_CLOEXEC, mode)) : -1;
+}
+
 int host_openat(struct host *h, int dirfd, const char *name, int flags, mode_t mode)
 {
-	int fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
+	int fd = name_open(h, dirfd, name, flags, mode);
 
 	if (made_room(h, fd))
-		fd = openat(dirfd, name, flags | O_CLOEXEC, mode);
+		fd = name_open(h, dirfd, name, flags, mode);
 	return fd < 0 ? -errno : fd;
 }
 
-static int handle_open(const struct host_handle *handle)
+static int handle_open(struct host *h, const struct host_handle *handle)
 {
-	return open_by_handle_at(handle->mount_fd, (struct file_handle *)&handle->fh,
-				 O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return has_room(h) ? noted(h, open_by_handle_at(handle->mount_fd, (struct file_handle *)&handle->fh,
+							O_PATH | O_NOFOLLOW | O_CLOEXEC))
+			   : -1;
 }
 
 int host_reopen(struct host *h, struct host_inode *inode)
 {
-	int r, fd = handle_open(inode->handle);
+	int r, fd = handle_open(h, inode->handle);
 
 	if (made_room(h, fd))
-		fd = handle_open(inode->handle);
+		fd = handle_open(h, inode->handle);
 	if (fd < 0) {
 		r = -errno;
 		host_let_go(h, inode);

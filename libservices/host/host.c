@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,16 +48,28 @@ int host_statfs(struct ls *ls, const struct ls_call *call, struct ls_statfs *ret
 	return 0;
 }
 
-/* Half of what the process may have is for others: open files, clients' memory. */
-static unsigned descriptors_allowed(uint64_t wanted)
+/*
+ * Half of what the process may have is for others than inodes: open files, clients' memory. And some of that is not for
+ * open files, so that who has them all open keeps nobody else from the service.
+ */
+static void descriptors_allow(struct host *h, uint64_t wanted)
 {
+	enum { OTHERS_MOST = 8192 };
 	struct rlimit limit;
+	rlim_t others;
 
+	h->fd_limit = wanted;
+	h->fd_top = INT_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return wanted;
+		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	return wanted < limit.rlim_max / 2 ? wanted : limit.rlim_max / 2;
+	if (limit.rlim_max > INT_MAX)
+		limit.rlim_max = INT_MAX;
+	if (wanted > limit.rlim_max / 2)
+		h->fd_limit = limit.rlim_max / 2;
+	others = limit.rlim_max / 8;
+	h->fd_top = limit.rlim_max - (others < OTHERS_MOST ? others : OTHERS_MOST);
 }
 
 static const char *config_text(struct json_object *config, const char *key)
@@ -138,7 +151,7 @@ static int host_type_open(struct ls *ls, struct json_object *config, char *error
 	h = host_new();
 	if (!h)
 		return -ENOMEM;
-	h->fd_limit = descriptors_allowed(strtoull(config_text(config, "descriptors"), NULL, 10));
+	descriptors_allow(h, strtoull(config_text(config, "descriptors"), NULL, 10));
 	r = open_root(h, fd, path);
 	if (r == 0) {
 		what = "/proc/self/fd";

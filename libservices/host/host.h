@@ -48,6 +48,8 @@ struct host {
 	bool xattr_at; /* no /proc in our namespace: reach attributes by self_fd */
 	bool handles;  /* the host's filesystem has file handles, and we may open them */
 	unsigned fd_limit;
+	int fd_top;   /* descriptors from this number on are for others */
+	bool crowded; /* one of them was the next, the last time. Atomic */
 	struct host_inode *root;
 	/* Each of some directories: those who change them write, those who look names up read. */
 	struct fair_lock stripe[HOST_STRIPES];

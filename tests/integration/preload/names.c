@@ -246,4 +246,47 @@ static void path_descriptors(void)
 	FAILS(fstatat(d, "r4", &st, 0), EBADF);
 }
 
-MAIN(creating, directories, renaming, linking, leaving, too_long, unlinked_but_open, without_a_name, path_descriptors)
+/* Does /proc/self/fd show the descriptor as that name in the directory? */
+static int shown_as(int fd, const char *name)
+{
+	char link[64], wanted[PATH_MAX + 64], got[PATH_MAX + 64], first[4], *real = realpath(dir, NULL);
+	ssize_t n;
+
+	CHECK(real);
+	snprintf(wanted, sizeof(wanted), "%s/%s", real, name);
+	free(real);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, got, sizeof(got) - 1);
+	CHECK(n > 4);
+	got[n] = 0;
+	EQUAL(readlink(link, first, sizeof(first)), sizeof(first));
+	CHECK(!memcmp(got, first, sizeof(first)));
+	return !strcmp(got, wanted);
+}
+
+static void names_of_descriptors(void)
+{
+	int fd, other;
+
+	write_file(at("shown"), "old");
+	write_file(at("onto"), "new");
+	fd = open(at("shown"), O_RDONLY);
+	CHECK(fd >= 0 && shown_as(fd, "shown"));
+	close(fd);
+	fd = open(at("shown"), O_RDONLY);
+	other = open(at("onto"), O_RDONLY);
+	CHECK(fd >= 0 && other >= 0);
+	EQUAL(rename(at("onto"), at("shown")), 0);
+	CHECK(shown_as(fd, "shown (deleted)"));
+	CHILD CHECK(shown_as(fd, "shown (deleted)"));
+	holds(at("shown"), "new");
+	close(other);
+	close(fd);
+	fd = open(at("shown"), O_RDONLY);
+	EQUAL(unlink(at("shown")), 0);
+	CHECK(shown_as(fd, "shown (deleted)"));
+	close(fd);
+}
+
+MAIN(creating, directories, renaming, linking, leaving, too_long, unlinked_but_open, without_a_name, path_descriptors,
+     names_of_descriptors)

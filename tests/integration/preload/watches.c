@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inotify sees what is made, moved, written and removed, by this process and by others. */
+/* inotify and dnotify see what is made, moved, written and removed, by this process and by others. */
 #include "tests/integration/preload/check.h"
 
 #include <poll.h>
@@ -152,4 +152,52 @@ static void links(void)
 	EQUAL(close(notices), 0);
 }
 
-MAIN(names, files_of_a_directory, a_file, links)
+/* dnotify tells by a signal of which directory, and no more. */
+static int told(void)
+{
+	const struct timespec now = {0};
+	siginfo_t about;
+	sigset_t told;
+	int fd = -1;
+
+	sigemptyset(&told);
+	sigaddset(&told, SIGRTMIN);
+	while (sigtimedwait(&told, &about, &now) == SIGRTMIN)
+		fd = about.si_fd;
+	return fd;
+}
+
+static void a_directory_with_a_signal(void)
+{
+	sigset_t held;
+	int fd;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGRTMIN);
+	EQUAL(sigprocmask(SIG_BLOCK, &held, NULL), 0);
+	EQUAL(mkdir(at("d"), 0755), 0);
+	fd = open(at("d"), O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0);
+	EQUAL(fcntl(fd, F_SETSIG, SIGRTMIN), 0);
+	EQUAL(fcntl(fd, F_NOTIFY, DN_CREATE | DN_DELETE | DN_RENAME | DN_MODIFY | DN_ATTRIB | DN_MULTISHOT), 0);
+	EQUAL(told(), -1);
+	write_file(at("d/f"), "f");
+	EQUAL(told(), fd);
+	CHILD write_file(at("d/f"), "more");
+	EQUAL(told(), fd);
+	EQUAL(chmod(at("d/f"), 0600), 0);
+	EQUAL(told(), fd);
+	EQUAL(rename(at("d/f"), at("d/g")), 0);
+	EQUAL(told(), fd);
+	EQUAL(unlink(at("d/g")), 0);
+	EQUAL(told(), fd);
+	EQUAL(fcntl(fd, F_NOTIFY, 0), 0);
+	EQUAL(mkdir(at("d/e"), 0755), 0);
+	EQUAL(told(), -1);
+	EQUAL(close(fd), 0);
+	EQUAL(rmdir(at("d/e")), 0);
+	EQUAL(rmdir(at("d")), 0);
+	FAILS(fcntl(fd, F_NOTIFY, DN_CREATE), EBADF);
+}
+
+MAIN(names, files_of_a_directory, a_file, links, a_directory_with_a_signal)
