@@ -121,6 +121,18 @@ int call_faccessat2(struct preload_regs *r)
 	return access_path(r, r->a[0], r->a[1], r->a[2], (uint32_t)r->a[3]);
 }
 
+/* Does the link lead to a name that the kernel knows one of ours by? `size`: of what there is of it in buf. */
+static int link_is_made_up(const char *path, const char *buf, uint64_t size, int64_t n)
+{
+	char whole[WIRE_MOUNT_PATH_MAX + 64]; /* such a name is in a mount's root */
+
+	if (n > 0 && (uint64_t)n == size && size < sizeof(whole)) { /* it may go on */
+		n = sys4(__NR_readlinkat, AT_FDCWD, (long)path, (long)whole, sizeof(whole));
+		buf = whole;
+	}
+	return n > 0 && path_is_made_up(buf, (uint64_t)n);
+}
+
 /* What the kernel opened by such a name, because its own is gone, is shown as what it is. */
 static int readlink_descriptor(struct preload_regs *r, const char *path, uint64_t buf, uint64_t size)
 {
@@ -131,7 +143,7 @@ static int readlink_descriptor(struct preload_regs *r, const char *path, uint64_
 	if (!f)
 		return 0;
 	n = sys4(__NR_readlinkat, AT_FDCWD, (long)path, (long)buf, (long)size);
-	if (n > 0 && path_is_made_up((const char *)buf, (uint64_t)n))
+	if (link_is_made_up(path, (const char *)buf, size, n))
 		n = fs_getlink(f, (char *)buf, size);
 	return call_done_file(r, f, n);
 }

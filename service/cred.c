@@ -95,7 +95,7 @@ static int process_parse(const char *status, struct process *p)
 {
 	const char *uid = status_line(status, "\nUid:\t"), *gid = status_line(status, "\nGid:\t");
 	const char *umask = status_line(status, "\nUmask:\t"), *groups = status_line(status, "\nGroups:\t");
-	const char *bound = status_line(status, "\nCapBnd:\t");
+	const char *bound = status_line(status, "\nCapBnd:\t"), *effective = status_line(status, "\nCapEff:\t");
 	unsigned saved;
 
 	/* real, effective, saved, filesystem */
@@ -103,6 +103,7 @@ static int process_parse(const char *status, struct process *p)
 	    sscanf(gid, "%u %*u %u %u", &p->real_gid, &saved, &p->gid) != 3 || !groups)
 		return -EPROTO;
 	process_place(status, p);
+	p->capabilities = effective ? strtoull(effective, NULL, 16) : 0;
 	p->mounts = !bound || strtoull(bound, NULL, 16) >> CAP_SYS_ADMIN & 1;
 	if (umask)
 		p->umask = strtoul(umask, NULL, 8) & 0777;

@@ -47,6 +47,7 @@ struct process {
 	unsigned depth; /* of its PID namespace: 1 is the host's */
 	char name[16];
 	bool mounts; /* it may change its mount namespace, or become who may */
+	uint64_t capabilities; /* effective ones, as bits */
 	gid_t *groups; /* owned */
 	size_t group_count;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,13 +196,32 @@ static bool starts(const char *name, const char *prefix)
 	return !strncmp(name, prefix, strlen(prefix));
 }
 
+/* The kernel has looked already at who comes through it; root of a container may have lost what root may do. */
+static bool is_capable(const struct caller *c, unsigned capability)
+{
+	struct process p;
+	bool capable;
+
+	if (!caller_is_root(c))
+		return false;
+	if (c->door != DOOR_PRELOAD)
+		return true;
+	if (process_read(cred_proc_fd, c->pid, &p) < 0)
+		return false;
+	capable = p.capabilities >> capability & 1;
+	process_fini(&p);
+	return capable;
+}
+
 int perm_xattr(struct caller *c, const struct inode *inode, const struct ls_attr *attr, const char *name, unsigned may)
 {
 	bool write = may & MAY_WRITE;
 
 	if (starts(name, "trusted."))
-		return caller_is_root(c) ? 0 : (write ? -EPERM : -ENODATA);
-	if (starts(name, "security.") || starts(name, "ceph.")) /* a cluster's: quotas, layouts */
+		return is_capable(c, CAP_SYS_ADMIN) ? 0 : (write ? -EPERM : -ENODATA);
+	if (starts(name, "security."))
+		return write && !is_capable(c, strcmp(name, "security.capability") ? CAP_SYS_ADMIN : CAP_SETFCAP) ? -EPERM : 0;
+	if (starts(name, "ceph.")) /* a cluster's: quotas, layouts */
 		return write && !caller_is_root(c) ? -EPERM : 0;
 	if (starts(name, "system."))
 		return write && !owns(c, attr) ? -EPERM : 0;

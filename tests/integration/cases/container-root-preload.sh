@@ -124,6 +124,21 @@ before=$(requests)
 same 1 cat admin
 [ "$(requests)" = "$before" ] || fail "a program that may mount went through the preload door"
 
+# Root without the capability may not do what takes it.
+cat > musl/refused.py <<'EOT'
+import os
+open("/tmp/x", "w").close()
+for name in "security.mark", "trusted.mark", "security.capability", "user.mark":
+    try:
+        os.setxattr("/tmp/x", name, bytes.fromhex("0100000202040000000000000000000000000000"))
+        print(name, os.listxattr("/tmp/x"))
+    except OSError as e:
+        print(name, e.errno)
+EOT
+run env POLYTROPON_MODE=off python3 /musl/refused.py > refused
+[ "$(grep -c ' 1$' refused)" -ge 2 ] || fail "$(cat refused)"
+run env POLYTROPON_MODE=lazy python3 /musl/refused.py | diff refused - || fail "not as the kernel says"
+
 # What POSIX and Linux promise, to programs of glibc and of musl.
 for mode in lazy strict; do
   run env POLYTROPON_MODE=$mode sh /claims/preload/in-a-directory.sh /below/claims-names /below/claims-attributes \
