@@ -9,11 +9,16 @@ EOF
 chmod 755 runtime
 pod() { podman --root "$work/pod" --runroot "$work/podrun" --storage-driver vfs --cgroup-manager cgroupfs --runtime "$work/runtime" "$@"; }
 options="--network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
+# What podman leaves on a machine that had none.
+mountpoint -q /run/netns && netns=there || netns=
+[ -e /dev/shm/libpod_lock ] && lock=there || lock=
 clean() {
   pod rm --all --force > /dev/null 2>&1 || true
   pod rmi --all --force > /dev/null 2>&1 || true
   umount -q "$work/pod" "$work/podrun" 2> /dev/null || true
   find /sys/fs/cgroup -depth -path '*/libpod_parent*' -type d -exec rmdir {} \; 2> /dev/null || true
+  [ -n "$netns" ] || umount -q /run/netns 2> /dev/null || true
+  [ -n "$lock" ] || rm -f /dev/shm/libpod_lock
 }
 trap clean EXIT
 pod load -q -i docker.tar > /dev/null
