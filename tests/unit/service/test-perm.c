@@ -151,7 +151,9 @@ static void classes_of_extended_attributes(void **state)
 	assert_int_equal(perm_xattr(&me, NULL, &link, "user.x", MAY_WRITE), -EPERM);
 	assert_int_equal(perm_xattr(&me, NULL, &a, "trusted.x", MAY_WRITE), -EPERM);
 	assert_int_equal(perm_xattr(&me, NULL, &a, "trusted.x", MAY_READ), -ENODATA);
+	root.door = DOOR_FUSE; /* the kernel knows what root may */
 	assert_int_equal(perm_xattr(&root, NULL, &a, "trusted.x", MAY_WRITE), 0);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "security.x", MAY_WRITE), 0);
 	assert_int_equal(perm_xattr(&me, NULL, &a, "nonsense", MAY_READ), -EOPNOTSUPP);
 }
 
@@ -168,6 +170,48 @@ static void opening_checks_both_directions(void **state)
 	assert_int_equal(perm_open(&me, NULL, &run, O_RDONLY | OPEN_EXEC), 0);
 	a.uid = 2;
 	assert_int_equal(perm_open(&me, NULL, &a, O_RDONLY | O_NOATIME), -EPERM);
+}
+
+/* Root that has these capabilities, in a directory that stands for the host's /proc. */
+static struct caller root_with(const char *capabilities)
+{
+	struct caller root = who(0, 0);
+	int fd = openat(cred_proc_fd, "7/status", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	dprintf(fd, "Name:\troot\nUmask:\t0022\nPPid:\t1\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t0 \nCapEff:\t%s\n",
+		capabilities);
+	close(fd);
+	root.pid = 7;
+	return root;
+}
+
+static void what_takes_a_capability_takes_it_of_root_too(void **state)
+{
+	char top[] = "/tmp/perm-XXXXXX";
+	struct ls_attr a = file(S_IFREG | 0644, 1, 1);
+	struct caller root;
+
+	assert_non_null(mkdtemp(top));
+	cred_proc_fd = open(top, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(cred_proc_fd, "7", 0755), 0);
+	root = root_with("00000000a80425fb"); /* a container's */
+	assert_int_equal(perm_xattr(&root, NULL, &a, "trusted.x", MAY_WRITE), -EPERM);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "trusted.x", MAY_READ), -ENODATA);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "security.x", MAY_WRITE), -EPERM);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "security.x", MAY_READ), 0);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "security.capability", MAY_WRITE), 0);
+	root = root_with("0000000000200000"); /* CAP_SYS_ADMIN */
+	assert_int_equal(perm_xattr(&root, NULL, &a, "trusted.x", MAY_WRITE), 0);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "security.x", MAY_WRITE), 0);
+	assert_int_equal(perm_xattr(&root, NULL, &a, "security.capability", MAY_WRITE), -EPERM);
+	root.pid = 8; /* it has ended */
+	assert_int_equal(perm_xattr(&root, NULL, &a, "trusted.x", MAY_WRITE), -EPERM);
+	unlinkat(cred_proc_fd, "7/status", 0);
+	unlinkat(cred_proc_fd, "7", AT_REMOVEDIR);
+	close(cred_proc_fd);
+	cred_proc_fd = -1;
+	assert_int_equal(rmdir(top), 0);
 }
 
 /* ---- fs.protected_* ----------------------------------------------------------------------------------- */
@@ -238,6 +282,7 @@ int main(void)
 		cmocka_unit_test(setgid_directories_hand_down_their_group),
 		cmocka_unit_test(writing_takes_set_id_bits),
 		cmocka_unit_test(classes_of_extended_attributes),
+		cmocka_unit_test(what_takes_a_capability_takes_it_of_root_too),
 		cmocka_unit_test(opening_checks_both_directions),
 		cmocka_unit_test(the_hosts_settings_count_as_they_are_now),
 	};
