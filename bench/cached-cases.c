@@ -10,19 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "bench/cached.h"
+#include "bench/compare.h"
 
 enum { PAGE = 4096, LARGE = 64 << 20, HOT = 512 << 10, NAMES = 1000, APPENDS = 100 };
 
 static int large, hot, log_file;
 static char *mapping, buf[PAGE];
-
-static void must(int good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "bench-cached: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 /* Pages in no order. */
 static off_t place(unsigned i, unsigned size)
@@ -33,7 +26,7 @@ static off_t place(unsigned i, unsigned size)
 static void read_large(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		must(pread(large, buf, PAGE, place(i, LARGE)) == PAGE, "pread");
+		bench_must(pread(large, buf, PAGE, place(i, LARGE)) == PAGE, "pread");
 }
 
 static void copy_large(unsigned n)
@@ -47,34 +40,34 @@ static void copy_large(unsigned n)
 static void read_hot(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		must(pread(hot, buf, PAGE, place(i, HOT)) == PAGE, "pread");
+		bench_must(pread(hot, buf, PAGE, place(i, HOT)) == PAGE, "pread");
 }
 
 static void read_byte(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		must(pread(hot, buf, 1, place(i, HOT)) == 1, "pread");
+		bench_must(pread(hot, buf, 1, place(i, HOT)) == 1, "pread");
 }
 
 static void read_next(unsigned n)
 {
-	must(lseek(hot, 0, SEEK_SET) == 0, "lseek");
+	bench_must(lseek(hot, 0, SEEK_SET) == 0, "lseek");
 	for (unsigned i = 0; i < n; i++)
 		if (read(hot, buf, PAGE) != PAGE)
-			must(lseek(hot, 0, SEEK_SET) == 0, "lseek");
+			bench_must(lseek(hot, 0, SEEK_SET) == 0, "lseek");
 }
 
 static void overwrite(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		must(pwrite(hot, buf, PAGE, place(i, HOT)) == PAGE, "pwrite");
+		bench_must(pwrite(hot, buf, PAGE, place(i, HOT)) == PAGE, "pwrite");
 }
 
 static void append(unsigned n)
 {
-	must(ftruncate(log_file, 0) == 0, "ftruncate");
+	bench_must(ftruncate(log_file, 0) == 0, "ftruncate");
 	for (unsigned i = 0; i < n; i++)
-		must(write(log_file, buf, APPENDS) == APPENDS, "write");
+		bench_must(write(log_file, buf, APPENDS) == APPENDS, "write");
 }
 
 static void stat_hit(unsigned n)
@@ -82,7 +75,7 @@ static void stat_hit(unsigned n)
 	struct stat st;
 
 	for (unsigned i = 0; i < n; i++)
-		must(stat("a/b/file", &st) == 0, "stat");
+		bench_must(stat("a/b/file", &st) == 0, "stat");
 }
 
 static void stat_miss(unsigned n)
@@ -90,13 +83,13 @@ static void stat_miss(unsigned n)
 	struct stat st;
 
 	for (unsigned i = 0; i < n; i++)
-		must(stat("a/b/nothing", &st) < 0, "stat of nothing");
+		bench_must(stat("a/b/nothing", &st) < 0, "stat of nothing");
 }
 
 static void access_hit(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		must(access("a/b/file", R_OK) == 0, "access");
+		bench_must(access("a/b/file", R_OK) == 0, "access");
 }
 
 static void make_remove(unsigned n)
@@ -104,18 +97,18 @@ static void make_remove(unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		int fd = open("a/b/made", O_WRONLY | O_CREAT | O_EXCL, 0644);
 
-		must(fd >= 0, "make");
+		bench_must(fd >= 0, "make");
 		close(fd);
-		must(unlink("a/b/made") == 0, "remove");
+		bench_must(unlink("a/b/made") == 0, "remove");
 	}
 }
 
 static void rename_back(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		must(rename(i & 1 ? "names/x" : "names/0", i & 1 ? "names/0" : "names/x") == 0, "rename");
+		bench_must(rename(i & 1 ? "names/x" : "names/0", i & 1 ? "names/0" : "names/x") == 0, "rename");
 	if (n & 1)
-		must(rename("names/x", "names/0") == 0, "rename");
+		bench_must(rename("names/x", "names/0") == 0, "rename");
 }
 
 static void open_close(unsigned n)
@@ -123,7 +116,7 @@ static void open_close(unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		int fd = open("a/b/file", O_RDONLY);
 
-		must(fd >= 0, "open");
+		bench_must(fd >= 0, "open");
 		close(fd);
 	}
 }
@@ -133,7 +126,7 @@ static void list(unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		DIR *dir = opendir("names");
 
-		must(dir != NULL, "opendir");
+		bench_must(dir != NULL, "opendir");
 		while (readdir(dir))
 			;
 		closedir(dir);
@@ -162,10 +155,10 @@ static int file_of(const char *name, int flags, unsigned size)
 {
 	int fd = open(name, flags | O_CREAT | O_TRUNC, 0644);
 
-	must(fd >= 0, name);
+	bench_must(fd >= 0, name);
 	memset(buf, 'x', sizeof(buf));
 	for (unsigned at = 0; at < size; at += PAGE)
-		must(write(fd, buf, PAGE) == PAGE, name);
+		bench_must(write(fd, buf, PAGE) == PAGE, name);
 	return fd;
 }
 
@@ -176,7 +169,7 @@ static int file_found(const char *name, unsigned size)
 
 	close(file_of(name, O_WRONLY, size));
 	fd = open(name, O_RDWR);
-	must(fd >= 0, name);
+	bench_must(fd >= 0, name);
 	return fd;
 }
 
@@ -184,7 +177,7 @@ static void names_make(void)
 {
 	char name[32];
 
-	must(mkdir("names", 0755) == 0 && mkdir("a", 0755) == 0 && mkdir("a/b", 0755) == 0, "mkdir");
+	bench_must(mkdir("names", 0755) == 0 && mkdir("a", 0755) == 0 && mkdir("a/b", 0755) == 0, "mkdir");
 	for (unsigned i = 0; i < NAMES; i++) {
 		snprintf(name, sizeof(name), "names/%u", i);
 		close(file_of(name, O_WRONLY, 0));
@@ -199,7 +192,7 @@ int cached_prepare(void)
 	hot = file_found("hot", HOT);
 	log_file = file_of("log", O_WRONLY | O_APPEND, 0);
 	mapping = mmap(NULL, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	must(mapping != MAP_FAILED, "mmap");
+	bench_must(mapping != MAP_FAILED, "mmap");
 	/* Pages of its own, as a file has. */
 	mprotect(mapping, LARGE, PROT_READ | PROT_WRITE);
 	memset(mapping, 1, LARGE);

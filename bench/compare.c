@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,6 +18,31 @@ enum {
 	AWAIT_LOOKS = 2000,
 	VALUES_MAX = PAIRS * TIMES_MAX,
 };
+
+void bench_must(bool good, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
+	exit(1);
+}
+
+double bench_smaps(pid_t pid, const char *figure)
+{
+	char path[64], line[128];
+	size_t length = strlen(figure);
+	double kib = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, figure, length) && sscanf(line + length, ": %lf kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
 
 int64_t bench_now(void)
 {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct bench {
 	const char *name;
@@ -49,6 +50,11 @@ void bench_report(const struct bench *b, const struct bench_result *r);
 /* A peer that would be measured, but is not here. */
 void bench_missing(const struct bench *b, const char *what);
 double bench_median(const double *values, int n);
+
+/* Else a sentence with errno, and the end. */
+void bench_must(bool good, const char *what);
+/* A figure of /proc/PID/smaps_rollup, such as "Pss", in bytes; 0: there is none. (The sums in `status` lag behind.) */
+double bench_smaps(pid_t pid, const char *figure);
 
 int64_t bench_now(void);
 void bench_pin(int cpu);

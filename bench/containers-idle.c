@@ -80,18 +80,7 @@ static unsigned processes_find(const char *comm, pid_t ret[static PROCESSES])
 
 static double pss_of(pid_t pid)
 {
-	char path[64], line[128];
-	double kib = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pss: %lf kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib * 1024;
+	return bench_smaps(pid, "Pss");
 }
 
 static double cpu_of(pid_t pid)

@@ -21,14 +21,6 @@
 
 enum { COUNT = 20000, COUNT_QUICK = 4000, TREE = 400, TIMES = 3 };
 
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "bench-measuring: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 /* ---- a worker --------------------------------------------------------------------------------- */
 
 static int file;
@@ -37,31 +29,31 @@ static void ask(void)
 {
 	char value[8];
 
-	must(fgetxattr(file, "user.none", value, sizeof(value)) < 0 && errno == ENODATA, "fgetxattr");
+	bench_must(fgetxattr(file, "user.none", value, sizeof(value)) < 0 && errno == ENODATA, "fgetxattr");
 }
 
 static void look(void)
 {
 	struct statx st;
 
-	must(statx(file, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) == 0, "statx");
+	bench_must(statx(file, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) == 0, "statx");
 }
 
 static void make(void)
 {
 	int fd = open("made", O_WRONLY | O_CREAT | O_EXCL, 0600);
 
-	must(fd >= 0 && close(fd) == 0 && unlink("made") == 0, "a file");
+	bench_must(fd >= 0 && close(fd) == 0 && unlink("made") == 0, "a file");
 }
 
 static void sync_written(void)
 {
-	must(pwrite(file, "measure", 7, 0) == 7 && fsync(file) == 0, "a write");
+	bench_must(pwrite(file, "measure", 7, 0) == 7 && fsync(file) == 0, "a write");
 }
 
 static void tree(void)
 {
-	must(system("tar xf ../tree.tar && grep -rq nothing tree; rm -r tree") == 0, "a tree");
+	bench_must(system("tar xf ../tree.tar && grep -rq nothing tree; rm -r tree") == 0, "a tree");
 }
 
 static const struct work {
@@ -84,9 +76,9 @@ static int worker(const char *dir)
 {
 	unsigned which, count;
 
-	must(mkdir(dir, 0700) == 0 && chdir(dir) == 0, dir);
+	bench_must(mkdir(dir, 0700) == 0 && chdir(dir) == 0, dir);
 	file = open("file", O_RDWR | O_CREAT, 0600);
-	must(file >= 0, "file");
+	bench_must(file >= 0, "file");
 	door_ready();
 	while (scanf("%u %u", &which, &count) == 2) {
 		int64_t start = bench_now();
@@ -111,7 +103,7 @@ static void command(const char *text)
 {
 	int status = system(text);
 
-	must(status == 0, text);
+	bench_must(status == 0, text);
 }
 
 static pid_t trace_begin(void)
@@ -159,16 +151,16 @@ static void tree_make(void)
 {
 	char name[64];
 
-	must(mkdir("tree", 0700) == 0, "tree");
+	bench_must(mkdir("tree", 0700) == 0, "tree");
 	for (unsigned i = 0; i < TREE; i++) {
 		FILE *f;
 
 		snprintf(name, sizeof(name), "tree/%u", i);
 		f = fopen(name, "w");
-		must(f != NULL, name);
+		bench_must(f != NULL, name);
 		for (unsigned k = 0; k <= i; k++)
 			fprintf(f, "line %u of a file of some size\n", k);
-		must(fclose(f) == 0, name);
+		bench_must(fclose(f) == 0, name);
 	}
 	command("tar cf tree.tar tree && rm -r tree");
 }
@@ -179,7 +171,7 @@ static int run(const struct bench *b)
 	struct door doors[2] = {};
 
 	tree_make();
-	must(setenv("POLYTROPON_RUN", place_name(), 1) == 0, "POLYTROPON_RUN");
+	bench_must(setenv("POLYTROPON_RUN", place_name(), 1) == 0, "POLYTROPON_RUN");
 	command("printf 'pools:\\n  measured:\\n    mounts:\\n      %s/m: {mem: {size: 256M}}\\n' \"$PWD\" >pools.yaml && mkdir m && "
 		"\"$POLYTROPON\" up pools.yaml >/dev/null && "
 		"\"$POLYTROPON\" run measured -- cp tree.tar m/");

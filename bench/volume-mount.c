@@ -50,26 +50,12 @@ static double child_run(double (*run)(struct volume *), struct volume *v)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static double anonymous_bytes(void)
-{
-	FILE *f = fopen("/proc/self/smaps_rollup", "re"); /* exact; the sums in `status` lag behind */
-	unsigned long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Anonymous: %lu", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib * 1024.0;
-}
-
 static double memory_use(struct volume *v)
 {
-	double before = anonymous_bytes(), bytes;
+	double before = bench_smaps(getpid(), "Anonymous"), bytes;
 
 	place_mount(v->place);
-	bytes = anonymous_bytes() - before;
+	bytes = bench_smaps(getpid(), "Anonymous") - before;
 	place_unmount(v->place);
 	return bytes;
 }

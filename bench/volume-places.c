@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/compare.h"
 #include "bench/volume.h"
 #include "libservices/libservice.h"
 #include "libservices/volume/volume.h"
@@ -45,18 +46,10 @@ struct file {
 static const struct ls_cred cred;
 static const struct ls_call call = {.tenant = "bench", .cred = &cred};
 
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "bench-volume: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static void must_ls(int r, const char *what)
 {
 	errno = r < 0 ? -r : 0;
-	must(r >= 0, what);
+	bench_must(r >= 0, what);
 }
 
 /* ---- images and devices ---------------------------------------------------------------------- */
@@ -66,12 +59,12 @@ static struct place *place_new(const char *dir, uint64_t size)
 	struct place *p = calloc(1, sizeof(*p));
 	static int count;
 
-	must(p, "memory");
+	bench_must(p, "memory");
 	p->dir = p->loop = -1;
 	snprintf(p->image, sizeof(p->image), "%s/image-%d", dir, count++);
 	p->fd = open(p->image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	/* With memory from the start: who touches a page first is not what is measured. */
-	must(p->fd >= 0 && posix_fallocate(p->fd, 0, size) == 0, p->image);
+	bench_must(p->fd >= 0 && posix_fallocate(p->fd, 0, size) == 0, p->image);
 	return p;
 }
 
@@ -198,7 +191,7 @@ struct place *place_kernel(const char *dir, const char *type, uint64_t size)
 	if (mount(p->device, p->mount, type, 0, NULL) < 0)
 		return place_free(p);
 	p->dir = open(p->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(p->dir >= 0, p->mount);
+	bench_must(p->dir >= 0, p->mount);
 	return p;
 }
 
@@ -215,10 +208,10 @@ struct place *place_beneath(const struct place *volume)
 {
 	struct place *p = calloc(1, sizeof(*p));
 
-	must(p, "memory");
+	bench_must(p, "memory");
 	p->dir = p->loop = -1;
 	p->fd = fcntl(volume->fd, F_DUPFD_CLOEXEC, 0);
-	must(p->fd >= 0, volume->image);
+	bench_must(p->fd >= 0, volume->image);
 	p->bare = true;
 	p->first = FIRST;
 	return p;
@@ -230,7 +223,7 @@ static struct file *file_new(struct place *p)
 {
 	struct file *f = calloc(1, sizeof(*f));
 
-	must(f, "memory");
+	bench_must(f, "memory");
 	f->place = p;
 	f->fd = -1;
 	return f;
@@ -246,7 +239,7 @@ struct file *place_create(struct place *p, const char *name)
 		    ls_create(p->ls, &call, p->ls->root, name, 0644, O_RDWR, &f->inode, &attr, &f->file),
 		    name);
 	else if (!p->bare)
-		must((f->fd = openat(p->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) >= 0,
+		bench_must((f->fd = openat(p->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) >= 0,
 		     name);
 	else if (p->files++ > 0) /* other memory than the first, as a new file has it */
 		f->base = PART * (1 + p->files % (p->size / PART - 1));
@@ -264,7 +257,7 @@ struct file *place_open(struct place *p, const char *name, bool direct)
 		must_ls(ls_lookup(p->ls, &call, p->ls->root, name, &f->inode, &attr), name);
 		must_ls(ls_open(p->ls, &call, f->inode, flags, &f->file), name);
 	} else if (!p->bare) {
-		must((f->fd = openat(p->dir, name, flags)) >= 0, name);
+		bench_must((f->fd = openat(p->dir, name, flags)) >= 0, name);
 	}
 	return f;
 }
@@ -291,7 +284,7 @@ void place_file_write(struct file *f, const void *buf, size_t size, uint64_t off
 			    : -EIO,
 			"write");
 	else
-		must(pwrite(f->place->bare ? f->place->fd : f->fd, buf, size, f->base + offset) == (ssize_t)size,
+		bench_must(pwrite(f->place->bare ? f->place->fd : f->fd, buf, size, f->base + offset) == (ssize_t)size,
 		     "write");
 }
 
@@ -303,7 +296,7 @@ void place_file_read(struct file *f, void *buf, size_t size, uint64_t offset)
 		must_ls(ls_read(f->place->ls, &call, f->file, &iov, 1, offset) == (ssize_t)size ? 0 : -EIO,
 			"read");
 	else
-		must(pread(f->place->bare ? f->place->fd : f->fd, buf, size, f->base + offset) == (ssize_t)size,
+		bench_must(pread(f->place->bare ? f->place->fd : f->fd, buf, size, f->base + offset) == (ssize_t)size,
 		     "read");
 }
 
@@ -312,7 +305,7 @@ void place_file_sync(struct file *f)
 	if (f->file)
 		must_ls(ls_fsync(f->place->ls, &call, f->file, 0), "fsync");
 	else
-		must(fsync(f->place->bare ? f->place->fd : f->fd) == 0, "fsync");
+		bench_must(fsync(f->place->bare ? f->place->fd : f->fd) == 0, "fsync");
 }
 
 void place_stat(struct place *p, const char *name)
@@ -325,7 +318,7 @@ void place_stat(struct place *p, const char *name)
 		must_ls(ls_lookup(p->ls, &call, p->ls->root, name, &inode, &attr), name);
 		ls_forget(p->ls, &call, inode, 1);
 	} else {
-		must(fstatat(p->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0, name);
+		bench_must(fstatat(p->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0, name);
 	}
 }
 
@@ -334,7 +327,7 @@ void place_unlink(struct place *p, const char *name)
 	if (p->ls)
 		must_ls(ls_unlink(p->ls, &call, p->ls->root, name), name);
 	else if (!p->bare)
-		must(unlinkat(p->dir, name, 0) == 0, name);
+		bench_must(unlinkat(p->dir, name, 0) == 0, name);
 }
 
 void place_sync(struct place *p)
@@ -342,7 +335,7 @@ void place_sync(struct place *p)
 	if (p->ls)
 		must_ls(ls_sync(p->ls, &call), "sync");
 	else if (!p->bare)
-		must(syncfs(p->dir) == 0, "sync");
+		bench_must(syncfs(p->dir) == 0, "sync");
 	else
-		must(fsync(p->fd) == 0, "sync");
+		bench_must(fsync(p->fd) == 0, "sync");
 }

@@ -101,20 +101,13 @@ void door_names_void(struct fuse_door *door)
  * enough that the name expires, for an answer that is on its way would bring it back. The kernel waits for those who
  * look for names in that directory, so such an answer of before the change has come by then.
  */
-static void entry_changed(void *arg, struct inode *dir, const char *name)
+static void entry_changed(void *arg, struct inode *dir, const char *name, bool kept)
 {
 	struct fuse_door *door = arg;
 
 	/* What an earlier service told of is not known, if it could not be made void. */
-	if (__atomic_load_n(&dir->kernel_names, __ATOMIC_SEQ_CST) || (door->replay && !door->epoch))
+	if (kept || __atomic_load_n(&dir->kernel_names, __ATOMIC_SEQ_CST) || (door->replay && !door->epoch))
 		fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
-}
-
-static void entry_gone(void *arg, struct inode *dir, const char *name)
-{
-	struct fuse_door *door = arg;
-
-	fuse_lowlevel_notify_inval_entry(door->session, node_of(dir), name, strlen(name));
 }
 
 const struct door_hooks fuse_door_hooks = {
@@ -123,7 +116,6 @@ const struct door_hooks fuse_door_hooks = {
 	.grown = grown,
 	.drain = drain,
 	.entry = entry_changed,
-	.gone = entry_gone,
 	.passes = door_passes,
 	.backing = door_backing,
 	.backing_end = door_backing_end,

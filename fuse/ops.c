@@ -169,19 +169,21 @@ static int lookup(struct op *op, struct inode *dir, const char *name, struct ent
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct entry entry;
+	double timeout;
 	struct op op;
 	int r;
 
 	ops_begin(&op, req, STAT_LOOKUP);
+	/* One of ours is asked for again, and then it is gone: fs_materialise. */
+	timeout = is_open_name(name) ? 0 : entry_timeout(op.door);
 	r = WITH_INODE(&op, parent, dir, lookup(&op, dir, name, &entry));
-	if (r == -ENOENT && entry_timeout(op.door) > 0 && !is_open_name(name)) {
-		struct fuse_entry_param e = {.entry_timeout = entry_timeout(op.door)};
+	if (r == -ENOENT && timeout > 0) {
+		struct fuse_entry_param e = {.entry_timeout = timeout};
 		fuse_reply_entry(req, &e);
 		ops_end(&op, r);
 		return;
 	}
-	/* One of ours is asked for again, and then it is gone: fs_materialise. */
-	entry_reply_for(&op, r, &entry, is_open_name(name) ? 0 : entry_timeout(op.door));
+	entry_reply_for(&op, r, &entry, timeout);
 }
 
 static void forget_one(struct fuse_door *door, fuse_ino_t node, uint64_t n)

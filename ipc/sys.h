@@ -330,6 +330,13 @@ static inline int str_equal(const char *a, const char *b)
 	return str_compare(a, b) == 0;
 }
 
+static inline int str_begins(const char *s, const char *with)
+{
+	while (*with && *s == *with)
+		s++, with++;
+	return !*with;
+}
+
 /* The last `c` in s, or NULL. */
 static inline char *str_last(const char *s, char c)
 {

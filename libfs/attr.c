@@ -91,26 +91,14 @@ static int64_t attr_fetch(struct fs_op *op, void *buf, uint64_t size)
 	return r;
 }
 
-static int begins(const char *s, const char *with)
-{
-	while (*with && *s == *with)
-		s++, with++;
-	return !*with;
-}
-
-static int is(const char *a, const char *b)
-{
-	return begins(a, b) && begins(b, a);
-}
-
 /* Attributes that all may ask for, whatever the mode, and that are not there. */
 static int attr_absent(const struct fs_object *o, const char *name)
 {
-	int access = is(name, "system.posix_acl_access"), initial = is(name, "system.posix_acl_default");
+	int access = str_equal(name, "system.posix_acl_access"), initial = str_equal(name, "system.posix_acl_default");
 	struct wire_attr attr;
 	uint32_t type;
 
-	if (!access && !initial && !(begins(name, "security.") && name[9]))
+	if (!access && !initial && !(str_begins(name, "security.") && name[9]))
 		return 0;
 	if (!lease_is_bare(o, &attr))
 		return 0;

@@ -13,11 +13,6 @@
 
 extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
 
-static int name_begins(const char *name, const char *word)
-{
-	return mem_compare(name, word, str_length(word)) == 0;
-}
-
 static int is_asan(const struct link_object *object)
 {
 	const char *name = object->name, *at = name;
@@ -25,7 +20,7 @@ static int is_asan(const struct link_object *object)
 	for (; at && *at; at++)
 		if (*at == '/')
 			name = at + 1;
-	return at && (name_begins(name, "libasan.so") || name_begins(name, "libclang_rt.asan"));
+	return at && (str_begins(name, "libasan.so") || str_begins(name, "libclang_rt.asan"));
 }
 
 static void move_behind(struct link_object *us, struct link_object *object)

@@ -111,26 +111,19 @@ const Elf64_Nhdr *image_note(const Elf64_Phdr *phdr, uint64_t count, uintptr_t b
 	return NULL;
 }
 
-static int starts_with(const char *s, const char *prefix)
-{
-	while (*prefix && *s == *prefix)
-		s++, prefix++;
-	return !*prefix;
-}
-
 enum image_part image_part(const char *name)
 {
 	const char *slash = name ? str_last(name, '/') : NULL, *base = slash ? slash + 1 : name;
 
 	if (!base)
 		return IMAGE_OTHER;
-	if (starts_with(base, "libc.so") || starts_with(base, "libc-2.") || starts_with(base, "libc.musl-") ||
-	    starts_with(base, "ld-musl-"))
+	if (str_begins(base, "libc.so") || str_begins(base, "libc-2.") || str_begins(base, "libc.musl-") ||
+	    str_begins(base, "ld-musl-"))
 		return IMAGE_LIBC;
-	if (starts_with(base, "ld-linux-x86-64") || starts_with(base, "ld-2."))
+	if (str_begins(base, "ld-linux-x86-64") || str_begins(base, "ld-2."))
 		return IMAGE_LINKER;
-	if (starts_with(base, "libpthread.so") || starts_with(base, "libpthread-2.") ||
-	    starts_with(base, "librt.so") || starts_with(base, "librt-2."))
+	if (str_begins(base, "libpthread.so") || str_begins(base, "libpthread-2.") ||
+	    str_begins(base, "librt.so") || str_begins(base, "librt-2."))
 		return IMAGE_COMPANION;
 	return IMAGE_OTHER;
 }

@@ -60,8 +60,8 @@ struct door_hooks {
 	/* Returns when what the kernel had to say before now has been heard. Never from a thread of that door. */
 	void (*drain)(void *door);
 	void (*grown)(void *door, struct inode *inode, off_t size, char last); /* `last`: the byte before size */
-	void (*entry)(void *door, struct inode *dir, const char *name);
-	void (*gone)(void *door, struct inode *dir, const char *name); /* whatever it was told */
+	/* `kept`: it may have the name though it was told of it for no time. */
+	void (*entry)(void *door, struct inode *dir, const char *name, bool kept);
 	/* Would the kernel have any file as the bytes of FUSE files? */
 	bool (*passes)(void *door);
 	/* Lets it have that file: an id, or -errno. And ends it. */

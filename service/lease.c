@@ -567,7 +567,8 @@ void lease_learn_bare(struct caller *c, const struct inode *inode)
 	if (!c->lease || inode->fs->shared)
 		return;
 	token = __atomic_load_n(&set->word, __ATOMIC_ACQUIRE);
-	if ((token & UNDER_WAY) || !is_bare(c, inode))
+	e = attr_find(c->lease, set, inode);
+	if ((token & UNDER_WAY) || !e || (e->flags & LEASE_BARE) || !is_bare(c, inode))
 		return;
 	lease_set_lock(set);
 	e = set_open(set, c, token) ? attr_find(c->lease, set, inode) : NULL;

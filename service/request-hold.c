@@ -27,26 +27,13 @@ static enum limit_flow flow_of(unsigned op)
 	case WIRE_FSYNC:
 	case WIRE_SYNCFS:
 		return LIMIT_WRITES;
-	case WIRE_OPEN:
-	case WIRE_GETATTR:
-	case WIRE_SETATTR:
-	case WIRE_ACCESS:
-	case WIRE_READLINK:
-	case WIRE_MKDIR:
-	case WIRE_MKNOD:
-	case WIRE_SYMLINK:
-	case WIRE_LINK:
-	case WIRE_UNLINK:
-	case WIRE_RENAME:
-	case WIRE_STATFS:
 	case WIRE_GETDENTS:
-	case WIRE_GETXATTR:
-	case WIRE_SETXATTR:
-	case WIRE_LISTXATTR:
-	case WIRE_REMOVEXATTR:
 		return LIMIT_NAMES;
+	case WIRE_WATCH:
+		return LIMIT_FREE;
 	}
-	return LIMIT_FREE; /* what gives something back, locks, and talk between the library and us */
+	/* Free is what gives something back, locks, and talk between the library and us. */
+	return request_has_path(op) ? LIMIT_NAMES : LIMIT_FREE;
 }
 
 static void held_serve(struct limit_wait *wait)

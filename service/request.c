@@ -25,8 +25,7 @@ static request_handler *const handlers[WIRE_OP_MAX] = {
 #undef X
 };
 
-/* Which operations carry strings. */
-static bool op_has_path(unsigned op)
+bool request_has_path(unsigned op)
 {
 	switch (op) {
 	case WIRE_OPEN:
@@ -70,7 +69,7 @@ static int strings_take(struct request *q, char *path, char *path2)
 	q->path = path;
 	q->path2 = path2;
 	path[0] = path2[0] = 0;
-	if (!op_has_path(q->in->op))
+	if (!request_has_path(q->in->op))
 		return 0;
 	r = string_take(q, q->in->path_len, path);
 	if (r == 0 && q->in->more.path2_len)
@@ -82,7 +81,7 @@ static int strings_take(struct request *q, char *path, char *path2)
 static char *path_of_handle(void *arg)
 {
 	struct request *q = arg;
-	struct ofd *ofd = op_has_path(q->in->op) || !q->in->handle ? NULL : request_ofd(q);
+	struct ofd *ofd = request_has_path(q->in->op) || !q->in->handle ? NULL : request_ofd(q);
 	char *path;
 
 	if (!ofd)

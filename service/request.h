@@ -23,6 +23,8 @@ struct request {
 /* A handler returns what goes into out.result, or REQUEST_PARKED: it will be completed later. */
 #define REQUEST_PARKED INT64_MIN
 typedef int64_t request_handler(struct request *q);
+/* Which operations carry strings: the names of what they are about. */
+bool request_has_path(unsigned op);
 
 /* It is to be left to the kernel, which somebody has told to watch the inode. */
 static inline bool request_watched(const struct request *q, const struct inode *inode)

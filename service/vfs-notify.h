@@ -27,13 +27,18 @@ static inline void notify_mode(struct inode *inode)
 		inode->fs->hooks->attr(inode->fs->door, inode);
 }
 
-/* A name came, went, or leads elsewhere. */
-static inline void notify_name(struct caller *c, struct inode *dir, const char *name)
+static inline void notify_entry(struct caller *c, struct inode *dir, const char *name, bool kept)
 {
 	if (!notify_wanted(c, dir))
 		return;
-	dir->fs->hooks->entry(dir->fs->door, dir, name);
+	dir->fs->hooks->entry(dir->fs->door, dir, name, kept);
 	notify_attr(c, dir);
+}
+
+/* A name came, went, or leads elsewhere. */
+static inline void notify_name(struct caller *c, struct inode *dir, const char *name)
+{
+	notify_entry(c, dir, name, false);
 }
 
 /*
@@ -42,9 +47,7 @@ static inline void notify_name(struct caller *c, struct inode *dir, const char *
  */
 static inline void notify_name_gone(struct caller *c, struct inode *dir, const char *name, const struct inode *inode)
 {
-	notify_name(c, dir, name);
-	if (notify_wanted(c, dir) && dir->fs->shared && inode_is_looked_up(inode))
-		dir->fs->hooks->gone(dir->fs->door, dir, name);
+	notify_entry(c, dir, name, dir->fs->shared && inode_is_looked_up(inode));
 }
 
 static inline bool kernel_may_hold_pages(struct inode *inode)

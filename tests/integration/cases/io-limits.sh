@@ -50,14 +50,19 @@ at_least 1500 run slow -- busybox dd if=/data/f of=/dev/null bs=4096 count=200 i
 [ "$(figure slow "$throttled")" -ge 300 ] || fail "$(figure slow "$throttled") waited"
 same 100 figure slow 's["settings"]["io"]["iops"]'
 
+# waiting N: so many wait, soon.
+waiting() {
+  for _ in $(seq 100); do
+    [ "$(figure slow 's["settings"]["io"]["waiting"]')" = "$1" ] && break
+    sleep 0.1
+  done
+  same "$1" figure slow 's["settings"]["io"]["waiting"]'
+}
+
 # A limit that is taken away lets go who waits: at 1 a second this would take days.
 "$polytropon" set slow io.iops=1
 run slow -- python3 "$work/dir/read.py" 100000 &
-for _ in $(seq 100); do
-  [ "$(figure slow 's["settings"]["io"]["waiting"]')" = 1 ] && break
-  sleep 0.1
-done
-same 1 figure slow 's["settings"]["io"]["waiting"]'
+waiting 1
 "$polytropon" set slow io.iops=0
 wait $!
 
@@ -69,11 +74,7 @@ for program in "python3 $work/dir/read.py 1000000" "busybox dd if=/data/f of=/de
       2> /dev/null && fail "$program was not killed" || [ $? -ge 128 ] || fail "status $?"
   done
 done
-for _ in $(seq 100); do
-  [ "$(figure slow 's["settings"]["io"]["waiting"]')" = 0 ] && break
-  sleep 0.1
-done
-same 0 figure slow 's["settings"]["io"]["waiting"]'
+waiting 0
 "$polytropon" set slow io.iops=10
 at_least 1500 run slow -- python3 -c '
 import os, signal
