@@ -296,18 +296,23 @@ bool back_place_take(struct back_place *place, uint32_t number, unsigned index, 
 	return true;
 }
 
-void back_complete(struct back *back, struct back_request *request, const struct wire_reply *reply)
+void back_answer(struct back_request *request, const struct wire_reply *reply)
 {
-	struct back_place *place = request->session->place;
-	struct wire_slot *slot = back_slot(place->memory, request->slot);
-	uint32_t old;
-	bool stays;
+	struct wire_slot *slot = back_slot(request->session->memory, request->slot);
 
 	/* The next request is quicker if the client still has the rest of the lines. */
 	memcpy(&slot->reply, reply, reply->attr.ino ? sizeof(*reply) : offsetof(struct wire_reply, attr));
 	/* Releases the reply to the client's acquiring look at the state. */
-	old = __atomic_exchange_n(&slot->state, WIRE_SLOT_DONE, __ATOMIC_ACQ_REL);
-	if (__builtin_expect(!(old & WIRE_SLOT_WAITER), 1)) {
+	request->sleeps = __atomic_exchange_n(&slot->state, WIRE_SLOT_DONE, __ATOMIC_ACQ_REL) & WIRE_SLOT_WAITER;
+}
+
+void back_finish(struct back *back, struct back_request *request)
+{
+	struct back_place *place = request->session->place;
+	struct wire_slot *slot = back_slot(place->memory, request->slot);
+	bool stays;
+
+	if (__builtin_expect(!request->sleeps, 1)) {
 		taken_clear(place, request->slot); /* last, for it lets the session go */
 		return;
 	}
@@ -321,6 +326,12 @@ void back_complete(struct back *back, struct back_request *request, const struct
 		back_place_put(place);
 	else
 		taken_clear(place, request->slot);
+}
+
+void back_complete(struct back *back, struct back_request *request, const struct wire_reply *reply)
+{
+	back_answer(request, reply);
+	back_finish(back, request);
 }
 
 void *back_payload(const struct back_request *request, enum wire_where where, size_t *ret_size)

@@ -31,6 +31,7 @@ struct back_session {
 struct back_request {
 	struct back_session *session; /* stays until back_complete */
 	unsigned slot;
+	bool sleeps;                 /* the client, since back_answer: back_finish wakes it */
 	struct wire_request request; /* the private copy */
 	int64_t taken_at;            /* CLOCK_MONOTONIC ns, from the time stamp counter */
 };
@@ -91,6 +92,12 @@ void back_expect(const struct wire_request *request);
  * exactly once for each request.
  */
 void back_complete(struct back *back, struct back_request *request, const struct wire_reply *reply);
+/*
+ * The same in two steps, for what a client that is awake need not wait for: after the first one it may go on, and the
+ * session still stays. Not much time may pass between them.
+ */
+void back_answer(struct back_request *request, const struct wire_reply *reply);
+void back_finish(struct back *back, struct back_request *request);
 
 /* The slot's payload area: its address and size. Never trust its bytes twice. */
 void *back_payload(const struct back_request *request, enum wire_where where, size_t *ret_size);

@@ -283,7 +283,7 @@ static uint32_t wait_announce(struct wire_slot *slot)
 {
 	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
 
-	/* Partner: back_complete exchanges the word for DONE, and sees the bit or we see DONE. */
+	/* Partner: back_answer exchanges the word for DONE, and sees the bit or we see DONE. */
 	while ((state & WIRE_SLOT_STATE_MASK) != WIRE_SLOT_DONE)
 		if (__atomic_compare_exchange_n(&slot->state, &state, state | WIRE_SLOT_WAITER, 0, __ATOMIC_ACQ_REL,
 						__ATOMIC_ACQUIRE))

@@ -3,7 +3,7 @@
  * Where the time of an operation goes: a clock for each thread, which the thread that serves an operation starts and
  * stops (service/stats.c), and which everything between switches to the stage that it is in. A switch looks at the time
  * stamp counter, which costs as much as a small part of a cached operation: so layers switch it only in every
- * STAGE_SAMPLE-th operation, and only who waits for a device switches always.
+ * STAGE_SAMPLE-th operation (STAGE_SAMPLE_QUICK-th while all are quick), and only who waits for a device switches always.
  */
 #pragma once
 
@@ -29,7 +29,11 @@ enum stage {
 		STAGE_MAX
 };
 
-enum { STAGE_SAMPLE = 16 };
+enum {
+	STAGE_SAMPLE = 16,
+	STAGE_SAMPLE_QUICK = 256,
+	STAGE_QUICK_NS = 2000,
+};
 
 struct stage_clock {
 	bool runs;    /* an operation is served */

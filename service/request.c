@@ -102,7 +102,7 @@ void request_serve(struct service *s, struct back_request *back)
 	struct stat_about about = {.pid = q.session->pid, .container = q.session->container, .sent = q.in->sent,
 				   .offset = q.in->offset, .length = q.in->length, .find_path = path_of_handle,
 				   .find_arg = &q};
-	char *traced;
+	char *traced = NULL;
 	int64_t result;
 	unsigned ahead;
 	bool follows;
@@ -128,13 +128,15 @@ void request_serve(struct service *s, struct back_request *back)
 		}
 		about.path = traced ? traced : q.path;
 		about.ino = q.out.attr.ino;
-		stat_record(DOOR_PRELOAD, q.in->op, back->taken_at, result, &about);
-		free(traced);
 	}
 	q.out.result = result;
+	back_answer(back, &q.out);
+	if (q.in->op < WIRE_OP_MAX)
+		stat_record(DOOR_PRELOAD, q.in->op, back->taken_at, result, &about);
+	free(traced);
 	follows = ahead_wants(q.session, q.in, result);
 	still = follows || q.in->op == WIRE_OPEN ? back_session_get(s->back, back->session->number) : NULL;
-	back_complete(s->back, back, &q.out);
+	back_finish(s->back, back);
 	if (!still)
 		return;
 	ahead = follows ? ahead_follow(q.session, q.in, path) : 0;

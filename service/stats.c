@@ -26,7 +26,7 @@ static uint64_t started_cycles; /* at meter->started_ns */
 static pthread_key_t shard_key;
 static bool unmeasured; /* atomic */
 static _Thread_local struct meter_shard *mine;
-static _Thread_local unsigned operations;
+static _Thread_local unsigned sample_in; /* so many operations */
 
 /* CLOCK_MONOTONIC by the time stamp counter, of each thread. */
 static _Thread_local struct {
@@ -152,15 +152,31 @@ static bool is_unmeasured(void)
 	return __builtin_expect(__atomic_load_n(&unmeasured, __ATOMIC_RELAXED), 0);
 }
 
+static bool sample_due(void)
+{
+	if (sample_in--)
+		return false;
+	sample_in = STAGE_SAMPLE_QUICK - 1;
+	return true;
+}
+
+/* A sample costs as much as a quick operation: where those are slow there can be more. */
+static void sample_learn(uint64_t ns)
+{
+	if (ns > STAGE_QUICK_NS && sample_in >= STAGE_SAMPLE)
+		sample_in = STAGE_SAMPLE - 1;
+}
+
 void stat_begin(void)
 {
 	struct stage_clock *c = &stage_clock;
 
 	if (is_unmeasured())
 		return;
-	memset(c, 0, sizeof(*c));
+	if (c->since)
+		*c = (struct stage_clock){0}; /* else it has stood still since */
 	c->runs = true;
-	c->sampled = operations++ % STAGE_SAMPLE == 0;
+	c->sampled = sample_due();
 	c->since = c->sampled ? stage_cycles() : 0; /* 0: nobody needs to know before there is a wait */
 }
 
@@ -183,9 +199,11 @@ static void record_second(uint64_t now_ns, uint64_t ns, uint64_t idle_ns, uint64
 	if (s->second != now_ns / 1000000000u)
 		*s = (struct meter_second){.second = now_ns / 1000000000u};
 	add(&s->busy_ns, ns > idle_ns ? ns - idle_ns : 0);
-	add(&s->device_ns, device_ns);
-	add(&s->bytes, bytes);
 	add(&s->ops, 1);
+	if (device_ns)
+		add(&s->device_ns, device_ns);
+	if (bytes)
+		add(&s->bytes, bytes);
 }
 
 static void slow_path(char to[static METER_PATH], const struct stat_about *about)
@@ -275,8 +293,10 @@ static void record_container(unsigned row, uint64_t ns, int64_t result, uint64_t
 {
 	add(&mine->container[row].count, 1);
 	add(&mine->container[row].time_ns, ns);
-	add(&mine->container[row].errors, result < 0);
-	add(&mine->container[row].bytes, bytes);
+	if (result < 0)
+		add(&mine->container[row].errors, 1);
+	if (bytes)
+		add(&mine->container[row].bytes, bytes);
 }
 
 void stat_throttled(unsigned row, uint64_t ns)
@@ -347,6 +367,7 @@ void stat_record(enum door door, unsigned op, int64_t started_at, int64_t result
 	cycles = clock_end();
 	now = (uint64_t)watch_now(cycles);
 	ns = started_at && now > (uint64_t)started_at ? now - (uint64_t)started_at : 0;
+	sample_learn(ns);
 	if (!about)
 		about = &nothing;
 	if (!mine)
