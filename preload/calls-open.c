@@ -94,6 +94,7 @@ int call_close(struct preload_regs *r)
 		return call_done(r, fd_close((uint32_t)fd));
 	if (!fd_is(fd, FD_UNKNOWN))
 		fd_take((uint32_t)fd);
+	fd_used_closed((uint32_t)fd);
 	return 0;
 }
 
@@ -108,6 +109,7 @@ int call_close_range(struct preload_regs *r)
 		process_limit(NO_PLACEHOLDERS);
 	if (r->a[2] & CLOSE_RANGE_CLOEXEC)
 		return 0;
+	fd_used_closed((uint32_t)r->a[0]);
 	for (fd = (uint32_t)r->a[0]; process.closing && fd <= last && fd < FD_MAX; fd++)
 		process_closing(fd);
 	for (fd = (uint32_t)r->a[0]; fd <= last && fd < process.fd_top; fd++) {

@@ -16,13 +16,15 @@ enum {
 	FD2 = 1 << 2,
 	FD3 = 1 << 3,
 	FD4 = 1 << 4,
+	FDS = FD0 | FD1 | FD2 | FD3 | FD4,
+	CALMLY = 1 << 7, /* who serves it makes no descriptor but by fd_open, and uses none but these (fd-vacant.c) */
 };
 
 enum { CALLS_MAX = 512 };
 
 struct call {
 	call_handler *serve;
-	uint8_t descriptors; /* arguments that are */
+	uint8_t descriptors; /* arguments that are; and CALMLY */
 	uint8_t why;         /* enum reason, when they are made real */
 };
 
@@ -44,98 +46,98 @@ struct call {
 #endif
 
 static const struct call calls[CALLS_MAX] = {
-	[__NR_open] = {call_open},
-	[__NR_openat] = {call_openat, FD0},
-	[__NR_openat2] = {call_openat2, FD0},
-	[__NR_creat] = {call_creat},
-	[__NR_close] = {call_close},
+	[__NR_open] = {call_open, CALMLY},
+	[__NR_openat] = {call_openat, FD0 | CALMLY},
+	[__NR_openat2] = {call_openat2, FD0 | CALMLY},
+	[__NR_creat] = {call_creat, CALMLY},
+	[__NR_close] = {call_close, CALMLY},
 	[__NR_close_range] = {call_close_range},
 
-	[__NR_read] = {call_read, FD0},
-	[__NR_write] = {call_write, FD0},
-	[__NR_pread64] = {call_pread64, FD0},
-	[__NR_pwrite64] = {call_pwrite64, FD0},
-	[__NR_readv] = {call_readv, FD0},
-	[__NR_writev] = {call_writev, FD0},
-	[__NR_preadv] = {call_preadv, FD0},
-	[__NR_pwritev] = {call_pwritev, FD0},
-	[__NR_preadv2] = {call_preadv2, FD0},
-	[__NR_pwritev2] = {call_pwritev2, FD0},
-	[__NR_lseek] = {call_lseek, FD0},
+	[__NR_read] = {call_read, FD0 | CALMLY},
+	[__NR_write] = {call_write, FD0 | CALMLY},
+	[__NR_pread64] = {call_pread64, FD0 | CALMLY},
+	[__NR_pwrite64] = {call_pwrite64, FD0 | CALMLY},
+	[__NR_readv] = {call_readv, FD0 | CALMLY},
+	[__NR_writev] = {call_writev, FD0 | CALMLY},
+	[__NR_preadv] = {call_preadv, FD0 | CALMLY},
+	[__NR_pwritev] = {call_pwritev, FD0 | CALMLY},
+	[__NR_preadv2] = {call_preadv2, FD0 | CALMLY},
+	[__NR_pwritev2] = {call_pwritev2, FD0 | CALMLY},
+	[__NR_lseek] = {call_lseek, FD0 | CALMLY},
 	[__NR_getdents] = {0, FD0},
-	[__NR_getdents64] = {call_getdents64, FD0},
+	[__NR_getdents64] = {call_getdents64, FD0 | CALMLY},
 
-	[__NR_fsync] = {call_fsync, FD0},
-	[__NR_fdatasync] = {call_fdatasync, FD0},
-	[__NR_sync_file_range] = {call_sync_file_range, FD0},
+	[__NR_fsync] = {call_fsync, FD0 | CALMLY},
+	[__NR_fdatasync] = {call_fdatasync, FD0 | CALMLY},
+	[__NR_sync_file_range] = {call_sync_file_range, FD0 | CALMLY},
 	[__NR_syncfs] = {call_syncfs, FD0},
 	[__NR_sync] = {call_sync},
-	[__NR_fallocate] = {call_fallocate, FD0},
-	[__NR_fadvise64] = {call_fadvise64, FD0},
-	[__NR_readahead] = {call_readahead, FD0},
-	[__NR_copy_file_range] = {call_copy_file_range, FD0 | FD2},
+	[__NR_fallocate] = {call_fallocate, FD0 | CALMLY},
+	[__NR_fadvise64] = {call_fadvise64, FD0 | CALMLY},
+	[__NR_readahead] = {call_readahead, FD0 | CALMLY},
+	[__NR_copy_file_range] = {call_copy_file_range, FD0 | FD2 | CALMLY},
 
-	[__NR_stat] = {call_stat},
-	[__NR_lstat] = {call_lstat},
-	[__NR_fstat] = {call_fstat, FD0},
-	[__NR_newfstatat] = {call_newfstatat, FD0},
-	[__NR_statx] = {call_statx, FD0},
-	[__NR_access] = {call_access},
-	[__NR_faccessat] = {call_faccessat, FD0},
-	[__NR_faccessat2] = {call_faccessat2, FD0},
-	[__NR_readlink] = {call_readlink},
-	[__NR_readlinkat] = {call_readlinkat, FD0},
+	[__NR_stat] = {call_stat, CALMLY},
+	[__NR_lstat] = {call_lstat, CALMLY},
+	[__NR_fstat] = {call_fstat, FD0 | CALMLY},
+	[__NR_newfstatat] = {call_newfstatat, FD0 | CALMLY},
+	[__NR_statx] = {call_statx, FD0 | CALMLY},
+	[__NR_access] = {call_access, CALMLY},
+	[__NR_faccessat] = {call_faccessat, FD0 | CALMLY},
+	[__NR_faccessat2] = {call_faccessat2, FD0 | CALMLY},
+	[__NR_readlink] = {call_readlink, CALMLY},
+	[__NR_readlinkat] = {call_readlinkat, FD0 | CALMLY},
 	[__NR_statfs] = {call_statfs},
 	[__NR_fstatfs] = {call_fstatfs, FD0},
 
-	[__NR_mkdir] = {call_mkdir},
-	[__NR_mkdirat] = {call_mkdirat, FD0},
-	[__NR_mknod] = {call_mknod},
-	[__NR_mknodat] = {call_mknodat, FD0},
-	[__NR_symlink] = {call_symlink},
-	[__NR_symlinkat] = {call_symlinkat, FD1},
-	[__NR_link] = {call_link},
-	[__NR_linkat] = {call_linkat, FD0 | FD2},
-	[__NR_unlink] = {call_unlink},
-	[__NR_rmdir] = {call_rmdir},
-	[__NR_unlinkat] = {call_unlinkat, FD0},
-	[__NR_rename] = {call_rename},
-	[__NR_renameat] = {call_renameat, FD0 | FD2},
-	[__NR_renameat2] = {call_renameat2, FD0 | FD2},
+	[__NR_mkdir] = {call_mkdir, CALMLY},
+	[__NR_mkdirat] = {call_mkdirat, FD0 | CALMLY},
+	[__NR_mknod] = {call_mknod, CALMLY},
+	[__NR_mknodat] = {call_mknodat, FD0 | CALMLY},
+	[__NR_symlink] = {call_symlink, CALMLY},
+	[__NR_symlinkat] = {call_symlinkat, FD1 | CALMLY},
+	[__NR_link] = {call_link, CALMLY},
+	[__NR_linkat] = {call_linkat, FD0 | FD2 | CALMLY},
+	[__NR_unlink] = {call_unlink, CALMLY},
+	[__NR_rmdir] = {call_rmdir, CALMLY},
+	[__NR_unlinkat] = {call_unlinkat, FD0 | CALMLY},
+	[__NR_rename] = {call_rename, CALMLY},
+	[__NR_renameat] = {call_renameat, FD0 | FD2 | CALMLY},
+	[__NR_renameat2] = {call_renameat2, FD0 | FD2 | CALMLY},
 
-	[__NR_chmod] = {call_chmod},
-	[__NR_fchmod] = {call_fchmod, FD0},
-	[__NR_fchmodat] = {call_fchmodat, FD0},
-	[__NR_fchmodat2] = {call_fchmodat2, FD0},
-	[__NR_chown] = {call_chown},
-	[__NR_lchown] = {call_lchown},
-	[__NR_fchown] = {call_fchown, FD0},
-	[__NR_fchownat] = {call_fchownat, FD0},
-	[__NR_truncate] = {call_truncate},
-	[__NR_ftruncate] = {call_ftruncate, FD0},
-	[__NR_utime] = {call_utime},
-	[__NR_utimes] = {call_utimes},
-	[__NR_futimesat] = {call_futimesat, FD0},
-	[__NR_utimensat] = {call_utimensat, FD0},
+	[__NR_chmod] = {call_chmod, CALMLY},
+	[__NR_fchmod] = {call_fchmod, FD0 | CALMLY},
+	[__NR_fchmodat] = {call_fchmodat, FD0 | CALMLY},
+	[__NR_fchmodat2] = {call_fchmodat2, FD0 | CALMLY},
+	[__NR_chown] = {call_chown, CALMLY},
+	[__NR_lchown] = {call_lchown, CALMLY},
+	[__NR_fchown] = {call_fchown, FD0 | CALMLY},
+	[__NR_fchownat] = {call_fchownat, FD0 | CALMLY},
+	[__NR_truncate] = {call_truncate, CALMLY},
+	[__NR_ftruncate] = {call_ftruncate, FD0 | CALMLY},
+	[__NR_utime] = {call_utime, CALMLY},
+	[__NR_utimes] = {call_utimes, CALMLY},
+	[__NR_futimesat] = {call_futimesat, FD0 | CALMLY},
+	[__NR_utimensat] = {call_utimensat, FD0 | CALMLY},
 
-	[__NR_getxattr] = {call_getxattr},
-	[__NR_lgetxattr] = {call_lgetxattr},
-	[__NR_fgetxattr] = {call_fgetxattr, FD0},
-	[__NR_setxattr] = {call_setxattr},
-	[__NR_lsetxattr] = {call_lsetxattr},
-	[__NR_fsetxattr] = {call_fsetxattr, FD0},
-	[__NR_listxattr] = {call_listxattr},
-	[__NR_llistxattr] = {call_llistxattr},
-	[__NR_flistxattr] = {call_flistxattr, FD0},
-	[__NR_removexattr] = {call_removexattr},
-	[__NR_lremovexattr] = {call_lremovexattr},
-	[__NR_fremovexattr] = {call_fremovexattr, FD0},
+	[__NR_getxattr] = {call_getxattr, CALMLY},
+	[__NR_lgetxattr] = {call_lgetxattr, CALMLY},
+	[__NR_fgetxattr] = {call_fgetxattr, FD0 | CALMLY},
+	[__NR_setxattr] = {call_setxattr, CALMLY},
+	[__NR_lsetxattr] = {call_lsetxattr, CALMLY},
+	[__NR_fsetxattr] = {call_fsetxattr, FD0 | CALMLY},
+	[__NR_listxattr] = {call_listxattr, CALMLY},
+	[__NR_llistxattr] = {call_llistxattr, CALMLY},
+	[__NR_flistxattr] = {call_flistxattr, FD0 | CALMLY},
+	[__NR_removexattr] = {call_removexattr, CALMLY},
+	[__NR_lremovexattr] = {call_lremovexattr, CALMLY},
+	[__NR_fremovexattr] = {call_fremovexattr, FD0 | CALMLY},
 
 	[__NR_dup] = {call_dup},
 	[__NR_dup2] = {call_dup2},
 	[__NR_dup3] = {call_dup3},
-	[__NR_fcntl] = {call_fcntl, FD0},
-	[__NR_ioctl] = {call_ioctl, FD0},
+	[__NR_fcntl] = {call_fcntl, FD0 | CALMLY},
+	[__NR_ioctl] = {call_ioctl, FD0 | CALMLY},
 	[__NR_flock] = {call_flock, FD0},
 
 	[__NR_poll] = {call_poll},
@@ -238,10 +240,12 @@ static int64_t dispatch_refusal(const struct preload_regs *regs)
 /* Makes real what the kernel is about to use. 1: that failed, and so does the call. */
 static int dispatch_pass(struct preload_regs *regs, const struct call *call)
 {
-	unsigned left = call->descriptors, i;
+	unsigned left = call->descriptors & FDS, i;
 	int64_t r;
 
 	front_count_kernel(regs->nr);
+	if (__builtin_expect(process.vacant, 0))
+		fd_vacate();
 	if (__builtin_expect(!process.placeholders, 1))
 		return 0;
 	for (i = 0; left >> i; i++) {
@@ -259,20 +263,36 @@ static int dispatch_pass(struct preload_regs *regs, const struct call *call)
 /* Without FUSE a descriptor that we know nothing of may be a token. */
 static void dispatch_learn(const struct preload_regs *regs, const struct call *call)
 {
-	unsigned left = call->descriptors, i;
+	unsigned left = call->descriptors & FDS, i;
 
 	for (i = 0; left >> i; i++)
 		if (left >> i & 1)
 			fd_learn(regs->a[i]);
 }
 
+/* The vacant descriptor stays: this call will not see it. */
+static int dispatch_is_calm(const struct preload_regs *regs, const struct call *call)
+{
+	unsigned left = call->descriptors & FDS, i;
+
+	if (!(call->descriptors & CALMLY))
+		return 0;
+	for (i = 0; left >> i; i++)
+		if (left >> i & 1 && (uint32_t)regs->a[i] + 1 == process.vacant)
+			return 0;
+	return 1;
+}
+
 int preload_dispatch(struct preload_regs *regs)
 {
+	static const struct call unknown;
 	const struct call *call;
 
-	if ((uint64_t)regs->nr >= CALLS_MAX || process_limited(NO_SERVICE) || !process_enter())
+	if (process_limited(NO_SERVICE) || !process_enter())
 		return 0;
-	call = &calls[regs->nr];
+	call = (uint64_t)regs->nr < CALLS_MAX ? &calls[regs->nr] : &unknown;
+	if (process.vacant && !dispatch_is_calm(regs, call))
+		fd_vacate();
 	if (__builtin_expect(process.tokens, 0))
 		dispatch_learn(regs, call);
 	if (call->serve && call->serve(regs))

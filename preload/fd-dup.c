@@ -5,11 +5,22 @@
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
+static int close_is_kept(uint32_t fd, uint32_t entry)
+{
+	return FD_STATE(entry) == FD_PLACEHOLDER && !process_limited(NO_PLACEHOLDERS) &&
+	       __atomic_load_n(&fs_file_at(FD_INDEX(entry))->offset, __ATOMIC_ACQUIRE) < FS_HANDED && fd_vacant_keep(fd);
+}
+
 int64_t fd_close(uint32_t fd)
 {
 	uint32_t entry = fd_take(fd);
-	int64_t r = sys_close((int)fd), ended = fd_ended(entry);
+	int64_t r = 0, ended;
 
+	if (!close_is_kept(fd, entry)) {
+		r = sys_close((int)fd);
+		fd_used_closed(fd);
+	}
+	ended = fd_ended(entry);
 	return r < 0 ? r : ended;
 }
 
@@ -44,6 +55,7 @@ int64_t fd_dup(uint32_t fd, int command, uint64_t from)
 	if (from >= FD_MAX)
 		fd_materialise(fd, WHY_NUMBER);
 	f = dup_source(fd, &state);
+	fd_vacate();
 	r = sys3(__NR_fcntl, fd, command, (long)from);
 	if (r < 0 || r >= FD_MAX) {
 		if (f)

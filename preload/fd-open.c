@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * New placeholders. A duplicate of one that is there costs a tenth of a microsecond, an open several times that.
+ * New placeholders: the one that was closed last (fd-vacant.c), a duplicate of one that is there, or a new one, which costs
+ * several times as much.
  * The one to duplicate may be closed by another thread meanwhile, or get a token; whoever gives up a placeholder's
  * number or changes what is behind it says so in fd_changes first, so that an unchanged count proves that the duplicate
  * is of a placeholder.
@@ -34,11 +35,18 @@ static int64_t placeholder_duplicate(int cloexec)
 
 static int64_t placeholder_new(int cloexec)
 {
-	int64_t fd = placeholder_duplicate(cloexec);
+	int64_t fd = fd_vacant_take(cloexec);
+	uint64_t used;
 
-	if (fd >= 0 || fd == -EMFILE)
+	if (fd >= 0)
 		return fd;
-	return sys_openat(AT_FDCWD, WIRE_PLACEHOLDER, O_PATH | (cloexec ? O_CLOEXEC : 0), 0);
+	used = fd_used();
+	fd = placeholder_duplicate(cloexec);
+	if (fd < 0 && fd != -EMFILE)
+		fd = sys_openat(AT_FDCWD, WIRE_PLACEHOLDER, O_PATH | (cloexec ? O_CLOEXEC : 0), 0);
+	if (fd >= 0)
+		fd_used_given(used, (uint32_t)fd);
+	return fd;
 }
 
 void fd_open_begin(void *arg)

@@ -116,6 +116,7 @@ void fd_leave_opening(uint32_t fd)
 		return;
 	fd_count(FD_OPENING, -1u);
 	sys_close((int)fd);
+	fd_used_closed(fd);
 }
 
 uint32_t fd_take(uint32_t fd)

@@ -80,6 +80,20 @@ int64_t fd_open(struct fs_file *f, struct fd_opening *opening);
 /* Whether the kernel's descriptor is a placeholder of this pool's. */
 int fd_is_kernel_placeholder(uint32_t fd);
 
+/* ---- fd-vacant.c ----------------------------------------------------------------------------- */
+
+/* Closes the vacant descriptor, if there is one. */
+void fd_vacate(void);
+/* The program closes a placeholder that is no token: keeps its number for the next open. 0: the kernel is to close it. */
+int fd_vacant_keep(uint32_t fd);
+/* The vacant descriptor if it has the lowest number of all that are free; else it is closed, and -EBADF. */
+int64_t fd_vacant_take(int cloexec);
+/* What fd_used returned before the kernel gave a new descriptor the lowest number. */
+uint64_t fd_used(void);
+void fd_used_given(uint64_t before, uint32_t fd);
+/* After the kernel closed a descriptor of the program's, of whatever kind. */
+void fd_used_closed(uint32_t fd);
+
 /* ---- fd-dup.c -------------------------------------------------------------------------------- */
 
 int64_t fd_close(uint32_t fd);

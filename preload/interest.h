@@ -169,7 +169,50 @@
 	X(317, seccomp) \
 	X(429, move_mount) \
 	X(435, clone3) \
-	X(436, close_range)
+	X(436, close_range) \
+	/* V: makes a descriptor, or waits for long: the vacant one (fd-vacant.c) is closed first */ \
+	X(22, pipe) \
+	X(34, pause) \
+	X(35, nanosleep) \
+	X(41, socket) \
+	X(43, accept) \
+	X(45, recvfrom) \
+	X(47, recvmsg) \
+	X(53, socketpair) \
+	X(61, wait4) \
+	X(128, rt_sigtimedwait) \
+	X(130, rt_sigsuspend) \
+	X(213, epoll_create) \
+	X(230, clock_nanosleep) \
+	X(232, epoll_wait) \
+	X(240, mq_open) \
+	X(247, waitid) \
+	X(253, inotify_init) \
+	X(281, epoll_pwait) \
+	X(282, signalfd) \
+	X(283, timerfd_create) \
+	X(284, eventfd) \
+	X(288, accept4) \
+	X(289, signalfd4) \
+	X(290, eventfd2) \
+	X(291, epoll_create1) \
+	X(293, pipe2) \
+	X(294, inotify_init1) \
+	X(298, perf_event_open) \
+	X(299, recvmmsg) \
+	X(300, fanotify_init) \
+	X(319, memfd_create) \
+	X(321, bpf) \
+	X(323, userfaultfd) \
+	X(430, fsopen) \
+	X(432, fsmount) \
+	X(433, fspick) \
+	X(434, pidfd_open) \
+	X(438, pidfd_getfd) \
+	X(441, epoll_pwait2) \
+	X(444, landlock_create_ruleset) \
+	X(447, memfd_secret) \
+	X(467, open_tree_attr)
 
 enum { INTEREST_MAX = 512 };
 

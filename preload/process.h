@@ -54,6 +54,8 @@ struct process {
 	uint32_t fd_top;       /* all descriptors that we know are below */
 	uint32_t fd_changes;   /* incremented before a placeholder's number is given up */
 	uint32_t source;       /* 1 + a descriptor that probably is a placeholder */
+	uint32_t vacant;       /* 1 + a descriptor that the program has closed, and we not yet: preload/fd-vacant.c */
+	uint64_t used;         /* in its lower half: no number below is free */
 	uint32_t posix_locked; /* took a POSIX lock at some time */
 	uint32_t size_limit;   /* RLIMIT_FSIZE: enum size_limit */
 	uint32_t moving;       /* lock: a thread makes a descriptor real (fd-materialise.c) */

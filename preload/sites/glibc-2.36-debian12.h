@@ -69,10 +69,16 @@ static const uint32_t regular_93ac61ec[] = {
 	SITE(0x130fa0, 129), SITE(0x14fd5f, 202),
 };
 static const struct site other_93ac61ec[] = {
+	{0x3c2ff, 130, SITE_CANCEL, 5, 0, 22, 0x258cc871}, /* __sigsuspend+0x3f */
+	{0x3cc80, 128, SITE_CANCEL, 5, 0, 31, 0x8e2edb57}, /* __sigtimedwait+0x70 */
 	{0x3d1d6, 271, SITE_PLAIN, 8, 0, 0, 0x9bafea71}, /* abs+0x126 */
 	{0x7f353, 20, SITE_PLAIN, 8, 0, 0, 0xd272bbed}, /* __fsetlocking+0x1b3 */
 	{0x86768, -1, SITE_DYNAMIC, 6, 0, 0, 0xb2c7ca3f}, /* __pthread_get_minstack+0x378 */
 	{0x86ac9, -1, SITE_DYNAMIC, 6, 0, 0, 0x0d1d5381}, /* __pthread_get_minstack+0x6d9 */
+	{0xcf543, 230, SITE_CANCEL, 5, 0, 30, 0xe189c94d}, /* clock_nanosleep+0x63 */
+	{0xd3c15, 61, SITE_CANCEL, 5, 0, 31, 0x103c503e}, /* wait4+0x55 */
+	{0xd3cc7, 247, SITE_CANCEL, 5, 0, 34, 0xec9835f8}, /* waitid+0x57 */
+	{0xd3df0, 34, SITE_CANCEL, 5, 0, 12, 0xdb47c411}, /* pause+0x30 */
 	{0xf6415, 17, SITE_CANCEL, 5, 0, 31, 0xcc39511a}, /* __libc_pread+0x55 */
 	{0xf64c5, 18, SITE_CANCEL, 5, 0, 31, 0x15e84481}, /* __libc_pwrite+0x55 */
 	{0xf808e, 257, SITE_CANCEL, 5, 0, 28, 0xcb99e48d}, /* __open+0xce */
@@ -109,11 +115,21 @@ static const struct site other_93ac61ec[] = {
 	{0xfed08, 75, SITE_CANCEL, 5, 0, 16, 0x1341e634}, /* fdatasync+0x38 */
 	{0x101827, -1, SITE_DYNAMIC, 5, 0, 0, 0x368a7770}, /* syscall+0x17 */
 	{0x101aad, 26, SITE_CANCEL, 5, 0, 27, 0x98705db9}, /* msync+0x4d */
+	{0x108cac, 281, SITE_CANCEL, 9, 0, 41, 0x4973a8e2}, /* epoll_pwait+0x6c */
+	{0x108d6b, 441, SITE_CANCEL, 9, 0, 40, 0x02169196}, /* epoll_pwait2+0x6b */
+	{0x108dcd, 289, SITE_PLAIN, 5, 0, 0, 0xcf2faf11}, /* signalfd+0xd */
+	{0x108f34, 232, SITE_CANCEL, 5, 0, 31, 0x85f7f56f}, /* epoll_wait+0x54 */
 	{0x108fe4, 276, SITE_CANCEL, 5, 0, 31, 0xf0862b30}, /* tee+0x54 */
 	{0x109094, 278, SITE_CANCEL, 5, 0, 31, 0x97e4317a}, /* vmsplice+0x54 */
 	{0x109159, 275, SITE_CANCEL, 9, 0, 40, 0x9f4367b7}, /* splice+0x69 */
 	{0x1091f9, 304, SITE_CANCEL, 5, 0, 25, 0x44894384}, /* open_by_handle_at+0x49 */
+	{0x10a72d, 43, SITE_CANCEL, 5, 0, 27, 0xb37ee394}, /* accept+0x4d */
+	{0x10a972, 45, SITE_CANCEL, 5, 0, 36, 0x4adcd0ae}, /* __recv+0x62 */
+	{0x10aa38, 45, SITE_CANCEL, 5, 0, 40, 0xe1f458d4}, /* recvfrom+0x68 */
+	{0x10aae5, 47, SITE_CANCEL, 5, 0, 25, 0xea3aca60}, /* recvmsg+0x55 */
 	{0x10ac4b, 46, SITE_CANCEL, 5, 0, 26, 0xa48bdd45}, /* sendmsg+0x4b */
+	{0x10afa6, 288, SITE_CANCEL, 5, 0, 32, 0x7f29c3f4}, /* accept4+0x56 */
+	{0x10b05e, 299, SITE_CANCEL, 9, 0, 36, 0x76bdd658}, /* recvmmsg+0x5e */
 	{0x10b104, 307, SITE_CANCEL, 5, 0, 31, 0xfac70fcf}, /* __sendmmsg+0x54 */
 	{0x10b9f0, 20, SITE_PLAIN, 10, 0, 0, 0x2be1a567}, /* shmctl+0x360 */
 	{0x10ba59, 20, SITE_PLAIN, 5, 0, 0, 0x57c17a0a}, /* shmctl+0x3c9 */

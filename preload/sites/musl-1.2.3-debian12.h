@@ -56,6 +56,9 @@ static const struct site other_54d00df4[] = {
 	{0x1b95b, 72, SITE_PLAIN, 6, 0, 0, 0x0cd4d4bd}, /* fcntl+0x19b */
 	{0x1ba2f, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* open+0xbf */
 	{0x1bb03, 285, SITE_PLAIN, 5, 0, 0, 0xe2c12269}, /* posix_fallocate+0x13 */
+	{0x2093f, 291, SITE_PLAIN, 8, 0, 0, 0xa891bbfe}, /* epoll_create1+0xf */
+	{0x20957, 213, SITE_PLAIN, 5, 0, 0, 0xb859124f}, /* epoll_create1+0x27 */
+	{0x20bef, 294, SITE_PLAIN, 8, 0, 0, 0x2ad94625}, /* inotify_init1+0xf */
 	{0x20f3b, 166, SITE_PLAIN, 7, 0, 0, 0x93e9d876}, /* umount+0xb */
 	{0x2135c, 116, SITE_PLAIN, 7, 0, 0, 0x923615d3}, /* setfsuid+0x3c */
 	{0x21517, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* signalfd+0x47 */
@@ -68,8 +71,12 @@ static const struct site other_54d00df4[] = {
 	{0x4066c, 11, SITE_PLAIN, 6, 0, 0, 0xc1608902}, /* munmap+0x1c */
 	{0x41ea6, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* accept4+0xa6 */
 	{0x41ebf, 72, SITE_PLAIN, 5, 0, 0, 0xe719acf1}, /* accept4+0xbf */
+	{0x49080, 41, SITE_PLAIN, 9, 0, 0, 0x1b86065f}, /* socket+0x20 */
+	{0x490af, 41, SITE_PLAIN, 8, 0, 0, 0xf9fa11bf}, /* socket+0x4f */
 	{0x490d4, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* socket+0x74 */
 	{0x49102, 72, SITE_PLAIN, 5, 0, 0, 0xe719acf1}, /* socket+0xa2 */
+	{0x4914b, 53, SITE_PLAIN, 7, 0, 0, 0x61bb6d96}, /* socketpair+0x2b */
+	{0x491a8, 53, SITE_PLAIN, 6, 0, 0, 0x85d7a515}, /* socketpair+0x88 */
 	{0x491d8, 72, SITE_PLAIN, 8, 0, 0, 0x38c1792d}, /* socketpair+0xb8 */
 	{0x491e1, 72, SITE_PLAIN, 7, 0, 0, 0xa9bcd976}, /* socketpair+0xc1 */
 	{0x49203, 72, SITE_PLAIN, 8, 0, 0, 0x6f4da716}, /* socketpair+0xe3 */
@@ -117,6 +124,7 @@ static const struct site other_54d00df4[] = {
 	{0x5a980, 72, SITE_PLAIN, 8, 0, 0, 0x0a228646}, /* fopen+0xa0 */
 	{0x5b3fc, 72, SITE_PLAIN, 5, 0, 0, 0xa766ce94}, /* freopen+0xdc */
 	{0x5b416, 72, SITE_PLAIN, 8, 0, 0, 0xb2aa5a39}, /* freopen+0xf6 */
+	{0x5cba8, 61, SITE_PLAIN, 5, 0, 0, 0xf8f86ae3}, /* pclose+0x38 */
 	{0x5cf3d, 3, SITE_PLAIN, 8, 0, 0, 0x56f30c79}, /* popen+0x1dd */
 	{0x5cf47, 3, SITE_PLAIN, 8, 0, 0, 0xab3011c5}, /* popen+0x1e7 */
 	{0x5db66, 6, SITE_PLAIN, 8, 0, 0, 0x5d9df117}, /* tempnam+0xf6 */
@@ -137,11 +145,13 @@ static const struct site other_54d00df4[] = {
 	{0x70abf, 269, SITE_PLAIN, 6, 0, 0, 0x4dd83efb}, /* faccessat+0x3f */
 	{0x70b09, 439, SITE_PLAIN, 6, 0, 0, 0x8ab3bd96}, /* faccessat+0x89 */
 	{0x70bc8, 0, SITE_PLAIN, 5, 0, 0, 0x9873c845}, /* faccessat+0x148 */
+	{0x70bf9, 61, SITE_PLAIN, 5, 0, 0, 0xc5116dc9}, /* faccessat+0x179 */
 	{0x70c8f, 72, SITE_PLAIN, 5, 0, 0, 0x5e4cc7e8}, /* fchdir+0x2f */
 	{0x70cab, 80, SITE_PLAIN, 8, 0, 0, 0x06706ef5}, /* fchdir+0x4b */
 	{0x70d2e, 72, SITE_PLAIN, 5, 0, 0, 0x5e4cc7e8}, /* fchown+0x3e */
 	{0x70d50, 92, SITE_PLAIN, 6, 0, 0, 0x2af65eff}, /* fchown+0x60 */
 	{0x70e73, 79, SITE_PLAIN, 8, 0, 0, 0x508705a0}, /* getcwd+0x33 */
+	{0x712cb, 293, SITE_PLAIN, 8, 0, 0, 0x6404ef8a}, /* pipe2+0x1b */
 	{0x7131b, 72, SITE_PLAIN, 8, 0, 0, 0xe1643845}, /* pipe2+0x6b */
 	{0x71324, 72, SITE_PLAIN, 7, 0, 0, 0x40cacd3e}, /* pipe2+0x74 */
 	{0x71342, 72, SITE_PLAIN, 8, 0, 0, 0x065b9ade}, /* pipe2+0x92 */

@@ -39,9 +39,18 @@ static int opened(const char *path, int flags)
 	return (int)fd;
 }
 
+/* Whatever it is, the vacant descriptor is gone then. */
+static void kernel_is_asked(void)
+{
+	CALL(getppid, 0);
+	assert_false(call_served);
+	assert_int_equal(process.vacant, 0);
+}
+
 static void closed(int fd)
 {
 	assert_int_equal(CALL(close, fd), 0);
+	kernel_is_asked();
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 	assert_true(fd_is((uint64_t)fd, FD_UNKNOWN));
 }
@@ -753,6 +762,70 @@ static void a_number_of_an_open_that_fails(void **state)
 	assert_int_equal(process.placeholders, 0);
 }
 
+/* A number that is closed is the next open's, with no more than the flag set; anybody else finds it closed. */
+static void a_closed_number_waits_for_the_next(void **state)
+{
+	int low, a = opened(F("w"), O_RDWR | O_CREAT | O_CLOEXEC), b;
+
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(process.vacant, a + 1);
+	assert_int_equal(fcntl(a, F_GETFD), FD_CLOEXEC); /* unseen */
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	assert_int_equal(fcntl(a, F_GETFD), 0);
+	b = opened(F("w"), O_RDWR);
+	assert_int_equal(b, a + 1);
+
+	/* the lower one, whichever is closed first */
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(close, b), 0);
+	assert_int_equal(process.vacant, a + 1);
+	assert_int_equal(fcntl(b, F_GETFD), -1);
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	b = opened(F("w"), O_RDWR);
+	assert_int_equal(b, a + 1);
+	assert_int_equal(CALL(close, b), 0);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(process.vacant, a + 1);
+	assert_int_equal(fcntl(b, F_GETFD), -1);
+
+	/* it is closed, for every call that names it */
+	assert_int_equal(CALL(close, a), -EBADF);
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(fcntl, a, F_GETFD), -EBADF);
+	assert_int_equal(opened(F(""), O_RDONLY), a);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(openat, a, "w", O_RDWR), -EBADF);
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(dup2, a, a + 5), -EBADF);
+
+	/* and free, for every call that makes one */
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(dup, 0), a);
+	close(a);
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(memfd_create, "low", 0), a);
+	b = opened(F("w"), O_RDWR);
+	assert_int_equal(b, a + 1);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(close, b), 0);
+	assert_int_equal(process.vacant, 0); /* it is not the lowest */
+	assert_int_equal(opened(F("w"), O_RDWR), a);
+	b = opened(F("w"), O_RDWR);
+	assert_int_equal(CALL(close, a), 0);
+	assert_int_equal(CALL(fcntl, b, F_DUPFD_CLOEXEC, 0), a);
+	assert_int_equal(CALL(close, b), 0);
+	closed(a);
+	low = dup(0);
+	assert_int_equal(low, a);
+	close(low);
+	assert_int_equal(process.placeholders, 0);
+	assert_int_equal(dir_service_open, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -785,6 +858,7 @@ int main(void)
 		cmocka_unit_test(a_clone_is_refused_at_once),
 		cmocka_unit_test(a_number_that_is_taken_from_an_open),
 		cmocka_unit_test(a_number_of_an_open_that_fails),
+		cmocka_unit_test(a_closed_number_waits_for_the_next),
 		cmocka_unit_test(no_more_placeholders),
 	};
 
