@@ -135,6 +135,7 @@ enum {
 	WIRE_COUNT_CALLS = 448, /* system calls by number; those beyond are counted with the last */
 	WIRE_AHEAD_AT = WIRE_COUNTS_AT + WIRE_COUNT_SHARDS * WIRE_PAGE, /* struct wire_ahead, WIRE_AHEAD of them */
 	WIRE_AHEAD = 16,
+	WIRE_AHEAD_ROWS = 4,
 	WIRE_AHEAD_DATA = 16 * 1024, /* bytes of a file each, behind these */
 	WIRE_SESSION_SIZE = WIRE_AHEAD_AT + WIRE_PAGE + WIRE_AHEAD * WIRE_AHEAD_DATA,
 };
@@ -274,6 +275,8 @@ struct wire_session {
 	 */
 	uint32_t parked[WIRE_PARKED + WIRE_AHEAD]; /* behind the client's own places, those of struct wire_ahead */
 	uint32_t ahead_key[WIRE_AHEAD]; /* the upper half of their wire_ahead.path, to pass over most of them quickly */
+	/* The same of files that the service is just opening, or will in a moment; 0: none. To wait for. */
+	uint32_t ahead_next[WIRE_AHEAD_ROWS];
 };
 
 /*

@@ -5,9 +5,12 @@
  * only places whose word is 0, and takes back only a handle that it finds there.
  */
 #include "ipc/front-internal.h"
+#include "ipc/sys.h"
 #include "libfs/internal.h"
 #include "libfs/keep.h"
 #include "libfs/park.h"
+
+enum { AWAIT_US = 10 };
 
 static const struct wire_ahead *ahead_at(const struct front_session *s, unsigned i)
 {
@@ -51,17 +54,48 @@ static int place_take(const struct front_session *s, unsigned i, const struct fs
 	return is;
 }
 
-int ahead_take(const struct fs_object *o, const struct lease_object *at, uint32_t flags, struct fs_opened *ret)
+/* What the place says is of this session; so must be what the caller says of `o`. */
+static int places_take(const struct front_session *s, const struct fs_object *o, const struct lease_object *at, uint32_t flags,
+		       struct fs_opened *ret)
 {
 	const uint32_t key = (uint32_t)(ret->path >> 32);
-	struct front_session *s = front_pin(fs_front());
-	int r = 0;
 
-	/* What the place says is of this session; so must be what the caller says of `o`. */
-	for (unsigned i = 0; s && i < WIRE_AHEAD && !r; i++)
-		if (__atomic_load_n(&front_head(s)->ahead_key[i], __ATOMIC_RELAXED) == key)
-			r = place_take(s, i, o, at, flags, ret);
-	if (s)
-		front_unpin(fs_front(), s);
+	for (unsigned i = 0; i < WIRE_AHEAD; i++)
+		if (__atomic_load_n(&front_head(s)->ahead_key[i], __ATOMIC_RELAXED) == key &&
+		    place_take(s, i, o, at, flags, ret))
+			return 1;
+	return 0;
+}
+
+/* The service is just opening it: what is asked of it now would come later. True when that may be over. */
+static int ahead_await(const struct front_session *s, uint64_t path)
+{
+	const uint32_t *next = front_head(s)->ahead_next, key = (uint32_t)(path >> 32);
+	uint64_t start;
+	unsigned row = 0;
+
+	while (row < WIRE_AHEAD_ROWS && __atomic_load_n(&next[row], __ATOMIC_ACQUIRE) != key)
+		row++;
+	if (row == WIRE_AHEAD_ROWS || fs_table()->one_core)
+		return 0;
+	start = sys_cycles();
+	while (__atomic_load_n(&next[row], __ATOMIC_ACQUIRE) == key) {
+		if (sys_cycles() - start > (uint64_t)AWAIT_US * fs_front()->cycles_us)
+			return 0;
+		sys_pause();
+	}
+	return 1;
+}
+
+int ahead_take(const struct fs_object *o, const struct lease_object *at, uint32_t flags, struct fs_opened *ret)
+{
+	struct front_session *s = front_pin(fs_front());
+	int r;
+
+	if (!s)
+		return 0;
+	r = places_take(s, o, at, flags, ret) ||
+	    (ahead_await(s, ret->path) && places_take(s, o, at, flags, ret));
+	front_unpin(fs_front(), s);
 	return r;
 }

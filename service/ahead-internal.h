@@ -9,7 +9,7 @@
 #include "service/request.h"
 
 enum {
-	AHEAD_ROWS = 4,
+	AHEAD_ROWS = WIRE_AHEAD_ROWS,
 	SCORE_MAX = 24,
 };
 
@@ -62,8 +62,12 @@ static inline void ahead_score(struct ahead *a, int by)
 unsigned ahead_places_count(struct ahead *a, const struct session *session);
 /* What is placed for the row stays, until its place is needed; but for nobody. */
 void ahead_places_leave(struct ahead *a, const struct row *row);
+/* What the client will name it by, as a hash; 0: too long. `base`: the inode that paths start from. */
+uint64_t ahead_path(const struct asked *asked, uint64_t base, const char *name);
+/* Tells the client which file of the row is the next to be placed; 0: none. */
+void ahead_tell_next(const struct ahead *a, const struct session *session, const struct row *row, uint64_t path);
 /*
- * Does with this name what was asked of another: enters it in the lease table, or opens it and places it. `base`: the
- * inode that paths start from. 1: it is open now; 0: it is not; -1: it is not, for to read it would set its access time.
+ * Does with this name what was asked of another: enters it in the lease table, or opens it and places it as `path`.
+ * 1: it is open now; 0: it is not; -1: it is not, for to read it would set its access time.
  */
-int ahead_name(struct ahead *a, const struct asked *asked, uint64_t base, const char *name);
+int ahead_name(struct ahead *a, const struct asked *asked, uint64_t path, const char *name);

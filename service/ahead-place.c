@@ -124,8 +124,7 @@ static void place_fill(struct ahead *a, const struct asked *asked, struct ofd *o
 
 /* ---- one name ---------------------------------------------------------------------------------------- */
 
-/* What the client will name it by; 0: too long. */
-static uint64_t path_hash(const struct asked *asked, uint64_t base, unsigned mount, const char *name)
+uint64_t ahead_path(const struct asked *asked, uint64_t base, const char *name)
 {
 	char path[PATH_MAX];
 	size_t before = asked->name - asked->path, len = strlen(name);
@@ -134,15 +133,22 @@ static uint64_t path_hash(const struct asked *asked, uint64_t base, unsigned mou
 		return 0;
 	memcpy(path, asked->path, before);
 	memcpy(path + before, name, len);
-	return lease_path_hash(mount, base, path, before + len);
+	return lease_path_hash(asked->dir->inode->fs->index, base, path, before + len);
 }
 
-static bool may_open(const struct walk *w)
+void ahead_tell_next(const struct ahead *a, const struct session *session, const struct row *row, uint64_t path)
 {
-	return w->inode->type == S_IFREG && !__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED);
+	struct wire_session *head = (struct wire_session *)session->back.memory;
+
+	__atomic_store_n(&head->ahead_next[row - a->row], path >> 32, __ATOMIC_RELEASE);
 }
 
-int ahead_name(struct ahead *a, const struct asked *asked, uint64_t base, const char *name)
+static bool may_open(const struct walk *dir, const struct walk *w)
+{
+	return w->inode->type == S_IFREG && w->inode->fs == dir->inode->fs && !__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED);
+}
+
+int ahead_name(struct ahead *a, const struct asked *asked, uint64_t path, const char *name)
 {
 	const struct walk *dir = asked->dir;
 	const bool opens = asked->in->op == WIRE_OPEN, follows = opens ? !(asked->in->arg & O_NOFOLLOW)
@@ -153,8 +159,7 @@ int ahead_name(struct ahead *a, const struct asked *asked, uint64_t base, const 
 
 	if (walk(asked->c, dir->inode, dir->path_known ? dir->path : NULL, name, follows ? WALK_FOLLOW : 0, &w) < 0)
 		return 0;
-	if (opens && may_open(&w)) {
-		uint64_t path = path_hash(asked, base, w.inode->fs->index, name);
+	if (opens && may_open(dir, &w)) {
 		r = ls_atime_due_kernel(&w.attr) ? -1 : path && vfs_open(asked->c, w.inode, asked->in->arg,
 								    w.path_known ? w.path : NULL, &ofd) == 0;
 		if (r > 0)

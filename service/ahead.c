@@ -121,16 +121,30 @@ static bool is_file(unsigned type)
 	return type == DT_REG || type == DT_UNKNOWN;
 }
 
+/* The name of what is next, if it is a file, and how the client will name it. NULL: the row is at its end. */
+static const char *row_next(const struct ahead *a, const struct row *row, const struct asked *asked, uint64_t base,
+			    uint64_t *ret_path)
+{
+	unsigned type;
+	const char *name = row->next ? ahead_list_at(row->list, a->order, row->next, &type) : NULL;
+
+	*ret_path = name && is_file(type) ? ahead_path(asked, base, name) : 0;
+	ahead_tell_next(a, asked->session, row, *ret_path);
+	return name;
+}
+
 /* Opens until there are as many ahead as there may be. */
 static void row_open(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
 {
 	const int64_t start = ls_now();
-	unsigned type, failed = 0;
+	unsigned failed = 0;
+	uint64_t path;
+	const char *name = row_next(a, row, asked, base, &path);
 
-	while (row->next && row->open < OPENS && !is_enough(asked, start)) {
-		const char *name = ahead_list_at(row->list, a->order, row->next++, &type);
-		int r = name && is_file(type) ? ahead_name(a, asked, base, name) : 0;
+	for (; row->next && row->open < OPENS && !is_enough(asked, start); name = row_next(a, row, asked, base, &path)) {
+		int r = path ? ahead_name(a, asked, path, name) : 0;
 
+		row->next++;
 		asked->opened += r > 0;
 		failed = r < 0 ? failed + 1 : 0;
 		if (name && failed < FAILED_MAX)
@@ -154,7 +168,7 @@ static void row_look(struct ahead *a, struct row *row, struct asked *asked, uint
 		name = ahead_list_at(row->list, a->order, from + n, &type);
 		if (!name)
 			return;
-		ahead_name(a, asked, base, name);
+		ahead_name(a, asked, 0, name);
 	}
 }
 
@@ -317,6 +331,8 @@ unsigned ahead_follow(struct session *session, const struct wire_request *in, co
 		follow(a, &asked);
 	if (asked.opened)
 		linger(a, session, in);
+	for (struct row *row = a->row; row < a->row + AHEAD_ROWS; row++)
+		ahead_tell_next(a, session, row, 0);
 	pthread_mutex_unlock(&a->lock);
 	/* The client has something to do now, and then comes for more. */
 	if (asked.opened)
