@@ -135,7 +135,7 @@ enum {
 	WIRE_COUNT_CALLS = 448, /* system calls by number; those beyond are counted with the last */
 	WIRE_AHEAD_AT = WIRE_COUNTS_AT + WIRE_COUNT_SHARDS * WIRE_PAGE, /* struct wire_ahead, WIRE_AHEAD of them */
 	WIRE_AHEAD = 16,
-	WIRE_AHEAD_ROWS = 4,
+	WIRE_AHEAD_ROWS = 8,
 	WIRE_AHEAD_DATA = 16 * 1024, /* bytes of a file each, behind these */
 	WIRE_SESSION_SIZE = WIRE_AHEAD_AT + WIRE_PAGE + WIRE_AHEAD * WIRE_AHEAD_DATA,
 };

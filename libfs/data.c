@@ -22,12 +22,13 @@
 #include "libfs/memory.h"
 
 /*
- * Begins the next piece: claims a slot and says where the data is. Returns the piece's size, or an error;
- * *ret_direct, if it is not 0, says whether the service moves the data.
+ * Begins the next piece, of at most `most` bytes: claims a slot and says where the data is. Returns the piece's size, or an
+ * error; *ret_direct, if it is not 0, says whether the service moves the data.
  */
-static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f, struct cursor *c, int *ret_direct)
+static int64_t data_begin(struct fs_op *op, enum wire_op code, struct fs_file *f, struct cursor *c, uint64_t most,
+			  int *ret_direct)
 {
-	uint64_t n = c->left < WIRE_BULK ? c->left : WIRE_BULK;
+	uint64_t n = most < WIRE_BULK ? most : WIRE_BULK;
 	int64_t r = fs_op_begin(op, code, f->session, n);
 	char *p = 0;
 
@@ -64,10 +65,10 @@ static int64_t data_moved(uint64_t n)
 
 static int64_t data_read_piece(struct fs_file *f, struct cursor *c, uint64_t offset, int64_t *ret_wanted)
 {
-	uint64_t change = keep_reading(f, offset, c->left);
+	uint64_t size = 0, change = keep_reading(f, offset, &size);
 	struct fs_op op;
 	int direct = !change;
-	int64_t r = data_begin(&op, WIRE_READ, f, c, &direct);
+	int64_t r = data_begin(&op, WIRE_READ, f, c, change && size > c->left ? size : c->left, &direct);
 
 	if (r < 0)
 		return r;
@@ -79,6 +80,8 @@ static int64_t data_read_piece(struct fs_file *f, struct cursor *c, uint64_t off
 		r = -EIO;
 	if (r > 0 && change)
 		keep_was_read(f, change, op.payload, (uint64_t)r);
+	if (r > (int64_t)c->left)
+		r = *ret_wanted = (int64_t)c->left;
 	if (r > 0) {
 		if (direct)
 			cursor_forward(c, (uint64_t)r);
@@ -132,7 +135,7 @@ static int64_t data_write_piece(struct fs_file *f, struct cursor *c, uint64_t of
 	struct cursor start = *c;
 	struct fs_op op;
 	int direct = 1;
-	int64_t r = data_begin(&op, WIRE_WRITE, f, c, &direct);
+	int64_t r = data_begin(&op, WIRE_WRITE, f, c, c->left, &direct);
 
 	if (r < 0)
 		return r;

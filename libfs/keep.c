@@ -16,7 +16,8 @@
 
 enum {
 	SMALLS = 6,
-	PLACES = SMALLS + 1,
+	LARGES = 2, /* who compares files reads two at a time */
+	PLACES = SMALLS + LARGES,
 	FILLING = 1u << 31,
 	SCORE_START = 8,
 	SCORE_MAX = 32,
@@ -37,11 +38,11 @@ _Static_assert(sizeof(struct place) == 64, "a cache line");
 
 static struct {
 	struct place place[PLACES];
-	uint32_t next;
+	uint32_t next, next_large;
 	uint32_t opens;
 	int32_t score; /* less SCORE_START, so that it begins as 0 */
 	char small[SMALLS][KEEP_SMALL_MAX] __attribute__((aligned(4096)));
-	char large[KEEP_LARGE_MAX];
+	char large[LARGES][KEEP_LARGE_MAX];
 } __attribute__((aligned(4096))) keep; /* whole pages, and nothing else in them */
 
 int keep_wipe_on_fork(void)
@@ -51,7 +52,7 @@ int keep_wipe_on_fork(void)
 
 static char *place_data(const struct place *p)
 {
-	return p - keep.place < SMALLS ? keep.small[p - keep.place] : keep.large;
+	return p - keep.place < SMALLS ? keep.small[p - keep.place] : keep.large[p - keep.place - SMALLS];
 }
 
 static uint32_t generation_now(void)
@@ -130,7 +131,7 @@ static struct place *place_for(uint32_t mount, uint64_t ino, uint64_t length)
 	struct place *p = place_find(mount, ino);
 
 	/* An inode has one place at most, for the sake of place_find. */
-	if (p && (length > KEEP_SMALL_MAX) != (p == &keep.place[SMALLS])) {
+	if (p && (length > KEEP_SMALL_MAX) != (p >= &keep.place[SMALLS])) {
 		if (!place_begin(p))
 			return NULL;
 		__atomic_store_n(&p->ino, 0, __ATOMIC_RELAXED);
@@ -138,7 +139,7 @@ static struct place *place_for(uint32_t mount, uint64_t ino, uint64_t length)
 		p = NULL;
 	}
 	if (!p && length > KEEP_SMALL_MAX)
-		p = &keep.place[SMALLS];
+		p = &keep.place[SMALLS + __atomic_fetch_add(&keep.next_large, 1, __ATOMIC_RELAXED) % LARGES];
 	else if (!p)
 		p = &keep.place[__atomic_fetch_add(&keep.next, 1, __ATOMIC_RELAXED) % SMALLS];
 	return place_begin(p) ? p : NULL;
@@ -179,11 +180,11 @@ static void place_used(struct place *p)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-uint64_t keep_reading(const struct fs_file *f, uint64_t offset, uint64_t wanted)
+uint64_t keep_reading(const struct fs_file *f, uint64_t offset, uint64_t *ret_size)
 {
-	uint64_t size, change = offset ? 0 : lease_change(f->mount, f->ino, &size);
+	uint64_t change = offset ? 0 : lease_change(f->mount, f->ino, ret_size);
 
-	return change && size <= wanted && size <= KEEP_LARGE_MAX && keep_wanted(size) ? change : 0;
+	return change && *ret_size <= KEEP_LARGE_MAX && keep_wanted(*ret_size) ? change : 0;
 }
 
 void keep_was_read(const struct fs_file *f, uint64_t change, const void *data, uint64_t length)

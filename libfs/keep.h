@@ -25,10 +25,10 @@ int keep_has(uint32_t mount, uint64_t ino, uint64_t change);
 /* All of a file, or of a directory, as of that change count. */
 void keep_put(uint32_t mount, uint64_t ino, uint64_t change, const void *data, uint64_t length);
 /*
- * A read from a file's start by a request: what it brings may be all of the file. keep_reading before it is sent, 0 if
- * it is of no interest; keep_was_read after it, with the bytes.
+ * A read from a file's start by a request: it may as well bring all of the file. keep_reading before it is sent, with the
+ * file's size, or 0 if that is of no interest; keep_was_read after it, with the bytes.
  */
-uint64_t keep_reading(const struct fs_file *f, uint64_t offset, uint64_t wanted);
+uint64_t keep_reading(const struct fs_file *f, uint64_t offset, uint64_t *ret_size);
 void keep_was_read(const struct fs_file *f, uint64_t change, const void *data, uint64_t length);
 /* 1: *ret is what a read there gives. */
 int keep_read(const struct fs_file *f, struct cursor *c, uint64_t offset, int64_t *ret);

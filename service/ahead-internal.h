@@ -24,7 +24,8 @@ struct row {
 	/* To go on without being asked: */
 	struct wire_request in; /* the last one */
 	char *prefix;           /* the directory, as its path names it; owned */
-	unsigned next;          /* in the order that fits, the first that was not opened ahead; 0: it does not go on */
+	bool on;                /* it goes on */
+	unsigned next;          /* then in the order that fits the first that was not opened ahead */
 	unsigned open;          /* that were, and are there to be taken */
 };
 
@@ -32,7 +33,14 @@ struct ahead {
 	pthread_mutex_t lock; /* never waited for */
 	struct row row[AHEAD_ROWS];
 	uint64_t turn;
+	bool going; /* atomic; some row is on */
 	enum ahead_order order; /* that fitted last */
+	/* How a row that went on named its files, which is how the next one will: */
+	struct wire_request in;
+	bool by_handle; /* from their directory */
+	/* The directory that was opened last, if it is not: */
+	uint32_t dir_base;
+	char dir[PATH_MAX];
 	unsigned taken; /* of what was opened ahead in that order, since a row went on */
 	int score;
 	unsigned tries;
@@ -54,8 +62,9 @@ struct asked {
 
 static inline void ahead_score(struct ahead *a, int by)
 {
-	a->score += by;
-	a->score = a->score < 0 ? 0 : a->score > SCORE_MAX ? SCORE_MAX : a->score;
+	const int score = a->score + by;
+
+	__atomic_store_n(&a->score, score < 0 ? 0 : score > SCORE_MAX ? SCORE_MAX : score, __ATOMIC_RELAXED);
 }
 
 /* How many of those that are placed the client has taken since the last time. */

@@ -11,7 +11,10 @@
  * change by being read is left alone, and so is what somebody has open, for whom a second user would make a difference.
  *
  * After that the worker stays for a moment, as it would to wait for a request, and opens more when the client has taken
- * some. So while the client works with one file the service opens another, and neither waits.
+ * some. So while the client works with one file the service opens another, and neither waits: a client that comes for the
+ * file that is just being opened finds its name in wire_session.ahead_next, and sends no message.
+ *
+ * A client that goes on like this in one directory will do so in the next: once it has listed that, its row begins.
  *
  * A row is known by its directory, as the client names it: a few of them a session, for some programs walk two trees at
  * once. Whether it is worth it a score tells, of the session: rows that go on, and files that were taken, count for it;
@@ -32,13 +35,13 @@
 
 enum {
 	OPENS = 8, /* at a time */
+	STEP = 2,  /* of one row, if there are several */
 	NAMES = 16,
 	FAILED_MAX = 2, /* files in a row that would show it */
 	NEAR = 20, /* so many names further on it is still the same row */
 	SCORE_START = 4,
 	SCORE_TRUSTED = 10, /* a directory is followed from its first name on */
 	TRY_EVERY = 32, /* requests, if the score is 0 */
-	OTHERS_WAIT_NS = 30000, /* not longer, if somebody does */
 	LINGER_NS = 60000,      /* after the client has taken something */
 };
 
@@ -87,7 +90,7 @@ static bool row_goes_on(struct ahead *a, const struct row *row, bool had, const 
 		a->order = other;
 	/* From the last one that was asked for, or from those that were opened without. */
 	return distance(row, at, a->order) <= NEAR ||
-	       (row->next && at[a->order] + OPENS + 1 >= row->next && at[a->order] <= row->next + OPENS);
+	       (row->on && at[a->order] + OPENS + 1 >= row->next && at[a->order] <= row->next + OPENS);
 }
 
 /* The row's list, of the directory that it is now; *ret_had: where the last one was is in row->at. */
@@ -111,9 +114,9 @@ static bool row_list(struct ahead *a, struct row *row, const struct asked *asked
 }
 
 /* The next request of this client may wait already: it is likely to be one of those that will be spared. */
-static bool is_enough(const struct asked *asked, int64_t start)
+static bool is_enough(const struct asked *asked)
 {
-	return ls_now() - start > OTHERS_WAIT_NS && back_is_wanted(asked->session->service->back);
+	return back_is_wanted(asked->session->service->back);
 }
 
 static bool is_file(unsigned type)
@@ -126,22 +129,21 @@ static const char *row_next(const struct ahead *a, const struct row *row, const 
 			    uint64_t *ret_path)
 {
 	unsigned type;
-	const char *name = row->next ? ahead_list_at(row->list, a->order, row->next, &type) : NULL;
+	const char *name = row->on ? ahead_list_at(row->list, a->order, row->next, &type) : NULL;
 
 	*ret_path = name && is_file(type) ? ahead_path(asked, base, name) : 0;
 	ahead_tell_next(a, asked->session, row, *ret_path);
 	return name;
 }
 
-/* Opens until there are as many ahead as there may be. */
-static void row_open(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+/* Opens until there are so many ahead. */
+static void row_open(struct ahead *a, struct row *row, struct asked *asked, uint64_t base, unsigned until)
 {
-	const int64_t start = ls_now();
 	unsigned failed = 0;
 	uint64_t path;
 	const char *name = row_next(a, row, asked, base, &path);
 
-	for (; row->next && row->open < OPENS && !is_enough(asked, start); name = row_next(a, row, asked, base, &path)) {
+	for (; row->on && row->open < until && !is_enough(asked); name = row_next(a, row, asked, base, &path)) {
 		int r = path ? ahead_name(a, asked, path, name) : 0;
 
 		row->next++;
@@ -149,7 +151,7 @@ static void row_open(struct ahead *a, struct row *row, struct asked *asked, uint
 		failed = r < 0 ? failed + 1 : 0;
 		if (name && failed < FAILED_MAX)
 			continue;
-		row->next = 0;
+		row->on = false;
 		if (name) { /* a tree that is walked for the first time: each file's access time is due */
 			ahead_score(a, -FAILED_MAX);
 			row->closed = true;
@@ -160,11 +162,10 @@ static void row_open(struct ahead *a, struct row *row, struct asked *asked, uint
 static void row_look(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
 {
 	const unsigned from = row->at[a->order] + 1;
-	const int64_t start = ls_now();
 	const char *name;
 	unsigned type;
 
-	for (unsigned n = 0; n < NAMES && !is_enough(asked, start); n++) {
+	for (unsigned n = 0; n < NAMES && !is_enough(asked); n++) {
 		name = ahead_list_at(row->list, a->order, from + n, &type);
 		if (!name)
 			return;
@@ -175,13 +176,12 @@ static void row_look(struct ahead *a, struct row *row, struct asked *asked, uint
 /* The client comes to what is not open, or was not when it came: from there on, unless that is done already. */
 static void row_goes_from(struct row *row, const struct asked *asked, unsigned from)
 {
-	if (from > row->next || from + OPENS < row->next)
+	if (!row->on || from > row->next || from + OPENS < row->next)
 		row->next = from;
 	row->in = *asked->in;
 	if (!row->prefix)
 		row->prefix = strndup(asked->path, asked->name - asked->path);
-	if (!row->prefix)
-		row->next = 0;
+	row->on = row->prefix != NULL;
 }
 
 static void row_follow(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
@@ -193,17 +193,19 @@ static void row_follow(struct ahead *a, struct row *row, struct asked *asked, ui
 		return;
 	if (!ahead_list_find(row->list, asked->name, at)) {
 		row->list = ahead_list_free(row->list); /* it has changed */
-		row->next = 0;
+		row->on = false;
 		return;
 	}
 	goes_on = row_goes_on(a, row, had, at);
 	memcpy(row->at, at, sizeof(at));
 	ahead_score(a, goes_on ? 1 : -1);
 	if (!goes_on) {
-		row->next = 0;
+		row->on = false;
 	} else if (asked->in->op == WIRE_OPEN) {
 		row_goes_from(row, asked, at[a->order] + 1);
-		row_open(a, row, asked, base);
+		a->in = *asked->in;
+		a->by_handle = !*row->prefix && !(asked->in->base & WIRE_MOUNT(0));
+		row_open(a, row, asked, base, OPENS);
 	} else {
 		row_look(a, row, asked, base);
 	}
@@ -213,39 +215,55 @@ static void row_follow(struct ahead *a, struct row *row, struct asked *asked, ui
 static void row_continue(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
 {
 	if (row->list && row->ino == asked->dir->inode->ino)
-		row_open(a, row, asked, base);
+		row_open(a, row, asked, base, row->open + STEP);
 	else
-		row->next = 0;
+		row->on = false;
+}
+
+/* From its first name on, for its directory has just been listed. */
+static void row_begin(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	row->ino = asked->dir->inode->ino;
+	row->list = ahead_list_free(row->list);
+	ahead_score(a, -1);
+	row->on = ahead_list_read(asked->c, asked->dir->inode, &asked->dir->attr, &row->list) == 0;
+	row->next = 0;
+	for (unsigned i = 0; i < AHEAD_ORDERS; i++)
+		row->at[i] = -1u;
+	row_open(a, row, asked, base, OPENS);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
 typedef void row_step(struct ahead *a, struct row *row, struct asked *asked, uint64_t base);
 
-/* In the directory that the path leads to, as the client. */
-static void step_in(struct ahead *a, struct asked *asked, row_step *step)
+/* In the directory that the path leads to, as the client. False: it does not, or not to one of ours. */
+static bool step_in(struct ahead *a, struct asked *asked, row_step *step)
 {
 	char text[PATH_MAX], *base_path;
 	struct inode *base;
 	struct caller c;
 	struct walk dir;
+	bool steps = false;
 
 	snprintf(text, sizeof(text), "%.*s", (int)(asked->name - asked->path), asked->path);
 	if (session_base(asked->session, asked->in->base, &base, &base_path) != 0)
-		return;
+		return false;
 	session_caller(asked->session, &c, false);
 	c.tid = asked->in->more.tid;
 	c.learns = true;
 	asked->c = &c;
 	if (walk(&c, base, base_path, text, WALK_FOLLOW, &dir) == 0) {
 		asked->dir = &dir;
-		if (dir.inode->type == S_IFDIR && !dir.inode->fs->shared)
+		steps = dir.inode->type == S_IFDIR && !dir.inode->fs->shared;
+		if (steps)
 			step(a, asked->row, asked, base->ino);
 		walk_end(&dir);
 	}
 	caller_fini(&c);
 	free(base_path);
 	inode_unref(base);
+	return steps;
 }
 
 static void follow(struct ahead *a, struct asked *asked)
@@ -265,30 +283,65 @@ static void follow(struct ahead *a, struct asked *asked)
 	step_in(a, asked, row_follow);
 }
 
+static struct asked asked_of(struct row *row, struct session *session)
+{
+	return (struct asked){.in = &row->in, .path = row->prefix, .name = row->prefix + strlen(row->prefix),
+			      .session = session, .row = row};
+}
+
+/* The client has listed a directory, and will open what is in it: from there, or by the name that the directory had. */
+static unsigned follow_listing(struct ahead *a, struct session *session, const struct wire_request *in)
+{
+	const char *prefix = a->by_handle ? "" : a->dir;
+	uint32_t base = a->by_handle ? (uint32_t)in->handle : a->dir_base;
+	struct row *row = row_of(a, lease_path_hash(0, base, prefix, strlen(prefix)));
+	struct asked asked;
+
+	row->turn = ++a->turn;
+	if (row->closed)
+		return 0;
+	free(row->prefix);
+	row->prefix = strdup(prefix);
+	if (!row->prefix)
+		return 0;
+	row->in = a->in;
+	row->in.base = base;
+	asked = asked_of(row, session);
+	step_in(a, &asked, row_begin);
+	return asked.opened;
+}
+
 static void row_again(struct ahead *a, struct row *row, struct session *session)
 {
-	struct asked asked = {.in = &row->in, .path = row->prefix, .name = row->prefix + strlen(row->prefix),
-			      .session = session, .row = row};
+	struct asked asked = asked_of(row, session);
 
-	step_in(a, &asked, row_continue);
+	if (!step_in(a, &asked, row_continue))
+		row->on = false;
 	session_parked_busy(session, asked.opened);
+}
+
+/* Of the rows that go on, the one with the least that is ahead. */
+static struct row *row_neediest(struct ahead *a)
+{
+	struct row *least = NULL;
+
+	for (struct row *row = a->row; row < a->row + AHEAD_ROWS; row++)
+		if (row->on && (!least || row->open < least->open))
+			least = row;
+	return least;
 }
 
 /* While the client takes what is there, more is brought, without its asking; both are busy then, and neither waits. */
 static void linger(struct ahead *a, struct session *session, const struct wire_request *in)
 {
 	int64_t since = ls_now(), yielded = 0;
-	bool live = true;
+	struct row *row;
 
-	while (live && ls_now() - since < LINGER_NS && back_linger(session->service->back, in, &yielded)) {
+	while ((row = row_neediest(a)) != NULL && ls_now() - since < LINGER_NS && back_linger(session->service->back, in, &yielded)) {
 		if (ahead_places_count(a, session))
 			since = ls_now();
-		live = false;
-		for (struct row *row = a->row; row < a->row + AHEAD_ROWS; row++) {
-			if (row->next && row->open <= OPENS / 2)
-				row_again(a, row, session);
-			live |= row->next != 0;
-		}
+		if (row->open < OPENS)
+			row_again(a, row, session);
 	}
 }
 
@@ -307,32 +360,79 @@ static struct ahead *ahead_of(struct session *session)
 	return a;
 }
 
+/* A client that goes from file to file also opens and lists directories, and reads what is too large to come along. */
+static bool is_on_its_way(const struct session *session, const struct wire_request *in)
+{
+	const struct ahead *a = __atomic_load_n(&session->ahead, __ATOMIC_ACQUIRE);
+
+	if (!a || __atomic_load_n(&a->score, __ATOMIC_RELAXED) < SCORE_TRUSTED)
+		return false;
+	if (in->op == WIRE_READ)
+		return __atomic_load_n(&a->going, __ATOMIC_RELAXED);
+	return in->op == WIRE_GETDENTS ? !in->offset : in->op == WIRE_OPEN && (in->arg & O_DIRECTORY);
+}
+
 bool ahead_wants(const struct session *session, const struct wire_request *in, int64_t result)
 {
 	enum { OTHERS = O_ACCMODE | O_CREAT | O_TRUNC | O_DIRECTORY | O_PATH | O_DIRECT };
 
+	if (is_on_its_way(session, in))
+		return result >= 0 && !limit_is_on();
 	if (!(in->op == WIRE_OPEN && (in->flags & WIRE_AND_NEXT) && !(in->arg & OTHERS)) &&
 	    !(in->op == WIRE_GETATTR && (in->flags & WIRE_LEARN)))
 		return false;
 	return result >= 0 && session->lease && !(in->flags & WIRE_EMPTY) && !limit_is_on();
 }
 
+static void directory_opened(struct ahead *a, const struct wire_request *in, const char *path)
+{
+	size_t len = strlen(path);
+
+	a->dir_base = in->base;
+	if (len + 1 < sizeof(a->dir))
+		snprintf(a->dir, sizeof(a->dir), "%s%s", path, !len || path[len - 1] == '/' ? "" : "/");
+}
+
+/* What follows from the request: files to be opened. */
+static void follow_request(struct ahead *a, struct asked *asked)
+{
+	const struct wire_request *in = asked->in;
+	size_t len = strlen(asked->name);
+
+	if (in->op == WIRE_READ)
+		return;
+	if (in->op == WIRE_GETDENTS)
+		asked->opened = follow_listing(a, asked->session, in);
+	else if (in->op == WIRE_OPEN && (in->arg & O_DIRECTORY))
+		directory_opened(a, in, asked->path);
+	else if (len && len <= NAME_MAX && (a->score > 0 || ++a->tries % TRY_EVERY == 0))
+		follow(a, asked);
+}
+
+static void ahead_leave(struct ahead *a, const struct session *session)
+{
+	bool going = false;
+
+	for (struct row *row = a->row; row < a->row + AHEAD_ROWS; row++) {
+		ahead_tell_next(a, session, row, 0);
+		going |= row->on;
+	}
+	__atomic_store_n(&a->going, going, __ATOMIC_RELAXED);
+}
+
 unsigned ahead_follow(struct session *session, const struct wire_request *in, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	struct asked asked = {.in = in, .path = path, .name = slash ? slash + 1 : path, .session = session};
-	size_t len = strlen(asked.name);
-	struct ahead *a = len && len <= NAME_MAX ? ahead_of(session) : NULL;
+	struct ahead *a = ahead_of(session);
 
 	if (!a || pthread_mutex_trylock(&a->lock))
 		return 0;
 	ahead_places_count(a, session);
-	if (a->score > 0 || ++a->tries % TRY_EVERY == 0)
-		follow(a, &asked);
-	if (asked.opened)
+	follow_request(a, &asked);
+	if (asked.opened || in->op == WIRE_READ)
 		linger(a, session, in);
-	for (struct row *row = a->row; row < a->row + AHEAD_ROWS; row++)
-		ahead_tell_next(a, session, row, 0);
+	ahead_leave(a, session);
 	pthread_mutex_unlock(&a->lock);
 	/* The client has something to do now, and then comes for more. */
 	if (asked.opened)

@@ -140,7 +140,7 @@ void request_serve(struct service *s, struct back_request *back)
 	if (!still)
 		return;
 	ahead = follows ? ahead_follow(q.session, q.in, path) : 0;
-	if (q.in->op == WIRE_OPEN)
+	if (ahead || q.in->op == WIRE_OPEN)
 		session_parked_busy(q.session, ahead);
 	back_session_put(still);
 }
