@@ -41,6 +41,10 @@ struct ahead {
 	/* The directory that was opened last, if it is not: */
 	uint32_t dir_base;
 	char dir[PATH_MAX];
+	/* And the one that was listed last, with its records (getdents64); 0: none. */
+	uint64_t listed_ino;
+	char *listed;
+	size_t listed_size;
 	unsigned taken; /* of what was opened ahead in that order, since a row went on */
 	int score;
 	unsigned tries;

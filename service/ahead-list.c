@@ -128,6 +128,30 @@ int ahead_list_read(struct caller *c, struct inode *dir, const struct ls_attr *a
 	return r;
 }
 
+struct ahead_list *ahead_list_of(const char *records, size_t size)
+{
+	struct ahead_list *list = calloc(1, sizeof(*list));
+	struct reading reading = {.list = list};
+	struct {
+		uint64_t ino;
+		int64_t off;
+		uint16_t reclen;
+		uint8_t type;
+	} __attribute__((packed)) head;
+	size_t at = 0;
+
+	while (list && size - at > sizeof(head)) {
+		const char *name = records + at + sizeof(head);
+
+		memcpy(&head, records + at, sizeof(head));
+		if (head.reclen <= sizeof(head) || head.reclen > size - at ||
+		    list_add(&reading, name, strnlen(name, head.reclen - sizeof(head)), head.ino, head.type, head.off))
+			break;
+		at += head.reclen;
+	}
+	return list && list->count && reading.result >= 0 && list_sort(list) == 0 ? list : ahead_list_free(list);
+}
+
 bool ahead_list_find(const struct ahead_list *list, const char *name, unsigned ret[AHEAD_ORDERS])
 {
 	unsigned from = 0, to = list->count;

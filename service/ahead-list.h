@@ -11,6 +11,8 @@ struct ahead_list;
  * read it would set its access time. ahead_list_free.
  */
 int ahead_list_read(struct caller *c, struct inode *dir, const struct ls_attr *attr, struct ahead_list **ret);
+/* The same of records of getdents64(2), which need not be any good. NULL: there is nothing in them. */
+struct ahead_list *ahead_list_of(const char *records, size_t size);
 struct ahead_list *ahead_list_free(struct ahead_list *list); /* takes NULL */
 
 enum ahead_order { AHEAD_AS_LISTED, AHEAD_BY_NAME, AHEAD_ORDERS };

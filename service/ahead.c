@@ -41,6 +41,7 @@ enum {
 	NEAR = 20, /* so many names further on it is still the same row */
 	SCORE_START = 4,
 	SCORE_TRUSTED = 10, /* a directory is followed from its first name on */
+	LISTED_MAX = 32 * 1024, /* bytes of records */
 	TRY_EVERY = 32, /* requests, if the score is 0 */
 	LINGER_NS = 60000,      /* after the client has taken something */
 };
@@ -226,7 +227,12 @@ static void row_begin(struct ahead *a, struct row *row, struct asked *asked, uin
 	row->ino = asked->dir->inode->ino;
 	row->list = ahead_list_free(row->list);
 	ahead_score(a, -1);
-	row->on = ahead_list_read(asked->c, asked->dir->inode, &asked->dir->attr, &row->list) == 0;
+	if (a->listed_ino == row->ino)
+		row->list = ahead_list_of(a->listed, a->listed_size);
+	else
+		ahead_list_read(asked->c, asked->dir->inode, &asked->dir->attr, &row->list);
+	a->listed_ino = 0;
+	row->on = row->list != NULL;
 	row->next = 0;
 	for (unsigned i = 0; i < AHEAD_ORDERS; i++)
 		row->at[i] = -1u;
@@ -440,10 +446,32 @@ unsigned ahead_follow(struct session *session, const struct wire_request *in, co
 	return asked.opened;
 }
 
+/* A copy: the client can write to the original. */
+static void listing_keep(struct ahead *a, uint64_t ino, const char *records, size_t size)
+{
+	a->listed_ino = 0;
+	if (!a->listed && !(a->listed = malloc(LISTED_MAX)))
+		return;
+	memcpy(a->listed, records, size);
+	a->listed_size = size;
+	a->listed_ino = ino;
+}
+
+void ahead_listed(struct session *session, const struct wire_request *in, uint64_t ino, const char *records, size_t size)
+{
+	struct ahead *a = session->ahead;
+
+	if (size > LISTED_MAX || !is_on_its_way(session, in) || pthread_mutex_trylock(&a->lock))
+		return;
+	listing_keep(a, ino, records, size);
+	pthread_mutex_unlock(&a->lock);
+}
+
 void ahead_free(struct ahead *a)
 {
 	if (!a)
 		return;
+	free(a->listed);
 	for (unsigned i = 0; i < AHEAD_ROWS; i++)
 		row_end(a, &a->row[i]);
 	pthread_mutex_destroy(&a->lock);

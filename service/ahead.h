@@ -16,4 +16,6 @@ struct ahead; /* of a session */
 bool ahead_wants(const struct session *session, const struct wire_request *in, int64_t result);
 /* It has been answered. By the worker that did. Returns how many files it has opened ahead. */
 unsigned ahead_follow(struct session *session, const struct wire_request *in, const char *path);
+/* Of a request to list a directory, before it is answered: all of its records. */
+void ahead_listed(struct session *session, const struct wire_request *in, uint64_t ino, const char *records, size_t size);
 void ahead_free(struct ahead *ahead); /* takes NULL */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "service/ahead.h"
 #include "service/lease.h"
 #include "service/request.h"
 #include "service/share.h"
@@ -171,6 +172,7 @@ int64_t request_getdents(struct request *q)
 	if (r >= 0 && !at && !d.full && change && lease_known(&q->caller, ofd->inode) == change) {
 		q->out.arg = WIRE_LISTED_ALL;
 		q->out.change = change;
+		ahead_listed(q->session, q->in, ofd->inode->ino, d.buf, d.used);
 	}
 	if (r >= 0 && d.full && !d.used)
 		r = -EINVAL;

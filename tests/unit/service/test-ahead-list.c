@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -115,11 +116,54 @@ static void what_is_not_worth_it_is_not_read(void **state)
 	inode_unref(fresh);
 }
 
+static size_t record(char *to, const char *name)
+{
+	struct {
+		uint64_t ino;
+		int64_t off;
+		uint16_t reclen;
+		uint8_t type;
+	} __attribute__((packed)) head = {7, 8, (uint16_t)(19 + strlen(name) + 1), DT_REG};
+
+	memcpy(to, &head, sizeof(head));
+	strcpy(to + sizeof(head), name);
+	return head.reclen;
+}
+
+static void records_are_a_list_whatever_they_say(void **state)
+{
+	char records[256];
+	size_t size = record(records, ".");
+	struct ahead_list *list;
+	unsigned at[AHEAD_ORDERS], type;
+
+	assert_null(ahead_list_of(records, size));
+	size += record(records + size, "second");
+	size += record(records + size, "first");
+	list = ahead_list_of(records, size);
+	assert_string_equal(ahead_list_at(list, AHEAD_AS_LISTED, 0, &type), "second");
+	assert_string_equal(ahead_list_at(list, AHEAD_BY_NAME, 0, &type), "first");
+	assert_int_equal(type, DT_REG);
+	assert_null(ahead_list_at(list, AHEAD_AS_LISTED, 2, &type));
+	assert_true(ahead_list_find(list, "first", at));
+	ahead_list_free(list);
+	for (unsigned i = 0; i < 200000; i++) {
+		size_t cut = (size_t)rand() % (size + 1);
+		char *broken = malloc(cut + !cut);
+		memcpy(broken, records, cut);
+		for (unsigned n = cut ? (unsigned)rand() % 4 : 0; n; n--)
+			broken[(size_t)rand() % cut] = (char)rand();
+		ahead_list_free(ahead_list_of(broken, cut));
+		free(broken);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_found_in_both_orders),
 		cmocka_unit_test(what_is_not_worth_it_is_not_read),
+		cmocka_unit_test(records_are_a_list_whatever_they_say),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown) != 0;
