@@ -134,8 +134,9 @@ static uint64_t misses_after_scan(const char *policy)
 
 static void scans_drive_out_nothing_that_is_used(void **state)
 {
-	assert_in_range(misses_after_scan("s3fifo"), 0, 20);
-	assert_in_range(misses_after_scan("lru2"), 0, 20);
+	/* Of 512 pages, all of which a cache that takes the latest would have given up. */
+	assert_in_range(misses_after_scan("s3fifo"), 0, 64);
+	assert_in_range(misses_after_scan("lru2"), 0, 64);
 }
 
 static void policies_are_named(void **state)
