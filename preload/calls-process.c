@@ -21,6 +21,9 @@
 
 static void clone_files(void)
 {
+	/* Nor shall another thread leave the child a vacant one. */
+	fd_used_closed(0);
+	fd_vacate();
 	fd_materialise_all(WHY_FORK);
 	fd_cwd_token();
 }
