@@ -29,7 +29,7 @@ struct back_session {
 
 /* A request taken from a client. */
 struct back_request {
-	struct back_session *session; /* stays until back_complete */
+	struct back_session *session; /* stays until back_complete, or back_finish */
 	unsigned slot;
 	bool sleeps;                 /* the client, since back_answer: back_finish wakes it */
 	struct wire_request request; /* the private copy */

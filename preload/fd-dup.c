@@ -5,18 +5,12 @@
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
-static int close_is_kept(uint32_t fd, uint32_t entry)
-{
-	return FD_STATE(entry) == FD_PLACEHOLDER && !process_limited(NO_PLACEHOLDERS) &&
-	       __atomic_load_n(&fs_file_at(FD_INDEX(entry))->offset, __ATOMIC_ACQUIRE) < FS_HANDED && fd_vacant_keep(fd);
-}
-
 int64_t fd_close(uint32_t fd)
 {
 	uint32_t entry = fd_take(fd);
 	int64_t r = 0, ended;
 
-	if (!close_is_kept(fd, entry)) {
+	if (!fd_entry_plain(entry) || process_limited(NO_PLACEHOLDERS) || !fd_vacant_keep(fd)) {
 		r = sys_close((int)fd);
 		fd_used_closed(fd);
 	}

@@ -11,19 +11,13 @@
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
-/* A token stands for one file and no other. */
-static int source_is_another(uint32_t source)
-{
-	return __atomic_load_n(&fs_file_at(FD_INDEX(fd_entry(source)))->offset, __ATOMIC_ACQUIRE) >= FS_HANDED;
-}
-
 static int64_t placeholder_duplicate(int cloexec)
 {
 	uint32_t changes = __atomic_load_n(&process.fd_changes, __ATOMIC_SEQ_CST);
 	uint32_t source = __atomic_load_n(&process.source, __ATOMIC_RELAXED) - 1;
 	int64_t fd;
 
-	if (!fd_is(source, FD_PLACEHOLDER) || source_is_another(source))
+	if (!fd_entry_plain(fd_entry(source))) /* a token stands for one file and no other */
 		return -EBADF;
 	fd = sys3(__NR_fcntl, source, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 	if (__atomic_load_n(&process.fd_changes, __ATOMIC_SEQ_CST) == changes)

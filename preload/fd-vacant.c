@@ -40,27 +40,30 @@ void fd_used_closed(uint32_t fd)
 		;
 }
 
+/* Another thread may have learnt meanwhile that a higher number was given: this one is free, nevertheless. */
+static void vacant_close(uint32_t vacant)
+{
+	if (!vacant)
+		return;
+	sys_close((int)vacant - 1);
+	fd_used_closed(vacant - 1);
+}
+
 void fd_vacate(void)
 {
-	uint32_t vacant = __atomic_exchange_n(&process.vacant, 0, __ATOMIC_ACQ_REL);
-
-	if (vacant)
-		sys_close((int)vacant - 1);
+	vacant_close(__atomic_exchange_n(&process.vacant, 0, __ATOMIC_ACQ_REL));
 }
 
 int fd_vacant_keep(uint32_t fd)
 {
 	uint64_t used = fd_used();
-	uint32_t old;
 
 	do {
 		if (USED_BELOW(used) <= fd)
 			return 0;
 	} while (!__atomic_compare_exchange_n(&process.used, &used, USED_WORD(used, fd), 1, __ATOMIC_ACQ_REL,
 					      __ATOMIC_RELAXED));
-	old = __atomic_exchange_n(&process.vacant, fd + 1, __ATOMIC_ACQ_REL);
-	if (old)
-		sys_close((int)old - 1);
+	vacant_close(__atomic_exchange_n(&process.vacant, fd + 1, __ATOMIC_ACQ_REL));
 	return 1;
 }
 
@@ -76,8 +79,6 @@ int64_t fd_vacant_take(int cloexec)
 								  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) &&
 	    !sys_failed(sys3(__NR_fcntl, (long)fd, F_SETFD, cloexec ? FD_CLOEXEC : 0)))
 		return fd;
-	/* A lower number was closed since. */
-	sys_close((int)fd);
-	fd_used_closed(fd);
+	vacant_close(vacant); /* a lower number was closed since */
 	return -EBADF;
 }

@@ -43,6 +43,13 @@ static inline int fd_is(uint64_t fd, enum fd_state state)
 	return FD_STATE(fd_entry(fd)) == state;
 }
 
+/* A placeholder to the kernel, too: no token. */
+static inline int fd_entry_plain(uint32_t entry)
+{
+	return FD_STATE(entry) == FD_PLACEHOLDER &&
+	       __atomic_load_n(&fs_file_at(FD_INDEX(entry))->offset, __ATOMIC_ACQUIRE) < FS_HANDED;
+}
+
 /* ---- fd.c: the table ------------------------------------------------------------------------- */
 
 /* The file of an entry word in one of the states (FD_IN), referenced, or NULL. */

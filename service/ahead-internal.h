@@ -27,6 +27,7 @@ struct row {
 	bool on;                /* it goes on */
 	unsigned next;          /* then in the order that fits the first that was not opened ahead */
 	unsigned open;          /* that were, and are there to be taken */
+	uint32_t told;          /* what the client was told to be next */
 };
 
 struct ahead {
@@ -78,7 +79,7 @@ void ahead_places_leave(struct ahead *a, const struct row *row);
 /* What the client will name it by, as a hash; 0: too long. `base`: the inode that paths start from. */
 uint64_t ahead_path(const struct asked *asked, uint64_t base, const char *name);
 /* Tells the client which file of the row is the next to be placed; 0: none. */
-void ahead_tell_next(const struct ahead *a, const struct session *session, const struct row *row, uint64_t path);
+void ahead_tell_next(const struct ahead *a, const struct session *session, struct row *row, uint64_t path);
 /*
  * Does with this name what was asked of another: enters it in the lease table, or opens it and places it as `path`.
  * 1: it is open now; 0: it is not; -1: it is not, for to read it would set its access time.

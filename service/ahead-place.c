@@ -136,11 +136,14 @@ uint64_t ahead_path(const struct asked *asked, uint64_t base, const char *name)
 	return lease_path_hash(asked->dir->inode->fs->index, base, path, before + len);
 }
 
-void ahead_tell_next(const struct ahead *a, const struct session *session, const struct row *row, uint64_t path)
+void ahead_tell_next(const struct ahead *a, const struct session *session, struct row *row, uint64_t path)
 {
 	struct wire_session *head = (struct wire_session *)session->back.memory;
 
-	__atomic_store_n(&head->ahead_next[row - a->row], path >> 32, __ATOMIC_RELEASE);
+	if (row->told == (uint32_t)(path >> 32))
+		return; /* the client has the line in its cache */
+	row->told = path >> 32;
+	__atomic_store_n(&head->ahead_next[row - a->row], row->told, __ATOMIC_RELEASE);
 }
 
 static bool may_open(const struct walk *dir, const struct walk *w)

@@ -126,7 +126,7 @@ static bool is_file(unsigned type)
 }
 
 /* The name of what is next, if it is a file, and how the client will name it. NULL: the row is at its end. */
-static const char *row_next(const struct ahead *a, const struct row *row, const struct asked *asked, uint64_t base,
+static const char *row_next(const struct ahead *a, struct row *row, const struct asked *asked, uint64_t base,
 			    uint64_t *ret_path)
 {
 	unsigned type;
@@ -343,7 +343,8 @@ static void linger(struct ahead *a, struct session *session, const struct wire_r
 	int64_t since = ls_now(), yielded = 0;
 	struct row *row;
 
-	while ((row = row_neediest(a)) != NULL && ls_now() - since < LINGER_NS && back_linger(session->service->back, in, &yielded)) {
+	while ((row = row_neediest(a)) != NULL && ls_now() - since < LINGER_NS &&
+	       back_linger(session->service->back, in, &yielded)) {
 		if (ahead_places_count(a, session))
 			since = ls_now();
 		if (row->open < OPENS)
@@ -360,7 +361,7 @@ static struct ahead *ahead_of(struct session *session)
 	if (!a && (a = calloc(1, sizeof(*a))) != NULL) {
 		pthread_mutex_init(&a->lock, NULL);
 		a->score = SCORE_START;
-		session->ahead = a;
+		__atomic_store_n(&session->ahead, a, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&session->lock);
 	return a;
@@ -394,9 +395,10 @@ static void directory_opened(struct ahead *a, const struct wire_request *in, con
 {
 	size_t len = strlen(path);
 
+	if (len + 1 >= sizeof(a->dir))
+		return;
 	a->dir_base = in->base;
-	if (len + 1 < sizeof(a->dir))
-		snprintf(a->dir, sizeof(a->dir), "%s%s", path, !len || path[len - 1] == '/' ? "" : "/");
+	snprintf(a->dir, sizeof(a->dir), "%s%s", path, !len || path[len - 1] == '/' ? "" : "/");
 }
 
 /* What follows from the request: files to be opened. */
@@ -459,7 +461,7 @@ static void listing_keep(struct ahead *a, uint64_t ino, const char *records, siz
 
 void ahead_listed(struct session *session, const struct wire_request *in, uint64_t ino, const char *records, size_t size)
 {
-	struct ahead *a = session->ahead;
+	struct ahead *a = __atomic_load_n(&session->ahead, __ATOMIC_ACQUIRE);
 
 	if (size > LISTED_MAX || !is_on_its_way(session, in) || pthread_mutex_trylock(&a->lock))
 		return;
