@@ -52,6 +52,12 @@ struct back_queue {
 	int cpu;
 } __attribute__((aligned(64)));
 
+/* A session's. */
+struct back_memory {
+	char *memory; /* NULL: none */
+	int fd;
+};
+
 struct back {
 	struct wire_table *table;
 	char *memory; /* of the queues */
@@ -65,7 +71,8 @@ struct back {
 	uint32_t stopping;
 	uint32_t kicked; /* there may be sessions in `kicks` */
 
-	pthread_mutex_t lock; /* of free places, and of kicks */
+	pthread_mutex_t lock; /* of free places, of kicks, and of `ready` */
+	struct back_memory ready; /* for the next session */
 	struct back_session *kicks;
 	struct back_place *places;
 	unsigned place_hint;
@@ -75,6 +82,7 @@ struct back {
 /* Reports to all workers that `stopping` or `kicked` has changed. */
 void back_alarm(struct back *back);
 
+void back_memory_end(struct back_memory *m);
 /* A reference to an open session's place: its memory stays. False: it is closed. */
 bool back_place_get(struct back_place *place);
 void back_place_put(struct back_place *place);

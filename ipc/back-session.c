@@ -97,9 +97,10 @@ struct back_session *back_session_get(struct back *back, uint32_t number)
 
 /* ---- opening and closing ----------------------------------------------------------------------- */
 
-static int session_map(struct back_session *session)
+static int memory_make(struct back_memory *ret)
 {
 	int fd = memfd_create("polytropon-session", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+	char *memory;
 
 	if (fd < 0)
 		return -errno;
@@ -109,14 +110,52 @@ static int session_map(struct back_session *session)
 		close(fd);
 		return r;
 	}
-	session->memory = mmap(NULL, WIRE_SESSION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (session->memory == MAP_FAILED) {
+	memory = mmap(NULL, WIRE_SESSION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED) {
 		r = -errno;
-		session->memory = NULL;
 		close(fd);
 		return r;
 	}
-	session->memfd = fd;
+	*ret = (struct back_memory){memory, fd};
+	return 0;
+}
+
+void back_memory_end(struct back_memory *m)
+{
+	if (!m->memory)
+		return;
+	munmap(m->memory, WIRE_SESSION_SIZE);
+	close(m->fd);
+	m->memory = NULL;
+}
+
+void back_session_prepare(struct back *back)
+{
+	struct back_memory m;
+
+	pthread_mutex_lock(&back->lock);
+	if (!back->ready.memory && memory_make(&m) == 0) {
+		*(volatile char *)m.memory = 0;
+		back->ready = m;
+	}
+	pthread_mutex_unlock(&back->lock);
+}
+
+static int session_map(struct back *back, struct back_session *session)
+{
+	struct back_memory m;
+	int r = 0;
+
+	pthread_mutex_lock(&back->lock);
+	m = back->ready;
+	back->ready.memory = NULL;
+	pthread_mutex_unlock(&back->lock);
+	if (!m.memory)
+		r = memory_make(&m);
+	if (r < 0)
+		return r;
+	session->memory = m.memory;
+	session->memfd = m.fd;
 	return 0;
 }
 
@@ -163,7 +202,7 @@ int back_session_open(struct back *back, struct back_session *session, const str
 
 	session->kick_next = NULL;
 	session->kicked = false;
-	r = session_map(session);
+	r = session_map(back, session);
 	if (r < 0)
 		return r;
 	full.magic = WIRE_MAGIC;

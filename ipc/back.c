@@ -111,6 +111,7 @@ struct back *back_free(struct back *back)
 		munmap(back->memory, back->size);
 	if (back->fd >= 0)
 		close(back->fd);
+	back_memory_end(&back->ready);
 	pthread_mutex_destroy(&back->lock);
 	if (back->places)
 		munmap(back->places, BACK_PLACES * sizeof(*back->places));

@@ -53,6 +53,8 @@ void back_describe(struct back *back, struct wire_welcome *welcome, int *ret_que
 /* Makes the shared memory of a session and gives it a number. `head` has the fields of wire_session that
  * the caller knows (umask, pid, uid, gid). 0 or -errno. */
 int back_session_open(struct back *back, struct back_session *session, const struct wire_session *head);
+/* Makes the next one's memory, which takes as long as to open it: for a moment in which nobody waits. */
+void back_session_prepare(struct back *back);
 /* No new request is taken from it; session->free runs when those under way are complete. */
 void back_session_close(struct back *back, struct back_session *session);
 /* Looks at all its slots, whatever the queues say (WIRE_HELLO_KICK), by waking a worker to do it. */

@@ -21,6 +21,8 @@
 enum {
 	ANSWER_MS = 2000,      /* for a service that accepts connections to answer */
 	ANSWER_KICK_MS = 200,
+	ANSWER_SOON_NS = 150 * 1000,
+	ANSWER_YIELD_NS = 20 * 1000,
 	SHARE_MS = 60000,      /* for the data of a mapping to be read */
 	RETRY_MS = 50,
 	LOCK_MS = 20,
@@ -138,6 +140,24 @@ static void fds_take(const struct msghdr *message, int fds[static FDS])
 		mem_copy(&fds[i], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
 }
 
+/*
+ * An answer takes less than to be woken on a core that slept meanwhile. But the service may need this very core, or
+ * others, who then have it for so long that it is better to sleep.
+ */
+static int receive_soon(int64_t *since)
+{
+	int64_t now = sys_now();
+
+	if (!*since)
+		*since = now;
+	if (now - *since > ANSWER_SOON_NS)
+		return 0;
+	sys0(__NR_sched_yield);
+	if (sys_now() - now > ANSWER_YIELD_NS)
+		*since = -ANSWER_SOON_NS; /* one more look */
+	return 1;
+}
+
 /* The answer: its result, or -errno. fds[] are the caller's, on success and on failure. */
 static int socket_receive(int fd, int timeout_ms, struct wire_welcome *ret, int fds[static FDS])
 {
@@ -146,15 +166,20 @@ static int socket_receive(int fd, int timeout_ms, struct wire_welcome *ret, int 
 	struct msghdr message = {
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct pollfd poll = {.fd = fd, .events = POLLIN};
+	int64_t since = 0;
 	long r;
 
 	fds_none(fds);
-	do
-		r = sys_poll(&poll, 1, timeout_ms);
-	while (r == -EINTR);
-	if (r <= 0)
-		return r == 0 ? -EAGAIN : (int)r;
-	r = sys_recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	while ((r = sys_recvmsg(fd, &message, MSG_CMSG_CLOEXEC)) == -EAGAIN && receive_soon(&since))
+		;
+	if (r == -EAGAIN) {
+		do
+			r = sys_poll(&poll, 1, timeout_ms);
+		while (r == -EINTR);
+		if (r <= 0)
+			return r == 0 ? -EAGAIN : (int)r;
+		r = sys_recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	}
 	if (r < 0)
 		return (int)r;
 	fds_take(&message, fds);
@@ -477,7 +502,7 @@ static uint64_t lease_turn(const struct front *f)
 }
 
 /* Asks for a session. The lock is held. */
-static int attach_ask(struct front *f)
+static int attach_ask(struct front *f, struct front_adopt *adopt)
 {
 	int64_t since = sys_now();
 	uint64_t cycles = sys_cycles();
@@ -488,7 +513,7 @@ static int attach_ask(struct front *f)
 
 	if (fd < 0)
 		return fd;
-	r = socket_send(fd, WIRE_HELLO_ATTACH, f->session, 0, 0);
+	r = socket_send(fd, WIRE_HELLO_ATTACH, f->session, adopt ? adopt->base : 0, adopt ? adopt->ino : 0);
 	if (r == 0) {
 		r = socket_receive(fd, ANSWER_MS, &welcome, fds);
 		if (r == 0)
@@ -502,19 +527,23 @@ static int attach_ask(struct front *f)
 		return r;
 	attach_calibrate(f, sys_now() - since, sys_cycles() - cycles);
 	session_replace(f, s);
+	if (adopt)
+		adopt->handle = welcome.adopted;
 	return 0;
 }
 
-static int attach_needed(struct front *f)
+static int attach_needed(struct front *f, struct front_adopt *adopt)
 {
 	int r = front_is_good(f) ? 0 : attach_identify(f);
 
-	return r < 0 || front_is_good(f) ? r : attach_ask(f);
+	return r < 0 || front_is_good(f) ? r : attach_ask(f, adopt);
 }
 
 /* Tells who we are now, and gets the lease table of those. The lock is held. */
-static int credentials_ask(struct front *f)
+static int credentials_ask(struct front *f, struct front_adopt *unused)
 {
+	(void)unused;
+
 	uint64_t turn = lease_turn(f);
 	int fds[FDS], fd, r = session_say(f, WIRE_HELLO_CREDENTIALS, ANSWER_MS, &fd, fds);
 
@@ -527,7 +556,7 @@ static int credentials_ask(struct front *f)
 }
 
 /* With all signals blocked and the lock held; -EAGAIN: another thread has it. */
-static int locked(struct front *f, int (*what)(struct front *f))
+static int locked(struct front *f, int (*what)(struct front *f, struct front_adopt *adopt), struct front_adopt *adopt)
 {
 	const uint64_t all = ~0ull;
 	uint64_t old = 0;
@@ -536,7 +565,7 @@ static int locked(struct front *f, int (*what)(struct front *f))
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof(all));
 	r = lock_take(f);
 	if (r == 0) {
-		r = what(f);
+		r = what(f, adopt);
 		lock_drop(f);
 	}
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old));
@@ -548,15 +577,15 @@ int front_credentials(struct front *f)
 	int r = -EAGAIN;
 
 	for (int i = 0; i < TRIES && r == -EAGAIN && front_is_good(f); i++)
-		r = locked(f, credentials_ask);
+		r = locked(f, credentials_ask, NULL);
 	return r;
 }
 
-static int attach_once(struct front *f)
+static int attach_once(struct front *f, struct front_adopt *adopt)
 {
 	if (__atomic_load_n(&f->table->service_state, __ATOMIC_ACQUIRE) == WIRE_SERVICE_DOWN)
 		return -EAGAIN;
-	return locked(f, attach_needed);
+	return locked(f, attach_needed, adopt);
 }
 
 /* Until the service's generation changes, or for a moment. */
@@ -578,6 +607,11 @@ static int attach_may_retry(int r)
 
 int front_attach(struct front *f, uint64_t timeout_ns)
 {
+	return front_is_good(f) ? 0 : front_attach_in(f, timeout_ns, NULL);
+}
+
+int front_attach_in(struct front *f, uint64_t timeout_ns, struct front_adopt *adopt)
+{
 	int64_t until = 0;
 	int r;
 
@@ -586,7 +620,7 @@ int front_attach(struct front *f, uint64_t timeout_ns)
 			return r;
 		if (__atomic_load_n(&f->table->service_state, __ATOMIC_ACQUIRE) == WIRE_SERVICE_GONE)
 			return -ENOTCONN;
-		r = attach_once(f);
+		r = attach_once(f, adopt);
 		if (r < 0 && !attach_may_retry(r))
 			return r;
 		if (!until)

@@ -94,6 +94,15 @@ int front_table(struct front *f);
  */
 int front_attach(struct front *f, uint64_t timeout_ns);
 
+/* The process's working directory, to be adopted with a session as WIRE_ADOPT does later. */
+struct front_adopt {
+	uint32_t base; /* WIRE_MOUNT of its filesystem */
+	uint64_t ino;
+	/* The answer: a handle of that session, which is the caller's; 0: none, for there was a session, or it is not it. */
+	uint32_t handle;
+};
+int front_attach_in(struct front *f, uint64_t timeout_ns, struct front_adopt *adopt);
+
 /* Unmaps everything; for a child that wants to forget its parent's session, and for libfs' users. */
 void front_detach(struct front *f);
 

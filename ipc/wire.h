@@ -375,10 +375,10 @@ struct wire_hello {
 	uint32_t kind;
 	uint32_t session; /* for all but ATTACH */
 	uint32_t pid;     /* the sender's own, for nested PID namespaces */
-	uint32_t handle;  /* for FETCH, SHARE */
+	uint32_t handle;  /* for FETCH, SHARE; for ATTACH the base (WIRE_MOUNT) of the directory to adopt, or 0 */
 	uint32_t how;     /* for SHARE */
 	uint32_t parent_share;
-	uint64_t offset, length; /* for SHARE to map; offset for FETCH */
+	uint64_t offset, length; /* for SHARE to map; offset for FETCH, and for ATTACH the directory's inode */
 	uint32_t parent;
 	uint32_t pad;
 };
@@ -405,6 +405,8 @@ struct wire_welcome {
 	uint32_t queue_stride;
 	uint64_t session_size;
 	uint64_t queues_size;
+	uint32_t adopted; /* a handle of the sender's working directory, if it is the one in the hello; or 0 */
+	uint32_t pad;
 };
 
 /* Item of a queue: session << 16 | slot. */

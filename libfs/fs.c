@@ -21,6 +21,11 @@ static struct {
 	uint32_t umask_known;
 	uint32_t umask;
 	uint32_t credentials_stale;
+	struct { /* the working directory, adopted with the session; nobody has asked for it yet */
+		uint64_t ino, session;
+		uint32_t base;
+		uint32_t handle; /* 0: none */
+	} cwd;
 } __attribute__((aligned(4096))) fs; /* whole pages, and nothing else in them */
 
 static struct {
@@ -74,16 +79,39 @@ static int fs_begin(void)
 	return 0;
 }
 
+static int (*cwd_identify)(uint32_t *ret_mount, uint64_t *ret_ino);
+
+void fs_cwd_by(int (*identify)(uint32_t *ret_mount, uint64_t *ret_ino))
+{
+	cwd_identify = identify;
+}
+
+static int attach_first(void)
+{
+	struct front_adopt adopt = {0};
+	int r = fs_begin();
+	uint32_t mount;
+
+	if (r < 0)
+		return r;
+	if (cwd_identify && cwd_identify(&mount, &adopt.ino) == 0)
+		adopt.base = WIRE_MOUNT(mount);
+	r = front_attach_in(&fs.front, FS_PATIENCE_NS, &adopt);
+	if (r < 0 || !adopt.handle)
+		return r;
+	fs.cwd.base = adopt.base;
+	fs.cwd.ino = adopt.ino;
+	fs.cwd.session = fs_session();
+	__atomic_store_n(&fs.cwd.handle, adopt.handle, __ATOMIC_RELEASE);
+	return 0;
+}
+
 int fs_ready(void)
 {
-	int r;
+	int r = __builtin_expect(!__atomic_load_n(&fs.front.attached, __ATOMIC_RELAXED), 0) ?
+			attach_first() :
+			front_attach(&fs.front, FS_PATIENCE_NS);
 
-	if (__builtin_expect(!__atomic_load_n(&fs.front.attached, __ATOMIC_RELAXED), 0)) {
-		r = fs_begin();
-		if (r < 0)
-			return r;
-	}
-	r = front_attach(&fs.front, FS_PATIENCE_NS);
 	if (__builtin_expect(r < 0, 0))
 		return r;
 	if (__builtin_expect(__atomic_load_n(&fs.credentials_stale, __ATOMIC_RELAXED), 0)) {
@@ -95,6 +123,38 @@ int fs_ready(void)
 		}
 	}
 	return 0;
+}
+
+/* Whoever gets it has it. */
+static uint32_t cwd_take(void)
+{
+	uint32_t handle = __atomic_exchange_n(&fs.cwd.handle, 0, __ATOMIC_ACQ_REL);
+
+	return handle && fs.cwd.session == fs_session() ? handle : 0;
+}
+
+int64_t fs_adopt_cwd(uint32_t mount, uint64_t ino)
+{
+	struct wire_attr attr;
+	uint32_t flags, handle;
+	int r = fs_ready();
+
+	if (r < 0)
+		return r;
+	handle = cwd_take();
+	if (handle && fs.cwd.base == WIRE_MOUNT(mount) && fs.cwd.ino == ino)
+		return handle;
+	if (handle)
+		fs_close(handle, fs_session());
+	return fs_adopt(mount, ino, UINT64_MAX, &attr, &flags);
+}
+
+void fs_cwd_changed(void)
+{
+	uint32_t handle = fs.cwd.handle ? cwd_take() : 0;
+
+	if (handle)
+		fs_close(handle, fs_session());
 }
 
 int fs_attached(void)

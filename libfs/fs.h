@@ -248,6 +248,12 @@ int64_t fs_lock(struct fs_file *f, struct fs_lock *lock);
  * token: then *ret_attr and *ret_flags are its open file's.
  */
 int64_t fs_adopt(uint32_t mount, uint64_t ino, uint64_t fd, struct wire_attr *ret_attr, uint32_t *ret_flags);
+/* The working directory, which came with the session, most likely. */
+int64_t fs_adopt_cwd(uint32_t mount, uint64_t ino);
+/* What tells which it is, for a session that is about to be made: 0, or -errno if it is none of ours. */
+void fs_cwd_by(int (*identify)(uint32_t *ret_mount, uint64_t *ret_ino));
+/* It may be another now. */
+void fs_cwd_changed(void);
 /*
  * Calls `open` with the absolute path by which this thread can open the same open file through the FUSE
  * mount. `always`: by the name that always works. Returns what it returns, or -errno.

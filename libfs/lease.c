@@ -30,6 +30,12 @@ static int view_begin(struct view *v)
 	       !__atomic_load_n(&v->table->closed, __ATOMIC_ACQUIRE);
 }
 
+/* The first question of a process needs a session all the same, and has a table with it. */
+static int view_first(struct view *v)
+{
+	return view_begin(v) || (!fs_attached() && fs_ready() == 0 && view_begin(v));
+}
+
 /* What was read is of the table that we began with. */
 static int view_good(const struct view *v)
 {
@@ -257,7 +263,7 @@ enum lease_answer lease_find(const struct fs_object *o, struct lease_object *ret
 	struct found found;
 	struct view v;
 
-	if (!object_starts(o) || !view_begin(&v))
+	if (!object_starts(o) || !view_first(&v))
 		return LEASE_ASK;
 	answer = object_find(&v, o, ret);
 	ret->change = 0;
@@ -278,7 +284,7 @@ static enum lease_answer object_attr(const struct fs_object *o, uint32_t flags, 
 	struct found found;
 	struct view v;
 
-	if (!object_starts(o) || !view_begin(&v))
+	if (!object_starts(o) || !view_first(&v))
 		return LEASE_ASK;
 	answer = object_find(&v, o, &at);
 	if (answer == LEASE_THERE &&

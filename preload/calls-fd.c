@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors as such: dup, fcntl, ioctl. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -273,10 +274,23 @@ static int ioctl_passes(const struct preload_regs *r, uint64_t *ret)
 	return 0;
 }
 
+/* isatty(3) of what the kernel has open through our mount, such as output that was redirected: it would ask the service. */
+static int is_file_not_terminal(const struct preload_regs *r)
+{
+	const uint32_t command = (uint32_t)r->a[1];
+	struct fd_identity id;
+
+	return (command == TCGETS || command == TIOCGWINSZ || command == TIOCGPGRP) &&
+	       fd_identify((int)r->a[0], "", &id) == 0 && id.type == S_IFREG && fs_route_dev(id.dev) >= 0;
+}
+
 int call_ioctl(struct preload_regs *r)
 {
 	struct fs_file *f = fd_placeholder(r->a[0]);
 	uint64_t passed;
+
+	if (!f && is_file_not_terminal(r))
+		return call_done(r, -ENOTTY);
 
 	/* A clone onto a file of ours is answered here, as cp(1) asks for each file. */
 	if (process.placeholders && !(f && (uint32_t)r->a[1] == FICLONE) && ioctl_passes(r, &passed))

@@ -30,19 +30,17 @@ static int cwd_learn_word(uint32_t to)
 /* What the kernel has. */
 static struct fs_file *cwd_adopt(void)
 {
-	uint32_t flags = O_RDONLY | O_DIRECTORY | O_PATH;
-	struct wire_attr attr;
-	struct fd_identity id;
 	struct fs_file *f;
+	uint32_t mount;
 	int64_t handle;
-	int mount;
+	uint64_t ino;
 
-	if (fd_identify(AT_FDCWD, "", &id) < 0 || (mount = fs_route_dev(id.dev)) < 0)
+	if (fd_cwd_identify(&mount, &ino) < 0)
 		return NULL;
-	handle = fs_adopt((uint32_t)mount, id.ino, UINT64_MAX, &attr, &flags);
+	handle = fs_adopt_cwd(mount, ino);
 	if (handle < 0)
 		return NULL;
-	f = fd_adopt_file((uint32_t)mount, handle, O_RDONLY | O_DIRECTORY | O_PATH, id.ino, S_IFDIR);
+	f = fd_adopt_file(mount, handle, O_RDONLY | O_DIRECTORY | O_PATH, ino, S_IFDIR);
 	if (f && cwd_is_virtual(f))
 		process.cwd_told = 1;
 	return f;
@@ -99,8 +97,19 @@ static void cwd_replace(uint32_t with)
 		fs_file_put(fs_file_at(FD_INDEX(entry)));
 }
 
+int fd_cwd_identify(uint32_t *ret_mount, uint64_t *ret_ino)
+{
+	struct fd_identity id;
+	int mount = fd_identify(AT_FDCWD, "", &id) < 0 ? -1 : fs_route_dev(id.dev);
+
+	*ret_mount = (uint32_t)mount;
+	*ret_ino = id.ino;
+	return mount < 0 ? -ENOENT : 0;
+}
+
 void fd_cwd_changed(void)
 {
+	fs_cwd_changed();
 	cwd_replace(FD_UNKNOWN);
 }
 

@@ -177,6 +177,8 @@ void fd_adopt_locked(uint64_t fd);
 struct fs_file *fd_cwd(void);
 /* The same if the kernel does not know of it. */
 struct fs_file *fd_cwd_virtual(void);
+/* Which it is to the kernel. 0, or -errno if it is none of ours. */
+int fd_cwd_identify(uint32_t *ret_mount, uint64_t *ret_ino);
 void fd_cwd_changed(void);
 /* The process went where the kernel knows its way. */
 void fd_cwd_left(void);

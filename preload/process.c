@@ -31,6 +31,7 @@ int process_init(uint32_t mode)
 	if (r < 0)
 		return r;
 	fs_memory_watch();
+	fs_cwd_by(fd_cwd_identify);
 	process_kept.mode = mode;
 	if (mode == MODE_REAL)
 		process_kept.limits |= NO_PLACEHOLDERS;

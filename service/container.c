@@ -16,6 +16,7 @@
 #include "service/container.h"
 #include "service/histogram.h"
 #include "service/limit.h"
+#include "service/parent.h"
 #include "service/share.h"
 #include "service/stats.h"
 
@@ -134,22 +135,21 @@ static unsigned row_of_first(const struct service *s, pid_t pid, unsigned depth,
 	return process_inner_pid(s->proc_fd, pid) == 1 ? 0 : row_of(s, pid, name); /* 1: the pool's init */
 }
 
-static unsigned row_find(struct service *s, pid_t pid, const struct process *process)
+/* *ret_inside: the parent belongs to it, too. */
+static unsigned row_climb(struct service *s, pid_t pid, const struct process *process, bool *ret_inside)
 {
 	char name[16];
 	pid_t at = pid, parent = process->parent;
 	unsigned row, depth = process->depth;
 
 	memcpy(name, process->name, sizeof(name));
-	/* (After an exec it is its own predecessor.) */
-	if (depth <= DEPTH_HOST || row_of_session(s, pid, &row))
-		return depth <= DEPTH_HOST ? row_of(s, pid, name) : row;
 	for (unsigned i = 0; i < ANCESTORS && parent > 0; i++) {
 		struct process p = {0};
+		*ret_inside = i > 0;
 		if (row_of_session(s, parent, &row))
 			return row;
 		if (process_read(s->proc_fd, parent, &p) < 0)
-			return 0;
+			return *ret_inside = 0;
 		process_fini(&p);
 		if (p.depth <= DEPTH_HOST || (p.depth == DEPTH_POOL && depth > DEPTH_POOL))
 			return row_of_first(s, at, depth, name);
@@ -160,7 +160,28 @@ static unsigned row_find(struct service *s, pid_t pid, const struct process *pro
 		depth = p.depth;
 		memcpy(name, p.name, sizeof(name));
 	}
-	return 0;
+	return *ret_inside = 0;
+}
+
+static unsigned row_find(struct service *s, pid_t pid, const struct process *process)
+{
+	const unsigned depth = process->depth;
+	bool inside = false;
+	uint64_t parent;
+	unsigned row;
+
+	if (depth <= DEPTH_HOST)
+		return row_of(s, pid, process->name);
+	/* (After an exec it is its own predecessor.) */
+	if (row_of_session(s, pid, &row) || row_of_session(s, process->parent, &row))
+		return row;
+	parent = parent_id(process->parent);
+	if (parent_known(parent, depth, &row))
+		return row;
+	row = row_climb(s, pid, process, &inside);
+	if (inside)
+		parent_remember(parent, depth, row);
+	return row;
 }
 
 static pthread_mutex_t rows_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -54,7 +54,7 @@ static int groups_parse(const char *text, gid_t **ret, size_t *ret_count)
 static char *status_read(int proc_fd, pid_t pid)
 {
 	char name[40], *text = NULL;
-	size_t size = 0, room = 0;
+	size_t size = 0, room = 0, asked;
 	ssize_t n;
 	int fd;
 
@@ -68,9 +68,10 @@ static char *status_read(int proc_fd, pid_t pid)
 		if (!more)
 			break;
 		text = more;
-		n = read(fd, text + size, room - size);
+		asked = room - size;
+		n = read(fd, text + size, asked);
 		size += n > 0 ? (size_t)n : 0;
-	} while (n > 0);
+	} while (n == (ssize_t)asked); /* the kernel gives all that fits */
 	close(fd);
 	if (n < 0) {
 		free(text);

@@ -109,10 +109,10 @@ int64_t request_getpath(struct request *q)
 }
 
 /* /proc/<pid>/cwd or fd/<n> of the caller, as a path relative to its mount; NULL if that cannot be told. */
-static char *proc_path(struct request *q, struct instance *fs, const char *link)
+static char *proc_path(const struct session *session, struct instance *fs, const char *link)
 {
 	char path[PATH_MAX];
-	ssize_t n = readlinkat(q->service->proc_fd, link, path, sizeof(path) - 1), gone = strlen(" (deleted)");
+	ssize_t n = readlinkat(session->service->proc_fd, link, path, sizeof(path) - 1), gone = strlen(" (deleted)");
 
 	if (n < 0)
 		return NULL;
@@ -120,7 +120,7 @@ static char *proc_path(struct request *q, struct instance *fs, const char *link)
 	/* So it says also while the kernel looks the name up again; whether it is true, path_verified finds out. */
 	if (n > gone && !strcmp(path + n - gone, " (deleted)"))
 		path[n - gone] = 0;
-	if (q->session->view && view_is_root(q->session->view, fs))
+	if (session->view && view_is_root(session->view, fs))
 		return strdup(path + (*path == '/'));
 	if (strncmp(path, fs->path, fs->path_len) || (path[fs->path_len] && path[fs->path_len] != '/'))
 		return NULL;
@@ -146,44 +146,87 @@ static int64_t adopt_token(struct request *q, struct instance *fs)
 	return request_give(q, ofd);
 }
 
+/* Its type, if that is what the link leads to; or -errno. */
+static int link_check(const struct session *session, const struct instance *fs, const char *link, uint64_t ino)
+{
+	struct statx st;
+
+	/* DONT_SYNC: the answer must not need this service. */
+	if (statx(session->service->proc_fd, link, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO | STATX_TYPE, &st) < 0)
+		return -errno;
+	return makedev(st.stx_dev_major, st.stx_dev_minor) == fs->dev && st.stx_ino == ino ? st.stx_mode & S_IFMT : -EXDEV;
+}
+
+static int directory_open(const struct session *session, struct instance *fs, const char *link, uint64_t ino, struct ofd **ret)
+{
+	struct inode *inode = ino == fs->root->ino ? inode_ref(fs->root) : inode_find(fs, ino);
+	char *path;
+	int r;
+
+	if (!inode)
+		return -ESTALE;
+	path = proc_path(session, fs, link);
+	r = ofd_new(inode, NULL, O_PATH | O_DIRECTORY, path, ret);
+	free(path);
+	return r;
+}
+
 static int64_t adopt_from(struct request *q, struct instance *fs)
 {
-	struct inode *inode;
-	struct statx st;
 	struct ofd *ofd;
-	char link[64], *path;
+	char link[64];
 	int r;
 
 	if (q->in->arg == UINT64_MAX)
 		snprintf(link, sizeof(link), "%d/cwd", q->session->pid);
 	else
 		snprintf(link, sizeof(link), "%d/fd/%u", q->session->pid, (unsigned)q->in->arg);
-	/* DONT_SYNC: the answer must not need this service. */
-	if (statx(q->service->proc_fd, link, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO | STATX_TYPE, &st) < 0)
-		return -errno;
-	if (makedev(st.stx_dev_major, st.stx_dev_minor) != fs->dev || st.stx_ino != q->in->offset)
-		return -EXDEV;
+	r = link_check(q->session, fs, link, q->in->offset);
+	if (r < 0)
+		return r;
 	if (fs->token_dir >= 0)
 		return adopt_token(q, fs);
-	if (!S_ISDIR(st.stx_mode))
+	if (r != S_IFDIR)
 		return -ENOTDIR;
-	inode = st.stx_ino == fs->root->ino ? inode_ref(fs->root) : inode_find(fs, st.stx_ino);
-	if (!inode)
-		return -ESTALE;
-	path = proc_path(q, fs, link);
-	r = ofd_new(inode, NULL, O_PATH | O_DIRECTORY, path, &ofd);
-	free(path);
+	r = directory_open(q->session, fs, link, q->in->offset, &ofd);
 	return r < 0 ? r : request_give(q, ofd);
+}
+
+/* The filesystem of that base, referenced; NULL: there is none, or the session does not see it. */
+static struct instance *adopt_mount(const struct session *session, uint32_t base)
+{
+	struct instance *fs = service_mount_get(session->service, base & 0x7fffffffu);
+
+	if (!fs || ((base & 0x80000000u) && session_sees(session, fs)))
+		return fs;
+	service_mount_put(fs);
+	return NULL;
 }
 
 int64_t request_adopt(struct request *q)
 {
-	struct instance *fs = service_mount_get(q->service, q->in->base & 0x7fffffffu);
+	struct instance *fs = adopt_mount(q->session, q->in->base);
 	int64_t r;
 
 	if (!fs)
 		return -EINVAL;
-	r = (q->in->base & 0x80000000u) && session_sees(q->session, fs) ? adopt_from(q, fs) : -EINVAL;
+	r = adopt_from(q, fs);
 	service_mount_put(fs);
 	return r;
+}
+
+uint32_t session_adopt_cwd(struct session *session, uint32_t base, uint64_t ino)
+{
+	struct instance *fs = adopt_mount(session, base);
+	int64_t handle = 0;
+	struct ofd *ofd;
+	char link[32];
+
+	if (!fs)
+		return 0;
+	snprintf(link, sizeof(link), "%d/cwd", session->pid);
+	if (fs->token_dir < 0 && link_check(session, fs, link, ino) == S_IFDIR && directory_open(session, fs, link, ino, &ofd) == 0)
+		handle = session_handle_new(session, ofd);
+	service_mount_put(fs);
+	return handle < 0 ? 0 : (uint32_t)handle;
 }

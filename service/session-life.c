@@ -263,9 +263,9 @@ static int answer_send(int socket, int result, int fd)
 	return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-static int welcome_send(struct service *s, int socket, struct session *session, int result)
+static int welcome_send(struct service *s, int socket, struct session *session, int result, uint32_t adopted)
 {
-	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .result = result};
+	struct wire_welcome welcome = {.magic = WIRE_MAGIC, .version = WIRE_VERSION, .result = result, .adopted = adopted};
 	char control[CMSG_SPACE(3 * sizeof(int))] = "";
 	struct iovec iov = {&welcome, sizeof(welcome)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -341,7 +341,7 @@ int session_attach(struct service *s, int socket, const struct wire_hello *hello
 	if (r == 0)
 		r = session_make(s, socket, &cred, hello, &session);
 	if (r < 0) {
-		welcome_send(s, socket, NULL, r);
+		welcome_send(s, socket, NULL, r, 0);
 		return r;
 	}
 	/* The same process attaches again: it has a new image, or lost its session. */
@@ -358,7 +358,7 @@ int session_attach(struct service *s, int socket, const struct wire_hello *hello
 	pthread_mutex_unlock(&s->sessions_lock);
 	r = socket_watch_session(s, session);
 	if (r == 0)
-		r = welcome_send(s, socket, session, 0);
+		r = welcome_send(s, socket, session, 0, hello->handle ? session_adopt_cwd(session, hello->handle, hello->offset) : 0);
 	close(session->back.memfd);
 	session->back.memfd = -1;
 	if (r < 0)

@@ -67,6 +67,9 @@ void session_parked_busy(struct session *session, unsigned ahead);
 struct ofd *session_parked_take(struct session *session, uint32_t *word, uint32_t handle);
 void sessions_parked_drop(void *service, struct inode *inode);
 
+/* request-adopt.c: a handle of the process's working directory, if it is that; or 0. */
+uint32_t session_adopt_cwd(struct session *session, uint32_t base, uint64_t ino);
+
 /* session-writes.c: whether a client has it open to write, and the kernel does not know. */
 bool sessions_write(void *service, struct inode *inode);
 

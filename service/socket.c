@@ -126,19 +126,6 @@ static int accept_one(struct service *s)
 	return accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static void on_listen(struct service *s)
-{
-	int fd = accept_one(s);
-
-	if (fd < 0)
-		return;
-	if (loop.connections >= CONNECTIONS_MAX || watch_new(s, WATCH_HELLO, fd, NULL) < 0) {
-		close(fd);
-		return;
-	}
-	loop.connections++;
-}
-
 /* The connection stays with the process over its exec; its end is the end of the session. */
 static void exec_announced(struct service *s, struct watch *watch)
 {
@@ -239,6 +226,21 @@ static void on_hello(struct service *s, struct watch *watch)
 	watch_end(s, watch);
 }
 
+static void on_listen(struct service *s)
+{
+	int fd = accept_one(s);
+	struct watch *watch;
+
+	if (fd < 0)
+		return;
+	if (loop.connections >= CONNECTIONS_MAX || watch_add(s, &(struct watch){.kind = WATCH_HELLO, .fd = fd}, EPOLLIN, &watch) < 0) {
+		close(fd);
+		return;
+	}
+	loop.connections++;
+	on_hello(s, watch); /* it has said why, most likely */
+}
+
 static void on_exec(struct service *s, struct watch *watch)
 {
 	char byte;
@@ -303,6 +305,7 @@ int socket_loop(struct service *s)
 		for (int i = 0; i < n && !s->stopping; i++)
 			on_event(s, events[i].data.ptr);
 		watches_reap();
+		back_session_prepare(s->back);
 	}
 	while (__atomic_load_n(&apart_count, __ATOMIC_ACQUIRE))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);

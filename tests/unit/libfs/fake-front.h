@@ -19,6 +19,7 @@ extern struct wire_table fake_table;
 extern int (*fake_serve)(struct fake_call *call);
 /* Answers front_fetch; NULL: -ENOTSUP. */
 extern int (*fake_fetch)(uint32_t handle, uint64_t offset);
+extern uint32_t fake_cwd; /* the handle that comes with a session */
 /* Slots that are claimed now; requests so far. */
 extern unsigned fake_claimed, fake_calls;
 /* Answers a request for a share. NULL: there are none. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "libfs/fs.h"
@@ -342,15 +343,49 @@ static void table_of_files(void **state)
 	assert_int_equal(fs_file_get(all[5]), 0);
 }
 
+enum { CWD_INO = 5, CWD_HANDLE = 9 };
+
+static int working_directory(uint32_t *ret_mount, uint64_t *ret_ino)
+{
+	*ret_mount = 0;
+	*ret_ino = CWD_INO;
+	return 0;
+}
+
+/* The first who asks gets it, if it is what he asks for; else it is closed. */
+static void working_directory_comes_with_the_session(void **state)
+{
+	unsigned before = fake_calls;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(fs_adopt_cwd(0, CWD_INO), CWD_HANDLE);
+	assert_int_equal(fake_calls, before);
+	assert_int_equal(fs_adopt_cwd(0, CWD_INO), -ENOSYS);
+	assert_int_equal(fake_calls, before + 1);
+	pid = fork(); /* which has a session of its own */
+	if (pid == 0) {
+		before = fake_calls;
+		if (fs_adopt_cwd(0, CWD_INO + 1) != -ENOSYS)
+			_exit(1);
+		_exit(fake_calls == before + 2 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(working_directory_comes_with_the_session),
 		T(large_in_pieces), T(many_ranges_one_request), T(short_at_the_end), T(full_device), T(offsets), T(append),
 		T(read_restarts),   T(nested_write),		T(moved_to_the_kernel), T(stale_handle),
 		T(service_dies),    T(paths_outlive_a_service), T(table_of_files),
 	};
 
+	fake_cwd = CWD_HANDLE;
+	fs_cwd_by(working_directory);
 	fake_mount(0, "/data", WIRE_MOUNT_FUSE, 10);
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

@@ -47,6 +47,16 @@ const struct wire_table *fs_table(void)
 	return &table;
 }
 
+int fs_attached(void)
+{
+	return 1;
+}
+
+int fs_ready(void)
+{
+	return 0;
+}
+
 uint64_t fs_session(void)
 {
 	return 1;
