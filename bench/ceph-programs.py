@@ -13,7 +13,7 @@ ceph-fuse."""
 import glob, importlib.machinery, importlib.util, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-ROUNDS, ROUNDS_QUICK, POOLS, READ_MS, READ_MS_QUICK = 5, 2, 8, 3000, 500
+ROUNDS, ROUNDS_QUICK, POOLS, READ_MS, READ_MS_QUICK = 3, 2, 8, 3000, 500
 PAPER = ["untar", "git clone", "diff -r", "RocksDB"]
 
 
@@ -22,7 +22,7 @@ def programs_load():
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     sys.dont_write_bytecode = True
     loader.exec_module(module)
-    module.SIZES = {True: {"n": 200, "rows": 1000, "keys": 1000}, False: {"n": 5000, "rows": 20000, "keys": 50000}}
+    module.SIZES = {True: {"n": 200, "rows": 1000, "keys": 1000}, False: {"n": 1000, "rows": 20000, "keys": 50000}}
     return module
 
 
