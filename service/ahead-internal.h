@@ -27,12 +27,14 @@ struct row {
 	bool on;                /* it goes on */
 	unsigned next;          /* then in the order that fits the first that was not opened ahead */
 	unsigned open;          /* that were, and are there to be taken */
+	uint64_t last_opened;   /* of the chain: the last one that was, as a hash of its path */
 	uint32_t told;          /* what the client was told to be next */
 };
 
 struct ahead {
 	pthread_mutex_t lock; /* never waited for */
-	struct row row[AHEAD_ROWS];
+	struct row row[AHEAD_ROWS]; /* the first is no directory: it follows the chain (ahead-chain.h) */
+	uint64_t last; /* file that the client opened, as a hash of its path */
 	uint64_t turn;
 	bool going; /* atomic; some row is on */
 	enum ahead_order order; /* that fitted last */
@@ -52,6 +54,8 @@ struct ahead {
 	unsigned next; /* place to fill */
 	uint32_t placed[WIRE_AHEAD]; /* handles of which it is not known yet what becomes of them */
 	struct row *placed_for[WIRE_AHEAD];
+	uint64_t placed_path[WIRE_AHEAD], placed_turn[WIRE_AHEAD];
+	uint64_t places; /* filled so far */
 };
 
 /* The request that was answered, and its directory. */

@@ -45,11 +45,16 @@ void ahead_places_leave(struct ahead *a, const struct row *row)
 
 unsigned ahead_places_count(struct ahead *a, const struct session *session)
 {
+	uint64_t latest = 0;
 	unsigned taken = 0;
 
 	for (unsigned i = 0; i < WIRE_AHEAD; i++) {
 		if (!a->placed[i] || __atomic_load_n(word_of(session, i), __ATOMIC_RELAXED) == a->placed[i])
 			continue;
+		if (a->placed_turn[i] > latest) {
+			latest = a->placed_turn[i];
+			a->last = a->placed_path[i];
+		}
 		place_done(a, i);
 		taken++;
 		ahead_score(a, SCORE_TAKEN);
@@ -115,6 +120,8 @@ static void place_fill(struct ahead *a, const struct asked *asked, struct ofd *o
 	((struct wire_session *)session->back.memory)->ahead_key[i] = path >> 32;
 	a->placed[i] = handle;
 	a->placed_for[i] = asked->row;
+	a->placed_path[i] = path;
+	a->placed_turn[i] = ++a->places;
 	asked->row->open++;
 	/* A full barrier before the look at the lease, as with what the client parks. Partner: sessions_parked_drop. */
 	__atomic_exchange_n(word_of(session, i), place.handle, __ATOMIC_SEQ_CST);

@@ -29,6 +29,7 @@
 #include <sys/stat.h>
 
 #include "ipc/wire-lease.h"
+#include "service/ahead-chain.h"
 #include "service/ahead-internal.h"
 #include "service/ahead.h"
 #include "service/limit.h"
@@ -58,9 +59,9 @@ static void row_end(struct ahead *a, struct row *row)
 
 static struct row *row_of(struct ahead *a, uint64_t key)
 {
-	struct row *oldest = a->row;
+	struct row *oldest = &a->row[1];
 
-	for (struct row *r = a->row; r < a->row + AHEAD_ROWS; r++) {
+	for (struct row *r = oldest; r < a->row + AHEAD_ROWS; r++) {
 		if (r->key == key)
 			return r;
 		if (r->turn < oldest->turn)
@@ -239,6 +240,42 @@ static void row_begin(struct ahead *a, struct row *row, struct asked *asked, uin
 	row_open(a, row, asked, base, OPENS);
 }
 
+/* ---- the chain --------------------------------------------------------------------------------------- */
+
+/* Opens until there are so many ahead. */
+static void chain_open(struct ahead *a, struct row *row, struct asked *asked, uint64_t base, unsigned until)
+{
+	char name[CHAIN_PATH];
+	uint64_t path;
+
+	while (row->on && row->open < until && !is_enough(asked)) {
+		row->on = chain_next(row->last_opened, name);
+		path = row->on ? ahead_path(asked, base, name) : 0;
+		ahead_tell_next(a, asked->session, row, path);
+		if (!row->on)
+			return;
+		row->last_opened = path;
+		asked->opened += ahead_name(a, asked, path, name) > 0;
+	}
+}
+
+static void chain_begin(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	const uint64_t last = a->last;
+
+	a->last = ahead_path(asked, base, asked->name);
+	chain_learn(last, asked->name);
+	row->last_opened = a->last;
+	row->in = *asked->in;
+	row->on = true;
+	chain_open(a, row, asked, base, OPENS);
+}
+
+static void chain_continue(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
+{
+	chain_open(a, row, asked, base, row->open + STEP);
+}
+
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
 typedef void row_step(struct ahead *a, struct row *row, struct asked *asked, uint64_t base);
@@ -289,6 +326,18 @@ static void follow(struct ahead *a, struct asked *asked)
 	step_in(a, asked, row_follow);
 }
 
+/* From where the path starts. False: nothing is known of what comes after this file. */
+static bool follow_chain(struct ahead *a, struct asked *asked)
+{
+	struct asked whole = *asked;
+
+	whole.name = asked->path;
+	whole.row = a->row;
+	step_in(a, &whole, chain_begin);
+	asked->opened = whole.opened;
+	return a->row[0].on || whole.opened;
+}
+
 static struct asked asked_of(struct row *row, struct session *session)
 {
 	return (struct asked){.in = &row->in, .path = row->prefix, .name = row->prefix + strlen(row->prefix),
@@ -319,9 +368,10 @@ static unsigned follow_listing(struct ahead *a, struct session *session, const s
 
 static void row_again(struct ahead *a, struct row *row, struct session *session)
 {
-	struct asked asked = asked_of(row, session);
+	struct asked asked = row == a->row ? (struct asked){.in = &row->in, .path = "", .name = "", .session = session, .row = row} :
+					     asked_of(row, session);
 
-	if (!step_in(a, &asked, row_continue))
+	if (!step_in(a, &asked, row == a->row ? chain_continue : row_continue))
 		row->on = false;
 	session_parked_busy(session, asked.opened);
 }
@@ -413,7 +463,8 @@ static void follow_request(struct ahead *a, struct asked *asked)
 		asked->opened = follow_listing(a, asked->session, in);
 	else if (in->op == WIRE_OPEN && (in->arg & O_DIRECTORY))
 		directory_opened(a, in, asked->path);
-	else if (len && len <= NAME_MAX && (a->score > 0 || ++a->tries % TRY_EVERY == 0))
+	else if (len && len <= NAME_MAX && (in->op != WIRE_OPEN || !follow_chain(a, asked)) &&
+		 (a->score > 0 || ++a->tries % TRY_EVERY == 0))
 		follow(a, asked);
 }
 

@@ -57,6 +57,24 @@ for try in 1 2 3 4 5 6 7 8; do
 done
 
 
+# Files of several directories, in the order in which others have opened them, whatever that is.
+cat >chain.py <<'PY'
+import random
+names = [f"/data/{d}/f{i}" for d in ("d", "e") for i in range(0, 200, 5)]
+random.Random(7).shuffle(names)
+for name in names:
+    with open(name) as f: data = f.read()
+    assert data.startswith(name.replace("/e/", "/d/") + " "), (name, data[:40])
+PY
+"$polytropon" run alice -- cp -rp /data/d /data/e
+opened_ahead() { "$polytropon" stats alice --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["spared"]["opened_ahead"])'; }
+before=$(opened_ahead)
+for try in 1 2 3 4 5 6 7 8; do
+  for _ in 1 2 3 4 5; do "$polytropon" run alice -- python3 "$work/chain.py"; done
+  [ "$(opened_ahead)" -gt $((before + try * 120)) ] && break # of 400, of which the first two processes have none
+  [ "$try" -lt 8 ] || fail 'few are opened ahead that others have opened in this order'
+done
+
 # Between two opens of a walk another process, by one door or the other, does something to the next files.
 cat >changes.py <<'PY'
 import errno, os, subprocess, sys
