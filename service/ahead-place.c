@@ -153,9 +153,11 @@ void ahead_tell_next(const struct ahead *a, const struct session *session, struc
 	__atomic_store_n(&head->ahead_next[row - a->row], row->told, __ATOMIC_RELEASE);
 }
 
+/* To whom writes a file's bytes directly a second user makes a difference. */
 static bool may_open(const struct walk *dir, const struct walk *w)
 {
-	return w->inode->type == S_IFREG && w->inode->fs == dir->inode->fs && !__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED);
+	return w->inode->type == S_IFREG && w->inode->fs == dir->inode->fs &&
+	       (!__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED) || !__atomic_load_n(&w->inode->shares, __ATOMIC_RELAXED));
 }
 
 int ahead_name(struct ahead *a, const struct asked *asked, uint64_t path, const char *name)

@@ -8,7 +8,7 @@
  *
  * Nobody may be able to tell. A file that is opened ahead is a parked handle (session-park.c), and goes as these go when
  * the file loses its name. Whether the client may open it is looked at again when it does. Access times stay: what would
- * change by being read is left alone, and so is what somebody has open, for whom a second user would make a difference.
+ * change by being read is left alone, and so is what somebody has open for whom a second user would make a difference.
  *
  * After that the worker stays for a moment, as it would to wait for a request, and opens more when the client has taken
  * some. So while the client works with one file the service opens another, and neither waits: a client that comes for the
