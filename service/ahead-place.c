@@ -153,11 +153,13 @@ void ahead_tell_next(const struct ahead *a, const struct session *session, struc
 	__atomic_store_n(&head->ahead_next[row - a->row], row->told, __ATOMIC_RELEASE);
 }
 
-/* To whom writes a file's bytes directly a second user makes a difference. */
-static bool may_open(const struct walk *dir, const struct walk *w)
+/* Who has it open already may be this client. What others have open only to read it by messages they have all the same. */
+static bool may_open(const struct ahead *a, const struct asked *asked, const struct walk *w)
 {
-	return w->inode->type == S_IFREG && w->inode->fs == dir->inode->fs &&
-	       (!__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED) || !__atomic_load_n(&w->inode->shares, __ATOMIC_RELAXED));
+	if (w->inode->type != S_IFREG || w->inode->fs != asked->dir->inode->fs)
+		return false;
+	return !__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED) ||
+	       (asked->row == &a->row[0] && !__atomic_load_n(&w->inode->shares, __ATOMIC_RELAXED));
 }
 
 int ahead_name(struct ahead *a, const struct asked *asked, uint64_t path, const char *name)
@@ -171,7 +173,7 @@ int ahead_name(struct ahead *a, const struct asked *asked, uint64_t path, const 
 
 	if (walk(asked->c, dir->inode, dir->path_known ? dir->path : NULL, name, follows ? WALK_FOLLOW : 0, &w) < 0)
 		return 0;
-	if (opens && may_open(dir, &w)) {
+	if (opens && may_open(a, asked, &w)) {
 		r = ls_atime_due_kernel(&w.attr) ? -1 : path && vfs_open(asked->c, w.inode, asked->in->arg,
 								    w.path_known ? w.path : NULL, &ofd) == 0;
 		if (r > 0)

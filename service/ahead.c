@@ -242,20 +242,26 @@ static void row_begin(struct ahead *a, struct row *row, struct asked *asked, uin
 
 /* ---- the chain --------------------------------------------------------------------------------------- */
 
-/* Opens until there are so many ahead. */
+/* What is next, and how the client will name it. 0: that is not known, and the chain is at its end. */
+static uint64_t chain_ahead(const struct ahead *a, struct row *row, const struct asked *asked, uint64_t base, char name[CHAIN_PATH])
+{
+	uint64_t path = row->on && chain_next(row->last_opened, name) ? ahead_path(asked, base, name) : 0;
+
+	ahead_tell_next(a, asked->session, row, path);
+	row->on = path != 0;
+	return path;
+}
+
+/* Opens until there are so many ahead; what cannot be opened may lead round in circles. */
 static void chain_open(struct ahead *a, struct row *row, struct asked *asked, uint64_t base, unsigned until)
 {
 	char name[CHAIN_PATH];
-	uint64_t path;
+	uint64_t path = chain_ahead(a, row, asked, base, name);
 
-	while (row->on && row->open < until && !is_enough(asked)) {
-		row->on = chain_next(row->last_opened, name);
-		path = row->on ? ahead_path(asked, base, name) : 0;
-		ahead_tell_next(a, asked->session, row, path);
-		if (!row->on)
-			return;
+	for (unsigned tries = 0; path && row->open < until && tries < OPENS && !is_enough(asked); tries++) {
 		row->last_opened = path;
 		asked->opened += ahead_name(a, asked, path, name) > 0;
+		path = chain_ahead(a, row, asked, base, name);
 	}
 }
 
