@@ -33,7 +33,7 @@ struct row {
 
 struct ahead {
 	pthread_mutex_t lock; /* never waited for */
-	struct row row[AHEAD_ROWS]; /* the first is no directory: it follows the chain (ahead-chain.h) */
+	struct row row[AHEAD_ROWS]; /* the first is no directory, and has no part in the score: it follows the chain (ahead-chain.h) */
 	uint64_t last; /* file that the client opened, as a hash of its path */
 	uint64_t turn;
 	bool going; /* atomic; some row is on */

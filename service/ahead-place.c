@@ -55,11 +55,13 @@ unsigned ahead_places_count(struct ahead *a, const struct session *session)
 			latest = a->placed_turn[i];
 			a->last = a->placed_path[i];
 		}
+		if (a->placed_for[i] != a->row) {
+			a->taken++;
+			ahead_score(a, SCORE_TAKEN);
+		}
 		place_done(a, i);
 		taken++;
-		ahead_score(a, SCORE_TAKEN);
 	}
-	a->taken += taken;
 	return taken;
 }
 
@@ -78,7 +80,8 @@ static int place_empty(struct ahead *a, struct session *session)
 	handle = __atomic_load_n(word_of(session, i), __ATOMIC_RELAXED);
 	if (handle && handle != WIRE_TAKING) {
 		ofd_unref(session_parked_take(session, word_of(session, i), handle));
-		ahead_score(a, -1);
+		if (a->placed_for[i] != a->row)
+			ahead_score(a, -1);
 	}
 	place_done(a, i);
 	return __atomic_load_n(word_of(session, i), __ATOMIC_ACQUIRE) ? -1 : (int)i;

@@ -267,10 +267,6 @@ static void chain_open(struct ahead *a, struct row *row, struct asked *asked, ui
 
 static void chain_begin(struct ahead *a, struct row *row, struct asked *asked, uint64_t base)
 {
-	const uint64_t last = a->last;
-
-	a->last = ahead_path(asked, base, asked->name);
-	chain_learn(last, asked->name);
 	row->last_opened = a->last;
 	row->in = *asked->in;
 	row->on = true;
@@ -332,16 +328,39 @@ static void follow(struct ahead *a, struct asked *asked)
 	step_in(a, asked, row_follow);
 }
 
-/* From where the path starts. False: nothing is known of what comes after this file. */
+/* The same as ahead_path, of what was asked for. 0: it cannot be told. */
+static uint64_t path_of(const struct asked *asked)
+{
+	struct inode *base;
+	char *base_path;
+	uint64_t path;
+
+	if (session_base(asked->session, asked->in->base, &base, &base_path) != 0)
+		return 0;
+	path = lease_path_hash(base->fs->index, base->ino, asked->path, strlen(asked->path));
+	free(base_path);
+	inode_unref(base);
+	return path;
+}
+
+/* Where no rows go on. False: nothing is known of what comes after this file. */
 static bool follow_chain(struct ahead *a, struct asked *asked)
 {
+	const uint64_t last = a->last;
 	struct asked whole = *asked;
+	char next[CHAIN_PATH];
 
+	a->last = a->score < SCORE_TRUSTED ? path_of(asked) : 0;
+	if (!a->last)
+		return false;
+	chain_learn(last, asked->path);
+	if (!chain_next(a->last, next))
+		return false;
 	whole.name = asked->path;
 	whole.row = a->row;
 	step_in(a, &whole, chain_begin);
 	asked->opened = whole.opened;
-	return a->row[0].on || whole.opened;
+	return whole.opened;
 }
 
 static struct asked asked_of(struct row *row, struct session *session)

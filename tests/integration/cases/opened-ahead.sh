@@ -60,13 +60,13 @@ done
 # Files of several directories, in the order in which others have opened them, whatever that is.
 cat >chain.py <<'PY'
 import random
-names = [f"/data/{d}/f{i}" for d in ("d", "e") for i in range(0, 200, 5)]
+names = [f"/data/{d}/f{i}" for d in ("d", "too") for i in range(0, 200, 5)]
 random.Random(7).shuffle(names)
 for name in names:
     with open(name) as f: data = f.read()
-    assert data.startswith(name.replace("/e/", "/d/") + " "), (name, data[:40])
+    assert data.startswith(name.replace("/too/", "/d/") + " "), (name, data[:40])
 PY
-"$polytropon" run alice -- cp -rp /data/d /data/e
+"$polytropon" run alice -- cp -rp /data/d /data/too
 opened_ahead() { "$polytropon" stats alice --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["spared"]["opened_ahead"])'; }
 before=$(opened_ahead)
 for try in 1 2 3 4 5 6 7 8; do
