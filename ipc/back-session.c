@@ -135,7 +135,7 @@ void back_session_prepare(struct back *back)
 
 	pthread_mutex_lock(&back->lock);
 	if (!back->ready.memory && memory_make(&m) == 0) {
-		*(volatile char *)m.memory = 0;
+		*(volatile char *)m.memory = 0; /* the first page, which every session has */
 		back->ready = m;
 	}
 	pthread_mutex_unlock(&back->lock);
@@ -144,15 +144,13 @@ void back_session_prepare(struct back *back)
 static int session_map(struct back *back, struct back_session *session)
 {
 	struct back_memory m;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&back->lock);
 	m = back->ready;
 	back->ready.memory = NULL;
 	pthread_mutex_unlock(&back->lock);
-	if (!m.memory)
-		r = memory_make(&m);
-	if (r < 0)
+	if (!m.memory && (r = memory_make(&m)) < 0)
 		return r;
 	session->memory = m.memory;
 	session->memfd = m.fd;

@@ -21,8 +21,8 @@
 enum {
 	ANSWER_MS = 2000,      /* for a service that accepts connections to answer */
 	ANSWER_KICK_MS = 200,
-	ANSWER_SOON_NS = 150 * 1000,
-	ANSWER_YIELD_NS = 20 * 1000,
+	ANSWER_SOON_NS = 150 * 1000, /* it is there by then, most likely */
+	ANSWER_YIELD_NS = 20 * 1000, /* if others have the core for so long they are at work */
 	SHARE_MS = 60000,      /* for the data of a mapping to be read */
 	RETRY_MS = 50,
 	LOCK_MS = 20,
@@ -542,8 +542,6 @@ static int attach_needed(struct front *f, struct front_adopt *adopt)
 /* Tells who we are now, and gets the lease table of those. The lock is held. */
 static int credentials_ask(struct front *f, struct front_adopt *unused)
 {
-	(void)unused;
-
 	uint64_t turn = lease_turn(f);
 	int fds[FDS], fd, r = session_say(f, WIRE_HELLO_CREDENTIALS, ANSWER_MS, &fd, fds);
 

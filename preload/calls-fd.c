@@ -274,14 +274,18 @@ static int ioctl_passes(const struct preload_regs *r, uint64_t *ret)
 	return 0;
 }
 
-/* isatty(3) of what the kernel has open through our mount, such as output that was redirected: it would ask the service. */
+/*
+ * isatty(3) of what the kernel has open through our mount, such as output that was redirected: it would ask the
+ * service. Of a path alone (O_PATH) nothing is open, as the kernel says without asking.
+ */
 static int is_file_not_terminal(const struct preload_regs *r)
 {
 	const uint32_t command = (uint32_t)r->a[1];
 	struct fd_identity id;
 
 	return (command == TCGETS || command == TIOCGWINSZ || command == TIOCGPGRP) &&
-	       fd_identify((int)r->a[0], "", &id) == 0 && id.type == S_IFREG && fs_route_dev(id.dev) >= 0;
+	       fd_identify((int)r->a[0], "", &id) == 0 && id.type == S_IFREG && fs_route_dev(id.dev) >= 0 &&
+	       !(sys3(__NR_fcntl, (long)r->a[0], F_GETFL, 0) & O_PATH);
 }
 
 int call_ioctl(struct preload_regs *r)
@@ -291,7 +295,6 @@ int call_ioctl(struct preload_regs *r)
 
 	if (!f && is_file_not_terminal(r))
 		return call_done(r, -ENOTTY);
-
 	/* A clone onto a file of ours is answered here, as cp(1) asks for each file. */
 	if (process.placeholders && !(f && (uint32_t)r->a[1] == FICLONE) && ioctl_passes(r, &passed))
 		fd_materialise(passed, WHY_PASSED);

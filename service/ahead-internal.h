@@ -33,7 +33,7 @@ struct row {
 
 struct ahead {
 	pthread_mutex_t lock; /* never waited for */
-	struct row row[AHEAD_ROWS]; /* the first is no directory, and has no part in the score: it follows the chain (ahead-chain.h) */
+	struct row row[AHEAD_ROWS]; /* the first follows the chain: row_is_chain */
 	uint64_t last; /* file that the client opened, as a hash of its path */
 	uint64_t turn;
 	bool going; /* atomic; some row is on */
@@ -57,6 +57,12 @@ struct ahead {
 	uint64_t placed_path[WIRE_AHEAD], placed_turn[WIRE_AHEAD];
 	uint64_t places; /* filled so far */
 };
+
+/* It is no directory's, but follows what others have opened (ahead-chain.h), and has no part in the score. */
+static inline bool row_is_chain(const struct ahead *a, const struct row *row)
+{
+	return row == a->row;
+}
 
 /* The request that was answered, and its directory. */
 struct asked {

@@ -55,7 +55,7 @@ unsigned ahead_places_count(struct ahead *a, const struct session *session)
 			latest = a->placed_turn[i];
 			a->last = a->placed_path[i];
 		}
-		if (a->placed_for[i] != a->row) {
+		if (!row_is_chain(a, a->placed_for[i])) {
 			a->taken++;
 			ahead_score(a, SCORE_TAKEN);
 		}
@@ -80,7 +80,7 @@ static int place_empty(struct ahead *a, struct session *session)
 	handle = __atomic_load_n(word_of(session, i), __ATOMIC_RELAXED);
 	if (handle && handle != WIRE_TAKING) {
 		ofd_unref(session_parked_take(session, word_of(session, i), handle));
-		if (a->placed_for[i] != a->row)
+		if (!row_is_chain(a, a->placed_for[i]))
 			ahead_score(a, -1);
 	}
 	place_done(a, i);
@@ -162,7 +162,7 @@ static bool may_open(const struct ahead *a, const struct asked *asked, const str
 	if (w->inode->type != S_IFREG || w->inode->fs != asked->dir->inode->fs)
 		return false;
 	return !__atomic_load_n(&w->inode->opens, __ATOMIC_RELAXED) ||
-	       (asked->row == &a->row[0] && !__atomic_load_n(&w->inode->shares, __ATOMIC_RELAXED));
+	       (row_is_chain(a, asked->row) && !__atomic_load_n(&w->inode->shares, __ATOMIC_RELAXED));
 }
 
 int ahead_name(struct ahead *a, const struct asked *asked, uint64_t path, const char *name)

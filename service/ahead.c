@@ -243,7 +243,8 @@ static void row_begin(struct ahead *a, struct row *row, struct asked *asked, uin
 /* ---- the chain --------------------------------------------------------------------------------------- */
 
 /* What is next, and how the client will name it. 0: that is not known, and the chain is at its end. */
-static uint64_t chain_ahead(const struct ahead *a, struct row *row, const struct asked *asked, uint64_t base, char name[CHAIN_PATH])
+static uint64_t chain_ahead(const struct ahead *a, struct row *row, const struct asked *asked, uint64_t base,
+			    char name[CHAIN_PATH])
 {
 	uint64_t path = row->on && chain_next(row->last_opened, name) ? ahead_path(asked, base, name) : 0;
 
@@ -269,7 +270,9 @@ static void chain_begin(struct ahead *a, struct row *row, struct asked *asked, u
 {
 	row->last_opened = a->last;
 	row->in = *asked->in;
-	row->on = true;
+	if (!row->prefix)
+		row->prefix = strdup(""); /* its paths are whole */
+	row->on = row->prefix != NULL;
 	chain_open(a, row, asked, base, OPENS);
 }
 
@@ -393,10 +396,9 @@ static unsigned follow_listing(struct ahead *a, struct session *session, const s
 
 static void row_again(struct ahead *a, struct row *row, struct session *session)
 {
-	struct asked asked = row == a->row ? (struct asked){.in = &row->in, .path = "", .name = "", .session = session, .row = row} :
-					     asked_of(row, session);
+	struct asked asked = asked_of(row, session);
 
-	if (!step_in(a, &asked, row == a->row ? chain_continue : row_continue))
+	if (!step_in(a, &asked, row_is_chain(a, row) ? chain_continue : row_continue))
 		row->on = false;
 	session_parked_busy(session, asked.opened);
 }

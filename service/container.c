@@ -135,7 +135,7 @@ static unsigned row_of_first(const struct service *s, pid_t pid, unsigned depth,
 	return process_inner_pid(s->proc_fd, pid) == 1 ? 0 : row_of(s, pid, name); /* 1: the pool's init */
 }
 
-/* *ret_inside: the parent belongs to it, too. */
+/* Of a process whose parent has no session. *ret_inside: the parent belongs to it, too. */
 static unsigned row_climb(struct service *s, pid_t pid, const struct process *process, bool *ret_inside)
 {
 	char name[16];
@@ -145,12 +145,10 @@ static unsigned row_climb(struct service *s, pid_t pid, const struct process *pr
 	memcpy(name, process->name, sizeof(name));
 	for (unsigned i = 0; i < ANCESTORS && parent > 0; i++) {
 		struct process p = {0};
-		*ret_inside = i > 0;
-		if (row_of_session(s, parent, &row))
-			return row;
 		if (process_read(s->proc_fd, parent, &p) < 0)
-			return *ret_inside = 0;
+			break;
 		process_fini(&p);
+		*ret_inside = at != pid;
 		if (p.depth <= DEPTH_HOST || (p.depth == DEPTH_POOL && depth > DEPTH_POOL))
 			return row_of_first(s, at, depth, name);
 		if (p.depth == DEPTH_POOL && process_inner_pid(s->proc_fd, parent) == 1)
@@ -159,8 +157,12 @@ static unsigned row_climb(struct service *s, pid_t pid, const struct process *pr
 		parent = p.parent;
 		depth = p.depth;
 		memcpy(name, p.name, sizeof(name));
+		*ret_inside = true;
+		if (row_of_session(s, parent, &row))
+			return row;
 	}
-	return *ret_inside = 0;
+	*ret_inside = false;
+	return 0;
 }
 
 static unsigned row_find(struct service *s, pid_t pid, const struct process *process)

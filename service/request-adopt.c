@@ -157,7 +157,8 @@ static int link_check(const struct session *session, const struct instance *fs, 
 	return makedev(st.stx_dev_major, st.stx_dev_minor) == fs->dev && st.stx_ino == ino ? st.stx_mode & S_IFMT : -EXDEV;
 }
 
-static int directory_open(const struct session *session, struct instance *fs, const char *link, uint64_t ino, struct ofd **ret)
+static int directory_open(const struct session *session, struct instance *fs, const char *link, uint64_t ino,
+			  struct ofd **ret)
 {
 	struct inode *inode = ino == fs->root->ino ? inode_ref(fs->root) : inode_find(fs, ino);
 	char *path;
@@ -225,7 +226,8 @@ uint32_t session_adopt_cwd(struct session *session, uint32_t base, uint64_t ino)
 	if (!fs)
 		return 0;
 	snprintf(link, sizeof(link), "%d/cwd", session->pid);
-	if (fs->token_dir < 0 && link_check(session, fs, link, ino) == S_IFDIR && directory_open(session, fs, link, ino, &ofd) == 0)
+	if (fs->token_dir < 0 && link_check(session, fs, link, ino) == S_IFDIR &&
+	    directory_open(session, fs, link, ino, &ofd) == 0)
 		handle = session_handle_new(session, ofd);
 	service_mount_put(fs);
 	return handle < 0 ? 0 : (uint32_t)handle;

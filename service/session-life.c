@@ -333,6 +333,7 @@ static int session_make(struct service *s, int socket, const struct ucred *cred,
 int session_attach(struct service *s, int socket, const struct wire_hello *hello)
 {
 	struct session *session = NULL, *old;
+	uint32_t adopted = 0;
 	struct ucred cred;
 	int r = peer_of(socket, &cred);
 
@@ -357,8 +358,10 @@ int session_attach(struct service *s, int socket, const struct wire_hello *hello
 	s->session_count++;
 	pthread_mutex_unlock(&s->sessions_lock);
 	r = socket_watch_session(s, session);
+	if (r == 0 && hello->handle)
+		adopted = session_adopt_cwd(session, hello->handle, hello->offset);
 	if (r == 0)
-		r = welcome_send(s, socket, session, 0, hello->handle ? session_adopt_cwd(session, hello->handle, hello->offset) : 0);
+		r = welcome_send(s, socket, session, 0, adopted);
 	close(session->back.memfd);
 	session->back.memfd = -1;
 	if (r < 0)

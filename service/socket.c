@@ -233,7 +233,8 @@ static void on_listen(struct service *s)
 
 	if (fd < 0)
 		return;
-	if (loop.connections >= CONNECTIONS_MAX || watch_add(s, &(struct watch){.kind = WATCH_HELLO, .fd = fd}, EPOLLIN, &watch) < 0) {
+	if (loop.connections >= CONNECTIONS_MAX ||
+	    watch_add(s, &(struct watch){.kind = WATCH_HELLO, .fd = fd}, EPOLLIN, &watch) < 0) {
 		close(fd);
 		return;
 	}

@@ -51,6 +51,28 @@ static void flags(void)
 	close(d);
 }
 
+/* Through one that is only a path nothing is asked of the file, nor by who inherits it. */
+static void path_only(void)
+{
+	int fd;
+
+	write_file(at("path"), "");
+	fd = open(at("path"), O_PATH);
+	CHECK(fd >= 0);
+	FAILS(isatty(fd) ? 0 : -1, EBADF);
+	CHILD {
+		FAILS(isatty(fd) ? 0 : -1, EBADF);
+		_exit(0);
+	}
+	close(fd);
+	fd = open(at("path"), O_RDONLY);
+	CHILD {
+		FAILS(isatty(fd) ? 0 : -1, ENOTTY);
+		_exit(0);
+	}
+	close(fd);
+}
+
 /* Who made the file is told, whatever became of the descriptor since; by kernels that know the question. */
 static void created(void)
 {
@@ -349,5 +371,5 @@ static void leases(void)
 	EQUAL(unlink(at("lease")), 0);
 }
 
-MAIN(another_kind, leases, lowest_number, flags, created, duplicates, standard_output, replaced, ranges, no_more, proc_and_dev_fd, waiting, passed, sent,
+MAIN(another_kind, leases, lowest_number, flags, path_only, created, duplicates, standard_output, replaced, ranges, no_more, proc_and_dev_fd, waiting, passed, sent,
      copied, directory_streams)
