@@ -2,7 +2,7 @@
 /*
  * Whether a neighbour can be felt: bench-isolation [--json] [--quick] [--threshold N]
  *
- * Two tenants, each on its own core where there are two. One works on cached files; the other is idle, or computes,
+ * Two tenants, each on its own core where there are two. One serves from cached files; the other is idle, or computes,
  * writes and syncs with all that it has. In two pools of ours, and on two of the kernel's overlays on one ext4, by turns:
  * their p99, and how many times it is with the neighbour at work what it is with the neighbour idle, in percent. It fails if
  * that is more than N times (1.2) in a pool: the median of the rounds.
@@ -14,7 +14,7 @@
 #include "bench/compare.h"
 #include "bench/tenant.h"
 
-enum { ROUNDS = 7, ROUNDS_QUICK = 3, MS = 2500, MS_QUICK = 1500, MS_REST = 300 };
+enum { ROUNDS = 31, ROUNDS_QUICK = 11, MS = 1000, MS_QUICK = 500, MS_REST = 200 };
 
 struct side {
 	struct tenant victim, rager;
@@ -76,8 +76,8 @@ static void print_felt(const struct bench *b, const struct side *ours, const str
 
 static bool side_start(struct side *s, enum tenant_place place, const int cpus[2])
 {
-	return tenant_start(&s->victim, place, &tenant_mixed, 0, cpus[0]) &&
-	       tenant_start(&s->rager, place, &tenant_mixed, 1, cpus[1]);
+	return tenant_start(&s->victim, place, &tenant_serving, 0, cpus[0]) &&
+	       tenant_start(&s->rager, place, &tenant_serving, 1, cpus[1]);
 }
 
 static int run(const struct bench *b, double threshold)
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 	struct bench b;
 	int r, n = 1;
 
-	tenant_main(argv, (const struct tenant_job[]){tenant_mixed, {}});
+	tenant_main(argv, (const struct tenant_job[]){tenant_serving, {}});
 	for (int i = 1; i < argc && n < 3; i++) {
 		if (!strcmp(argv[i], "--threshold") && argv[i + 1])
 			threshold = atof(argv[++i]);

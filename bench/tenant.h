@@ -62,6 +62,6 @@ void tenant_end(struct tenant *t);
 void tenant_print_points(const char *key, const struct tenant_times *t);
 
 /* Seven reads of 4 KiB to two looks at a name and one write. */
-extern const struct tenant_job tenant_mixed;
+extern const struct tenant_job tenant_mixed, tenant_serving;
 /* Failures end the worker. */
 void tenant_must(bool good, const char *what);
