@@ -111,7 +111,7 @@ static pid_t trace_begin(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execl("/bin/sh", "sh", "-c", "exec \"$POLYTROPON\" trace measured >/dev/null", (char *)NULL);
+		execl("/bin/sh", "sh", "-c", "exec \"$POLYTROPON\" trace measured >/dev/null 2>&1", (char *)NULL);
 		_exit(127);
 	}
 	usleep(100 * 1000);

@@ -37,8 +37,8 @@ enum {
 	REST_NS = 1000 * 1000,      /* then the core is theirs */
 	CLOCK_MIN_NS = 1000 * 1000,       /* to measure the time stamp counter by */
 	CLOCK_VALID_NS = 100 * 1000 * 1000, /* then it is compared again */
-	LOOKS_PAUSE = 8,            /* a pause is as long as many looks, but lets a sibling thread of the core run */
-	LOOKS = 256,                 /* at the queue between two looks at anything else */
+	LINGER_PAUSES = 8,
+	LOOKS = 64,                 /* at the queue between two looks at anything else */
 };
 
 /* ---- leading ----------------------------------------------------------------------------------- */
@@ -280,8 +280,7 @@ static bool queue_spin(struct back *back, struct back_queue *q, int64_t budget, 
 		for (int i = 0; i < LOOKS; i++) {
 			if (queue_take(back, q, ret))
 				return true;
-			if (i % LOOKS_PAUSE == 0)
-				sys_pause();
+			sys_pause(); /* or what the core does ahead of the answer is undone when the line changes */
 		}
 		rcqb_recover(&q->ring);
 		now = back_now();
@@ -358,7 +357,7 @@ bool back_linger(struct back *back, const struct wire_request *request, int64_t 
 	may = now >= served->rest_until && !rcqb_outstanding(&served->ring);
 	if (may) {
 		queue_state(served, WIRE_WORKER_SPINNING);
-		for (int i = 0; i < LOOKS_PAUSE; i++)
+		for (int i = 0; i < LINGER_PAUSES; i++)
 			sys_pause();
 		if (now - *yielded > YIELD_NS) {
 			may = queue_share_core(served, &now);

@@ -32,9 +32,8 @@ enum {
 	MISSES_MAX = 3,      /* in a row: the worker's core is busy */
 	REFUSED_MIN = 32,    /* calls */
 	REFUSED_MAX = 8192,
-	LOOKS_PAUSE = 8,     /* a pause is as long as many looks, but lets a sibling thread of the core run */
-	LOOKS = 64,           /* at the slot between two looks at the clock, which costs as much as one */
-	LOOKS_QUICK = 128,    /* at the slot before the first look at the clock */
+	LOOKS = 32,          /* at the slot between two looks at the clock, which costs as much as one */
+	LOOKS_QUICK = 24,    /* at the slot before the first look at the clock */
 	DELAY_MAX = 600,     /* turns of an empty loop before the first look */
 	DELAY_STEP = 4,
 	QUICK_CALLS = 32,    /* for which we believe that we are still on the same core */
@@ -197,14 +196,14 @@ static uint64_t pace_spin(const struct front *f, const struct front_pace *pace, 
 	return pace->spin < min ? min : pace->spin;
 }
 
-/* True if the reply comes within so many looks. */
+/* True if the reply comes within so many looks. (After each a pause: what the core does ahead of a look's answer is undone
+ * when the line changes, which takes longer.) */
 static int wait_looks(const struct wire_slot *slot, unsigned looks)
 {
 	for (; looks; looks--) {
 		if (front_slot_state(slot) == WIRE_SLOT_DONE)
 			return 1;
-		if (looks % LOOKS_PAUSE == 0)
-			sys_pause();
+		sys_pause();
 	}
 	return 0;
 }
