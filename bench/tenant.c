@@ -115,7 +115,7 @@ static const struct {
 	{"overlayfs on ext4", "mountpoint -q ext4 && cd ext4 && mkdir o$N && cd o$N && mkdir l u w m && "
 			      "mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m && "
 			      "exec \"$BENCH\" --worker $JOB m $CPU"},
-	{"fuse-overlayfs", "command -v fuse-overlayfs >/dev/null && mountpoint -q ext4 && cd ext4 && mkdir o$N && cd o$N && "
+	{"fuse-overlayfs", "command -v fuse-overlayfs >/dev/null && mountpoint -q ext4 && cd ext4 && mkdir f$N && cd f$N && "
 			   "mkdir l u w m && fuse-overlayfs -o lowerdir=l,upperdir=u,workdir=w m && "
 			   "exec \"$BENCH\" --worker $JOB m $CPU"},
 };
@@ -140,7 +140,7 @@ void tenants_begin(const char *bench)
 
 void tenants_clear(void)
 {
-	if (system("cd ext4 && for m in o*/m; do mountpoint -q $m && umount $m; done; rm -rf ./[0-9]* o* ../pool*.img") != 0)
+	if (system("cd ext4 && for m in [fo]*/m; do mountpoint -q $m && umount $m; done; rm -rf ./[0-9]* [fo]* ../pool*.img") != 0)
 		fprintf(stderr, "'%s': some is still there\n", place_name());
 }
 

@@ -168,18 +168,11 @@ static bool check_cores(char found[static 160])
 	return n >= 2;
 }
 
-static bool check_huge(char found[static 160])
+static bool check_folios(char found[static 160])
 {
-	char line[128] = "", *on;
-	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
+	bool there = kernel_is(6, 14, found) && !access("/sys/kernel/mm/transparent_hugepage/shmem_enabled", R_OK);
 
-	if (file && !fgets(line, sizeof(line), file))
-		*line = 0;
-	if (file)
-		fclose(file);
-	on = strchr(line, '[');
-	snprintf(found, 160, "for shared memory: %s", on ? strtok(on + 1, "]") : "not known to this kernel");
-	return on != NULL;
+	return there && !file_has("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "[deny]");
 }
 
 static bool check_seccomp(char found[static 160])
@@ -226,7 +219,7 @@ static const struct check checks[] = {
 	{"user namespaces", check_users, false, "pools with `user: true` do not start"},
 	{"descriptors", check_files, false, "many open files in one pool are refused"},
 	{"cores", check_cores, false, "nobody spins: a request costs two switches of context, 4 us"},
-	{"huge pages", check_huge, false, "large files that are mapped cost more page faults"},
+	{"large folios", check_folios, false, "large cached files take several times as long to fill, and to read for the first time"},
 	{"seccomp", check_seccomp, true, "services cannot be shut in"},
 	{},
 };

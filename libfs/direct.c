@@ -217,6 +217,8 @@ static void *memory_map(int fd, uint64_t length, int writable)
 		return NULL;
 	sys_madvise(at, length, MADV_DONTFORK);
 	sys_madvise(at, length, MADV_DONTDUMP);
+	/* Or the kernel might fill what the cache has let go of, to have 2 MiB in one piece. */
+	sys_madvise(at, length, MADV_NOHUGEPAGE);
 	return at;
 }
 

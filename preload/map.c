@@ -219,6 +219,7 @@ static int64_t map_make(const struct preload_regs *r, struct map *entry, int64_t
 	at = sys6(__NR_mmap, (long)r->a[0], (long)r->a[1], (long)r->a[2], (long)r->a[3], fd, (long)r->a[5]);
 	if (sys_failed(at))
 		return at;
+	sys_madvise((void *)at, r->a[1], MADV_NOHUGEPAGE); /* as in libfs/direct.c */
 	maps_cut((uint64_t)at, page_up((uint64_t)at + r->a[1]), gone);
 	entry->start = (uint64_t)at;
 	entry->end = page_up((uint64_t)at + r->a[1]);
@@ -377,6 +378,7 @@ static void map_allow(struct map *m, uint64_t start, uint64_t end, uint64_t prot
 		at = sys6(__NR_mmap, (long)entry.start, (long)(entry.end - entry.start), (long)prot, MAP_SHARED | MAP_FIXED,
 			  fd, (long)entry.offset);
 		if (!sys_failed(at)) {
+			sys_madvise((void *)at, entry.end - entry.start, MADV_NOHUGEPAGE);
 			maps_cut(entry.start, entry.end, gone);
 			map_enter(&entry);
 		}

@@ -308,47 +308,77 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 	return page_write(c, page, zeros, from % CACHE_PAGE, to - from, to);
 }
 
-static int data_install(struct cinode *c, uint64_t page, void *bytes)
+/* At once: the kernel has its memory in pieces then that are as long, which cost less wherever they are used. */
+static int data_install(struct cinode *c, uint64_t page, void **bytes, unsigned n)
 {
-	uint64_t start = page * CACHE_PAGE;
+	uint64_t start = page * CACHE_PAGE, last = start + (n - 1) * CACHE_PAGE;
 	bool exact = c->share && c->share->count[LS_SHARE_KERNEL];
-	struct iovec iov = {bytes, exact ? min64(c->size - start, CACHE_PAGE) : CACHE_PAGE};
+	struct iovec iov[CACHE_FILL_PAGES];
 	int r;
 
 	/* It is a hole, and so are the bytes: or the kernel has stored something meanwhile. */
 	if (cshare_kernel_has(c))
 		return 0;
-	r = data_write(c->data, &iov, 1, start);
+	for (unsigned i = 0; i < n; i++)
+		iov[i] = (struct iovec){bytes[i], CACHE_PAGE};
+	if (exact)
+		iov[n - 1].iov_len = min64(c->size - last, CACHE_PAGE);
+	r = data_write(c->data, iov, (int)n, start);
 	cshare_kernel_mine(c);
 	return r;
 }
 
-int body_install(struct cinode *c, uint64_t page, void *bytes)
+static int data_install_pages(struct cinode *c, uint64_t page, void **bytes, unsigned n)
+{
+	int r;
+
+	for (uint64_t at = page; at < page + n; at++)
+		if (!chunk_make(c, at / CHUNK_PAGES))
+			return -ENOMEM; /* one that was made in vain is evicted some day */
+	r = data_install(c, page, bytes, n);
+	for (unsigned i = 0; i < n && r == 0; i++) {
+		page_came(chunk_of_page(c, page + i), (page + i) % CHUNK_PAGES);
+		cpage_put(pool_of(c), bytes[i]);
+		bytes[i] = NULL;
+	}
+	return r;
+}
+
+static int page_install(struct cinode *c, uint64_t page, void **bytes)
 {
 	struct chunk *chunk = chunk_make(c, page / CHUNK_PAGES);
 	unsigned i = page % CHUNK_PAGES;
 	uint64_t left = c->size - page * CACHE_PAGE;
 	int r = chunk ? 0 : -ENOMEM;
 
-	if (r == 0 && c->data >= 0)
-		r = data_install(c, page, bytes);
-	else if (r == 0 && left <= CACHE_SHORT)
+	if (r == 0 && left <= CACHE_SHORT)
 		r = page_reserve(chunk, i, left, 0, true);
 	if (r < 0) {
 		if (chunk && !chunk->present)
 			chunk_free(chunk);
 		return r;
 	}
-	if (c->data < 0 && left > CACHE_SHORT) {
-		chunk->page[i] = bytes;
+	if (left > CACHE_SHORT) {
+		chunk->page[i] = *bytes;
 		budget_charge(c->cache->budget, chunk, CACHE_PAGE);
-		bytes = NULL;
-	} else if (c->data < 0) {
-		memcpy(chunk->page[i], bytes, left);
+	} else {
+		memcpy(chunk->page[i], *bytes, left);
+		cpage_put(pool_of(c), *bytes);
 	}
-	cpage_put(pool_of(c), bytes);
+	*bytes = NULL;
 	page_came(chunk, i);
 	return 0;
+}
+
+int body_install(struct cinode *c, uint64_t page, void **bytes, unsigned n)
+{
+	int r = 0;
+
+	if (c->data >= 0)
+		return data_install_pages(c, page, bytes, n);
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = page_install(c, page + i, &bytes[i]);
+	return r;
 }
 
 void body_adopt(struct cinode *c, uint64_t page)
@@ -454,30 +484,49 @@ void body_dirty(struct cinode *c, uint64_t first, uint64_t last)
 /* ---- from memory to a file ----------------------------------------------------------------------------
  */
 
-/* Pages of a chunk from *i on that are neighbours, each whole: what is behind the file's end is nobody's to see. */
-static int pages_save(const struct chunk *chunk, unsigned *i, int fd)
-{
-	uint64_t start = chunk->index * CACHE_CHUNK, from = start + *i * CACHE_PAGE;
-	struct iovec iov[CHUNK_PAGES * 2];
-	int n = 0;
+/* Pages that are neighbours, to be written at once (see data_install). */
+struct saving {
+	int fd;
+	uint64_t from, next; /* first page, and the one behind the last */
+	struct iovec iov[CACHE_FILL_PAGES + 1];
+};
 
-	for (; *i < CHUNK_PAGES && (chunk->present & 1u << *i); ++*i) {
-		uint64_t at = start + *i * CACHE_PAGE, size = chunk->inode->size,
-			 have = size > at ? min64(size - at, CACHE_PAGE) : 0;
-		iov[n++] = (struct iovec){chunk->page[*i], have};
-		iov[n++] = (struct iovec){(void *)zeros, CACHE_PAGE - have};
-	}
-	return data_write(fd, iov, n, from);
+static int saving_end(struct saving *s)
+{
+	int n = (int)(s->next - s->from);
+
+	s->from = s->next;
+	return n ? data_write(s->fd, s->iov, n + 1, (s->next - n) * CACHE_PAGE) : 0;
 }
 
-static int chunk_save(const struct chunk *chunk, int fd)
+/* Each whole: what is behind the file's end is nobody's to see. */
+static int page_save(struct saving *s, const struct chunk *chunk, unsigned i)
 {
+	uint64_t page = chunk->index * CHUNK_PAGES + i, at = page * CACHE_PAGE, size = chunk->inode->size,
+		 have = size > at ? min64(size - at, CACHE_PAGE) : 0, n = s->next - s->from;
 	int r = 0;
 
-	for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
-		if (chunk->present & 1u << i)
-			r = pages_save(chunk, &i, fd);
+	if (page != s->next || n == CACHE_FILL_PAGES || (n && s->iov[n].iov_len)) {
+		r = saving_end(s);
+		s->from = page;
+		n = 0;
+	}
+	s->iov[n] = (struct iovec){chunk->page[i], have};
+	s->iov[n + 1] = (struct iovec){(void *)zeros, CACHE_PAGE - have};
+	s->next = page + 1;
 	return r;
+}
+
+static int chunks_save(const struct cinode *c, int fd)
+{
+	struct saving s = {.fd = fd};
+	int r = 0;
+
+	for (struct chunk *chunk = chunk_from(c, 0, false); chunk && r == 0; chunk = chunk_from(c, chunk->index + 1, false))
+		for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
+			if (chunk->present & 1u << i)
+				r = page_save(&s, chunk, i);
+	return r < 0 ? r : saving_end(&s);
 }
 
 static void chunk_saved(struct chunk *chunk)
@@ -494,22 +543,19 @@ static void chunk_saved(struct chunk *chunk)
 
 int body_to_file(struct cinode *c)
 {
-	struct chunk *chunk;
-	int fd, r = 0;
+	int fd, r;
 
 	if (c->data >= 0)
 		return 0;
 	fd = body_data_new(c);
 	if (fd < 0)
 		return fd;
-	for (chunk = chunk_from(c, 0, false); chunk && r == 0;
-	     chunk = chunk_from(c, chunk->index + 1, false))
-		r = chunk_save(chunk, fd);
+	r = chunks_save(c, fd);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
-	for (chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
+	for (struct chunk *chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
 		chunk_saved(chunk);
 	c->data = fd;
 	c->data_uid = UINT32_MAX;

@@ -434,8 +434,8 @@ int body_write(struct cinode *c, const char *buf, uint64_t offset, uint64_t leng
 /* The kernel has put bytes of its own there: the page is present, and dirty. */
 void body_adopt(struct cinode *c, uint64_t page);
 int body_zero(struct cinode *c, uint64_t from, uint64_t to); /* of one page, if it is present */
-/* Makes a page present; takes the pool's page over on success. */
-int body_install(struct cinode *c, uint64_t page, void *bytes);
+/* Makes n pages (CACHE_FILL_PAGES) present that are absent; those of the pool's that it takes over are NULL then. */
+int body_install(struct cinode *c, uint64_t page, void **bytes, unsigned n);
 /* Pages go, dirty or not. */
 void body_drop(struct cinode *c, uint64_t first, uint64_t last);
 uint64_t chunk_drop(struct chunk *chunk, unsigned mask);          /* bytes that came free */

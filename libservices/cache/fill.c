@@ -116,15 +116,18 @@ static int filling_read(struct cinode *c, const struct ls_call *call, struct fil
 
 static int filling_install(struct cinode *c, struct filling *f)
 {
+	uint64_t end = (c->size + CACHE_PAGE - 1) / CACHE_PAGE;
 	int r = 0;
 
-	for (uint64_t i = 0; i < filling_count(f) && r == 0; i++) {
-		uint64_t page = f->fill.first + i;
-		if (page * CACHE_PAGE >= c->size || body_present(c, page, page))
-			continue;
-		r = body_install(c, page, f->page[i]);
-		if (r == 0)
-			f->page[i] = NULL;
+	end = end < f->fill.last + 1 ? end : f->fill.last + 1;
+
+	for (uint64_t page = f->fill.first, next; page < end && r == 0; page = next) {
+		for (next = page; next < end && !body_present(c, next, next);)
+			next++;
+		if (next > page)
+			r = body_install(c, page, &f->page[page - f->fill.first], (unsigned)(next - page));
+		else
+			next++;
 	}
 	return r;
 }
