@@ -217,8 +217,6 @@ static void *memory_map(int fd, uint64_t length, int writable)
 		return NULL;
 	sys_madvise(at, length, MADV_DONTFORK);
 	sys_madvise(at, length, MADV_DONTDUMP);
-	/* Or the kernel might fill what the cache has let go of, to have 2 MiB in one piece. */
-	sys_madvise(at, length, MADV_NOHUGEPAGE);
 	return at;
 }
 
@@ -250,6 +248,9 @@ static int direct_map(struct direct *d, const struct front_share *got)
 	if (got->marks >= 0)
 		d->marks = memory_map(got->marks, marks_length(d), 1);
 	d->data = memory_map(got->data, d->length, d->marks != NULL);
+	/* Or the kernel might fill what the cache has let go of, to have 2 MiB in one piece. */
+	if (d->data)
+		sys_madvise(d->data, d->length, MADV_NOHUGEPAGE);
 	return d->state && d->data && (d->marks || got->marks < 0) ? 0 : -ENOMEM;
 }
 

@@ -219,7 +219,7 @@ static int64_t map_make(const struct preload_regs *r, struct map *entry, int64_t
 	at = sys6(__NR_mmap, (long)r->a[0], (long)r->a[1], (long)r->a[2], (long)r->a[3], fd, (long)r->a[5]);
 	if (sys_failed(at))
 		return at;
-	sys_madvise((void *)at, r->a[1], MADV_NOHUGEPAGE); /* as in libfs/direct.c */
+	sys_madvise((void *)at, r->a[1], MADV_NOHUGEPAGE); /* as direct_map does */
 	maps_cut((uint64_t)at, page_up((uint64_t)at + r->a[1]), gone);
 	entry->start = (uint64_t)at;
 	entry->end = page_up((uint64_t)at + r->a[1]);

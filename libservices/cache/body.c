@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where cached bytes live: in pages of memory, which are fastest for requests, until the file is shared;
- * then in a data file on the pool's private tmpfs, at their own offsets, for clients to map. A file that
- * was shared once stays so until its last page has gone.
+ * Where cached bytes live: in pages of memory, which are best for a little, until the file is shared or much of it
+ * comes at once; then in a data file on the pool's private tmpfs, at their own offsets, for clients to map. It stays
+ * so until its last page has gone.
  *
- * The service itself copies data files by pread and pwrite: who may write such a file may cut it too, and a
- * mapping would make that our death.
+ * data.c has what is done with the data file itself.
  *
  * Bytes of the last page that are behind the file's end are undefined. Whoever moves the end zeroes them
  * first.
@@ -22,6 +21,8 @@
 
 #include "libservices/cache/cache.h"
 
+enum { DATA_AT_ONCE = 128 * 1024 };
+
 static const char zeros[CACHE_PAGE];
 
 static struct page_pool *pool_of(const struct cinode *c)
@@ -32,6 +33,13 @@ static struct page_pool *pool_of(const struct cinode *c)
 static uint64_t min64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+static void data_is(struct cinode *c, int fd)
+{
+	c->data = fd;
+	c->data_uid = UINT32_MAX;
+	c->data_copied = false;
 }
 
 static bool is_present(const struct chunk *chunk, uint64_t page)
@@ -65,81 +73,6 @@ void chunk_touch(struct chunk *chunk, unsigned mask, unsigned again)
 		__atomic_store_n(&chunk->freq, uses + 1, __ATOMIC_RELAXED);
 	if ((touched & mask) != mask)
 		__atomic_store_n(&chunk->touched, touched | mask, __ATOMIC_RELAXED);
-}
-
-/* ---- the data file ---------------------------------------------------------------------------------- */
-
-static int data_write(int fd, struct iovec *iov, int n, uint64_t offset)
-{
-	while (n > 0) {
-		ssize_t done = pwritev(fd, iov, n, offset);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? -errno : -ENOSPC;
-		offset += done;
-		for (; n > 0 && (size_t)done >= iov->iov_len; n--)
-			done -= iov++->iov_len;
-		if (n > 0) {
-			iov->iov_base = (char *)iov->iov_base + done;
-			iov->iov_len -= done;
-		}
-	}
-	return 0;
-}
-
-/* What is not there any more, as a sharer has cut it off, reads as zeros. */
-static int data_read(int fd, char *buf, uint64_t length, uint64_t offset)
-{
-	while (length > 0) {
-		ssize_t n = pread(fd, buf, length, offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0) {
-			memset(buf, 0, length);
-			break;
-		}
-		buf += n;
-		offset += n;
-		length -= n;
-	}
-	return 0;
-}
-
-static void data_punch(const struct cinode *c, const struct chunk *chunk, unsigned mask)
-{
-	uint64_t start = chunk->index * CACHE_CHUNK;
-
-	while (mask) {
-		unsigned first = __builtin_ctz(mask), n = __builtin_ctz(~(mask >> first));
-		fallocate(c->data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start + first * CACHE_PAGE,
-			  n * CACHE_PAGE);
-		mask &= ~(((1u << n) - 1) << first);
-	}
-}
-
-/* Opened once more, for the first open of such a file does not count as one (kernel.c). */
-static int data_in_memory(void)
-{
-	int fd = memfd_create("cache", MFD_CLOEXEC), again = -1;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (fd >= 0) {
-		again = open(path, O_RDWR | O_CLOEXEC);
-		close(fd);
-	}
-	return again;
-}
-
-int body_data_new(struct cinode *c)
-{
-	int fd = c->cache->dir >= 0 ? openat(c->cache->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
-				    : data_in_memory();
-
-	return fd < 0 ? -errno : fd;
 }
 
 /* ---- pages of memory --------------------------------------------------------------------------------- */
@@ -236,7 +169,7 @@ static int page_write(struct cinode *c, uint64_t page, const char *buf, size_t i
 int body_read(const struct cinode *c, char *buf, uint64_t offset, uint64_t length)
 {
 	if (c->data >= 0)
-		return data_read(c->data, buf, length, offset);
+		return cdata_read(c->data, buf, length, offset);
 	while (length > 0) {
 		uint64_t page = page_index(offset), in = offset % CACHE_PAGE,
 			 n = min64(length, CACHE_PAGE - in);
@@ -268,11 +201,23 @@ static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, 
 	for (uint64_t page = first; page <= last; page++)
 		if (!chunk_make(c, page / CHUNK_PAGES))
 			return -ENOMEM; /* one that was made in vain is evicted some day */
-	r = data_write(c->data, iov, 3, offset - iov[0].iov_len);
+	r = cdata_fill(c, iov, 3, offset - iov[0].iov_len);
 	cshare_kernel_mine(c);
 	for (uint64_t page = first; r == 0 && page <= last; page++)
 		page_came(chunk_of_page(c, page), page % CHUNK_PAGES);
 	return r;
+}
+
+/* Where nothing is yet and much comes at once, it goes there at once: single pages of memory cost more. */
+static void data_begin(struct cinode *c, uint64_t length)
+{
+	int fd;
+
+	if (c->data >= 0 || c->chunks || length < DATA_AT_ONCE || !c->cache->budget->folios)
+		return;
+	fd = cdata_new(c->cache->dir);
+	if (fd >= 0)
+		data_is(c, fd);
 }
 
 int body_write(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
@@ -280,6 +225,7 @@ int body_write(struct cinode *c, const char *buf, uint64_t offset, uint64_t leng
 	uint64_t size = offset + length > c->size ? offset + length : c->size;
 	int r = 0;
 
+	data_begin(c, length);
 	if (c->data >= 0 && length)
 		return data_write_pages(c, buf, offset, length);
 	while (length > 0 && r == 0) {
@@ -301,7 +247,7 @@ int body_zero(struct cinode *c, uint64_t from, uint64_t to)
 	    (cshare_kernel_has(c) && c->share->length <= from))
 		return 0;
 	if (c->data >= 0) {
-		int r = data_write(c->data, &iov, 1, from);
+		int r = cdata_write(c->data, &iov, 1, from);
 		cshare_kernel_mine(c);
 		return r;
 	}
@@ -323,7 +269,7 @@ static int data_install(struct cinode *c, uint64_t page, void **bytes, unsigned 
 		iov[i] = (struct iovec){bytes[i], CACHE_PAGE};
 	if (exact)
 		iov[n - 1].iov_len = min64(c->size - last, CACHE_PAGE);
-	r = data_write(c->data, iov, (int)n, start);
+	r = cdata_fill(c, iov, (int)n, start);
 	cshare_kernel_mine(c);
 	return r;
 }
@@ -374,6 +320,7 @@ int body_install(struct cinode *c, uint64_t page, void **bytes, unsigned n)
 {
 	int r = 0;
 
+	data_begin(c, n * (uint64_t)CACHE_PAGE);
 	if (c->data >= 0)
 		return data_install_pages(c, page, bytes, n);
 	for (unsigned i = 0; i < n && r == 0; i++)
@@ -417,7 +364,7 @@ uint64_t chunk_drop(struct chunk *chunk, unsigned mask)
 		if (mask & 1u << i)
 			chunk->hash[i] = 0;
 	if (c->data >= 0) {
-		data_punch(c, chunk, mask);
+		cdata_punch(c, chunk, mask);
 		cshare_kernel_mine(c);
 		bytes = (int64_t)__builtin_popcount(mask) * CACHE_PAGE;
 	}
@@ -496,7 +443,7 @@ static int saving_end(struct saving *s)
 	int n = (int)(s->next - s->from);
 
 	s->from = s->next;
-	return n ? data_write(s->fd, s->iov, n + 1, (s->next - n) * CACHE_PAGE) : 0;
+	return n ? cdata_write(s->fd, s->iov, n + 1, (s->next - n) * CACHE_PAGE) : 0;
 }
 
 /* Each whole: what is behind the file's end is nobody's to see. */
@@ -547,7 +494,7 @@ int body_to_file(struct cinode *c)
 
 	if (c->data >= 0)
 		return 0;
-	fd = body_data_new(c);
+	fd = cdata_new(c->cache->dir);
 	if (fd < 0)
 		return fd;
 	r = chunks_save(c, fd);
@@ -557,8 +504,6 @@ int body_to_file(struct cinode *c)
 	}
 	for (struct chunk *chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
 		chunk_saved(chunk);
-	c->data = fd;
-	c->data_uid = UINT32_MAX;
-	c->data_copied = false;
+	data_is(c, fd);
 	return 0;
 }

@@ -80,6 +80,7 @@ struct budget {
 	uint64_t dirty;                         /* atomic; bytes of dirty pages */
 	uint64_t pinned;                        /* atomic; bytes that mappings keep */
 	unsigned dirty_ratio, background_ratio; /* atomic; percent of size */
+	bool folios;                            /* cdata_has_folios */
 	struct page_pool pool;
 	pthread_mutex_t lock; /* of what follows */
 	struct chunk_list list[QUEUES];
@@ -422,6 +423,19 @@ ssize_t keep_pass_read(struct cinode *c, const struct ls_call *call, const struc
 ssize_t keep_pass_write(struct cinode *c, const struct ls_call *call, const struct iovec *iov, int iovcnt, uint64_t skip,
 			off_t offset, unsigned flags, off_t *ret_end);
 
+/* ---- the data file (data.c): with the lock held, for writing where it changes ------------------------ */
+
+int cdata_new(int dir); /* an empty one, -1: in memory; its descriptor, or -errno */
+/* Whether it can have more memory there than what was written to it. */
+bool cdata_has_folios(int dir);
+int cdata_read(int fd, char *buf, uint64_t length, uint64_t offset);
+/* 0 or -errno; changes iov. To what is there, or to a file from its beginning on. */
+int cdata_write(int fd, struct iovec *iov, int n, uint64_t offset);
+/* The same, to pages that may be absent. */
+int cdata_fill(const struct cinode *c, struct iovec *iov, int n, uint64_t offset);
+/* Those pages of a chunk have no memory any more. */
+void cdata_punch(const struct cinode *c, const struct chunk *chunk, unsigned mask);
+
 /* ---- bytes (body.c): with the lock held, for writing where they change ------------------------------- */
 
 bool body_present(const struct cinode *c, uint64_t first, uint64_t last);
@@ -443,7 +457,6 @@ void chunk_forget_dirt(struct chunk *chunk, unsigned mask);       /* as if it ha
 void body_dirty(struct cinode *c, uint64_t first, uint64_t last); /* of those that are present */
 /* Moves the bytes into a data file; needs io too. */
 int body_to_file(struct cinode *c);
-int body_data_new(struct cinode *c); /* an empty data file; its descriptor */
 void chunk_touch(struct chunk *chunk, unsigned mask, unsigned again);
 
 /* ---- operations on files ------------------------------------------------------------------------------
@@ -578,9 +591,9 @@ void cshare_kernel_holes(struct cinode *c); /* finds pages that it has stored wh
 void cshare_kernel_mine(struct cinode *c); /* we have written the data file ourselves just now */
 bool cshare_kernel_length(struct cinode *c, uint64_t length); /* makes it as long, or leaves it longer */
 
-/* Somebody but the one with the grant changes the end: takes it back until cgrant_resume. */
+/* Somebody but the one with the grant changes the end: takes it back until cgrant_resume, after so many bytes were written. */
 void cgrant_pause(struct cinode *c);
-void cgrant_resume(struct cinode *c, const struct ls_call *call);
+void cgrant_resume(struct cinode *c, const struct ls_call *call, uint64_t written);
 void cgrant_merge(struct cinode *c);
 
 int cache_lock(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, struct ls_file *file, bool get,

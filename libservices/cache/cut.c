@@ -111,7 +111,7 @@ static int attr_set(struct cinode *c, const struct ls_call *call, const struct l
 	}
 	if (r == 0 && (set & LS_SET_MODE))
 		cshare_mode(c, attr->mode);
-	cgrant_resume(c, call);
+	cgrant_resume(c, call, 0);
 	pthread_rwlock_unlock(&c->lock);
 	return r;
 }
@@ -240,7 +240,7 @@ static int range_allocate(struct cinode *c, const struct ls_call *call, int mode
 	}
 	c->below_bytes = attr.size;
 	cinode_touch(c);
-	cgrant_resume(c, call);
+	cgrant_resume(c, call, 0);
 	return r;
 }
 
@@ -323,7 +323,7 @@ static ssize_t range_copy(struct cinode *from, const struct ls_call *call, uint6
 		to->below_bytes = end > to->below_bytes ? end : to->below_bytes;
 		cinode_touch(to);
 	}
-	cgrant_resume(to, call);
+	cgrant_resume(to, call, 0);
 	return n;
 }
 

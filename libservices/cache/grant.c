@@ -13,7 +13,11 @@
 
 #include "libservices/cache/cache.h"
 
-enum { GRANT_AHEAD = 256 * 1024, PATIENCE_MS = 100 };
+enum {
+	GRANT_AHEAD = 256 * 1024,
+	GRANT_SMALL = 32 * 1024, /* who writes more at once has no use for it, and asks again when that changes */
+	PATIENCE_MS = 100,
+};
 
 /* The end as the holder says; between our own and what it was granted, else it lies. */
 void cgrant_merge(struct cinode *c)
@@ -54,7 +58,7 @@ static void grant_take(struct cinode *c)
 {
 	struct share *s = c->share;
 	uint64_t end;
-	bool left;
+	bool left, was_end = s->length == s->granted;
 
 	__atomic_store_n(&s->state->grant_session, UINT32_MAX, __ATOMIC_SEQ_CST);
 	left = holder_leaves(s);
@@ -66,6 +70,8 @@ static void grant_take(struct cinode *c)
 	body_drop(c, end, UINT64_MAX / CACHE_PAGE);
 	if (!left)
 		cshare_renew(c, true);
+	else if (was_end)
+		cshare_length(c, true); /* nobody but the holder had anything to do there */
 }
 
 void cgrant_pause(struct cinode *c)
@@ -114,11 +120,14 @@ static int grant_give(struct cinode *c, const struct ls_call *call, uint32_t ses
 	return 0;
 }
 
-void cgrant_resume(struct cinode *c, const struct ls_call *call)
+void cgrant_resume(struct cinode *c, const struct ls_call *call, uint64_t written)
 {
-	if (c->share && c->share->grant_session != UINT32_MAX && !c->share->granted &&
-	    grant_give(c, call, c->share->grant_session) < 0)
-		c->share->grant_session = UINT32_MAX;
+	struct share *s = c->share;
+
+	if (!s || s->grant_session == UINT32_MAX || s->granted)
+		return;
+	if (written >= GRANT_SMALL || grant_give(c, call, s->grant_session) < 0)
+		s->grant_session = UINT32_MAX;
 }
 
 int cache_grant(struct ls *ls, const struct ls_call *call, struct ls_inode *inode, uint32_t session)

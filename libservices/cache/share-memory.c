@@ -213,7 +213,7 @@ int cshare_renew(struct cinode *c, bool marks)
 
 	cshare_epoch(s);
 	cshare_merge(c);
-	fd = body_data_new(c);
+	fd = cdata_new(c->cache->dir);
 	if (fd < 0)
 		return fd;
 	to_read = cshare_fd_to_read(fd);

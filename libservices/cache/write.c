@@ -190,7 +190,7 @@ static int64_t piece_do(struct piece *p, const struct ls_call *call)
 		return n;
 	size = c->size;
 	n = piece_write(p, call);
-	cgrant_resume(c, call);
+	cgrant_resume(c, call, p->length);
 	pthread_rwlock_unlock(&c->lock);
 	if (n <= 0)
 		return n;
