@@ -12,7 +12,7 @@
 #include "bench/cached.h"
 #include "bench/compare.h"
 
-enum { PAGE = 4096, LARGE = 64 << 20, HOT = 512 << 10, NAMES = 1000, APPENDS = 100 };
+enum { PAGE = 4096, LARGE = 64 << 20, WHOLE = 8 << 20, PIECE = 128 << 10, HOT = 512 << 10, NAMES = 1000, APPENDS = 100 };
 
 static int large, hot, log_file;
 static char *mapping, buf[PAGE];
@@ -121,6 +121,20 @@ static void open_close(unsigned n)
 	}
 }
 
+/* As cat and cp read. */
+static void read_whole(unsigned n)
+{
+	static char piece[PIECE];
+
+	for (unsigned i = 0; i < n; i++) {
+		int fd = open("whole", O_RDONLY);
+
+		for (unsigned at = 0; at < WHOLE; at += PIECE)
+			bench_must(read(fd, piece, PIECE) == PIECE, "read");
+		close(fd);
+	}
+}
+
 static void list(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -145,6 +159,7 @@ const struct cached_case cached_cases[] = {
 	{"stat of nothing", 200000, 50000, stat_miss, false},
 	{"access", 200000, 50000, access_hit, false},
 	{"open and close", 100000, 30000, open_close, false},
+	{"open, read 8 MiB, close", 100, 20, read_whole, false},
 	{"readdir of 1000", 300, 100, list, false},
 	{"make and remove", 5000, 2000, make_remove, false},
 	{"rename", 10000, 4000, rename_back, false},
@@ -190,6 +205,7 @@ int cached_prepare(void)
 	names_make();
 	large = file_found("large", LARGE);
 	hot = file_found("hot", HOT);
+	close(file_of("whole", O_WRONLY, WHOLE));
 	log_file = file_of("log", O_WRONLY | O_APPEND, 0);
 	mapping = mmap(NULL, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	bench_must(mapping != MAP_FAILED, "mmap");

@@ -151,13 +151,13 @@ def reads_together(commands, ms):
 
 def pools_compare(cluster, quick, report):
     names = [f"bench{os.getpid()}n{i}" for i in range(POOLS)]
-    ms, worker = READ_MS_QUICK if quick else READ_MS, os.path.join(HERE, "ceph-calls")
+    ms, worker = READ_MS_QUICK if quick else READ_MS, os.path.join(HERE, "ceph-reads")
     cluster.pools({name: (f"ours{i}", False) for i, name in enumerate(names)})
     mounts = [cluster.mount(f"theirs{i}", cluster.path(f"theirs{i}")) for i in range(POOLS)]
     time.sleep(1)
     report.case("memory of an idle client", [memory(f"--boot {name}") for name in names], [memory(at) for at in mounts], "KiB", 1024)
-    ours = [[programs.polytropon(), "run", name, "--", worker, "--reads", "/bench"] for name in names]
-    theirs = [[worker, "--reads", at] for at in mounts]
+    ours = [[programs.polytropon(), "run", name, "--", worker, "/bench"] for name in names]
+    theirs = [[worker, at] for at in mounts]
     times = [(reads_together(ours, ms), reads_together(theirs, ms)) for _ in range(ROUNDS_QUICK if quick else ROUNDS)]
     report.case(f"4 KiB read, cached, {POOLS} tenants", [a for a, _ in times], [b for _, b in times], "ns", 1)
     cluster.down()

@@ -23,11 +23,13 @@ static bool has_folios(void)
 
 int cache_dir_open(struct pool *pool)
 {
+	struct error none = {0};
+
 	/* Neither its size nor its number of files is limited here: the cache counts what it has, the
 	 * cgroup pays. */
-	if (pool->cache < 0 && has_folios())
-		pool->cache = mount_tmpfs("mode=0700,size=0,nr_inodes=0,huge=within_size", &pool->error);
-	if (pool->cache < 0) /* or the kernel was built without */
+	if (pool->cache < 0 && has_folios()) /* and if it was built with them */
+		pool->cache_large = mount_tmpfs("mode=0700,size=0,nr_inodes=0,huge=within_size", &none);
+	if (pool->cache < 0)
 		pool->cache = mount_tmpfs("mode=0700,size=0,nr_inodes=0", &pool->error);
 	return pool->cache < 0 ? pool->cache : 0;
 }
@@ -37,10 +39,19 @@ static int is_cache(const char *type, struct json_object *config, void *arg)
 	return !strcmp(type, "cache");
 }
 
-static int put_dir(const char *type, struct json_object *config, void *arg)
+struct dirs {
+	int plain, large;
+};
+
+static int put_dirs(const char *type, struct json_object *config, void *arg)
 {
-	if (is_cache(type, config, NULL))
-		json_object_object_add(config, "dir", json_object_new_int(*(int *)arg));
+	const struct dirs *dirs = arg;
+
+	if (!is_cache(type, config, NULL))
+		return 0;
+	json_object_object_add(config, "dir", json_object_new_int(dirs->plain));
+	if (dirs->large >= 0)
+		json_object_object_add(config, "large_dir", json_object_new_int(dirs->large));
 	return 0;
 }
 
@@ -88,10 +99,13 @@ static struct json_object *cache_put_in(struct json_object *stack)
 	return stack;
 }
 
-struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir)
+struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir, int large)
 {
+	struct dirs dirs = {dir, large};
+
+
 	if (is_wanted(spec, stack))
 		stack = cache_put_in(stack);
-	stack_walk(stack, put_dir, &dir);
+	stack_walk(stack, put_dirs, &dirs);
 	return stack;
 }

@@ -8,11 +8,11 @@
 
 #include "engine/pool.h"
 
-/* The tmpfs, made when it is first needed. 0, or -errno with a sentence in pool->error. */
+/* The tmpfs, and the other, made when they are first needed. 0, or -errno with a sentence in pool->error. */
 int cache_dir_open(struct pool *pool);
 /*
  * Takes the stack of one mount over, and returns what the service is to open: the dump and everybody else
  * see the stack without what is put on it here. `dir` is the tmpfs's place among the boot message's
- * descriptors.
+ * descriptors, `large` the other's, or -1.
  */
-struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir);
+struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir, int large);

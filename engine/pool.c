@@ -156,7 +156,7 @@ struct pool *pool_start(struct engine *engine, const char *name, struct json_obj
 	pool->spec = json_object_get(spec);
 	roots_lower(pool->spec);
 	pool->warnings = json_object_new_array();
-	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = pool->cache = -1;
+	pool->service.pidfd = pool->service.socket.fd = pool->builder_socket.fd = pool->cache = pool->cache_large = -1;
 	pool->meter = meter_make(); /* without it a service counts for itself */
 	TAILQ_INIT(&pool->service.calls);
 	TAILQ_INIT(&pool->containers);

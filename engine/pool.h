@@ -90,7 +90,8 @@ struct pool {
 	struct source builder_socket;
 	struct parcel place; /* what the builder answered; its descriptors are the service's too */
 	int meter; /* what its services measure (service/meter.h) */
-	int cache; /* the tmpfs of its page cache; -1: not made yet */
+	int cache;       /* the tmpfs of its page cache; -1: not made yet */
+	int cache_large; /* another, with large folios; -1: this kernel has none */
 	struct wire_table *table;
 	bool fuse_live; /* a service answered on the FUSE devices */
 	struct service service;

@@ -36,7 +36,7 @@
 
 /* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; five come before
  * them. */
-enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_CACHE, BOOT_METER, BOOT_PLACE };
+enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_CACHE, BOOT_CACHE_LARGE, BOOT_METER, BOOT_PLACE };
 
 static int put_name(struct json_object *file, void *arg)
 {
@@ -101,7 +101,7 @@ static struct json_object *boot_mounts(const struct pool *pool)
 		(void)path;
 		stack_walk(copy, put_host_fd, &put);
 		json_object_object_add(m, "path", json_object_new_string(json_string(place, "path")));
-		json_object_object_add(m, "stack", cache_put_on(pool->spec, copy, BOOT_CACHE));
+		json_object_object_add(m, "stack", cache_put_on(pool->spec, copy, BOOT_CACHE, pool->cache_large < 0 ? -1 : BOOT_CACHE_LARGE));
 		json_object_array_add(list, m);
 	}
 	for (i = 0; i < json_object_array_length(list); i++) {
@@ -165,6 +165,7 @@ static int boot_send(struct pool *pool)
 	fds[BOOT_TABLE] = pool_fd(pool, BUILD_TABLE);
 	fds[BOOT_PROC] = pool->engine->proc;
 	fds[BOOT_CACHE] = pool->cache;
+	fds[BOOT_CACHE_LARGE] = pool->cache_large >= 0 ? pool->cache_large : pool->cache;
 	fds[BOOT_METER] = pool->meter >= 0 ? pool->meter : pool->cache;
 	memcpy(fds + BOOT_PLACE, pool->place.fds + BUILD_FDS, place * sizeof(int));
 	json_object_object_add(json, "method", json_object_new_string("boot"));

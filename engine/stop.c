@@ -124,6 +124,7 @@ static void pool_free(struct pool *pool)
 	roots_fini(pool);
 	parcel_fini(&pool->place);
 	close_p(&pool->cache);
+	close_p(&pool->cache_large);
 	close_p(&pool->meter);
 	reaper_forget(engine->reaper, pool->name);
 	TAILQ_REMOVE(&engine->pools, pool, link);

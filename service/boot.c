@@ -72,7 +72,7 @@ static int fd_of(struct boot *b, struct json_object *o, const char *key)
 	return place >= 0 && (unsigned)place < b->fd_count ? b->fds[place] : -1;
 }
 
-/* Turns every "fd", "conf_fd" and "dir" of a stack from a place into a descriptor. */
+/* Turns every descriptor of a stack, which is a place in the message, into one of ours. */
 static void stack_fds(struct boot *b, struct json_object *o)
 {
 	if (json_object_is_type(o, json_type_array)) {
@@ -83,7 +83,7 @@ static void stack_fds(struct boot *b, struct json_object *o)
 	if (!json_object_is_type(o, json_type_object))
 		return;
 	json_object_object_foreach(o, key, value) {
-		if (!strcmp(key, "fd") || !strcmp(key, "conf_fd") || !strcmp(key, "dir"))
+		if (!strcmp(key, "fd") || !strcmp(key, "conf_fd") || !strcmp(key, "dir") || !strcmp(key, "large_dir"))
 			json_object_object_add(o, key, json_object_new_int(fd_of(b, o, key)));
 		else
 			stack_fds(b, value);

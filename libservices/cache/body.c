@@ -35,9 +35,10 @@ static uint64_t min64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void data_is(struct cinode *c, int fd)
+static void data_is(struct cinode *c, int fd, bool large)
 {
 	c->data = fd;
+	c->data_large = large;
 	c->data_uid = UINT32_MAX;
 	c->data_copied = false;
 }
@@ -211,13 +212,14 @@ static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, 
 /* Where nothing is yet and much comes at once, it goes there at once: single pages of memory cost more. */
 static void data_begin(struct cinode *c, uint64_t length)
 {
+	bool large = true;
 	int fd;
 
-	if (c->data >= 0 || c->chunks || length < DATA_AT_ONCE || !c->cache->budget->folios)
+	if (c->data >= 0 || c->chunks || length < DATA_AT_ONCE || c->cache->large_dir < 0)
 		return;
-	fd = cdata_new(c->cache->dir);
+	fd = cdata_new(c->cache, &large);
 	if (fd >= 0)
-		data_is(c, fd);
+		data_is(c, fd, large);
 }
 
 int body_write(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
@@ -488,13 +490,13 @@ static void chunk_saved(struct chunk *chunk)
 	budget_charge(chunk->inode->cache->budget, chunk, bytes);
 }
 
-int body_to_file(struct cinode *c)
+int body_to_file(struct cinode *c, bool large)
 {
 	int fd, r;
 
 	if (c->data >= 0)
 		return 0;
-	fd = cdata_new(c->cache->dir);
+	fd = cdata_new(c->cache, &large);
 	if (fd < 0)
 		return fd;
 	r = chunks_save(c, fd);
@@ -504,6 +506,6 @@ int body_to_file(struct cinode *c)
 	}
 	for (struct chunk *chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
 		chunk_saved(chunk);
-	data_is(c, fd);
+	data_is(c, fd, large);
 	return 0;
 }

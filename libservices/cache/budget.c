@@ -51,7 +51,6 @@ int budget_join(struct cache *cache, int dir)
 	for (b = registry; b && (dir < 0 || b->dev != st.st_dev || b->ino != st.st_ino); b = b->next)
 		;
 	if (!b && (b = budget_new(st.st_dev, st.st_ino))) {
-		b->folios = cdata_has_folios(dir);
 		b->next = registry;
 		registry = b;
 	}

@@ -90,7 +90,7 @@ static void cache_init(struct cache *cache, struct ls *ls)
 
 	cache->ls = ls;
 	cache->below = ls->below[0];
-	cache->dir = -1;
+	cache->dir = cache->large_dir = -1;
 	cache->off = (ls->traits & LS_SHARED) && !(ls->traits & LS_DELEGATES);
 	cache->asks = (ls->traits & LS_SHARED) && !cache->off;
 	pthread_mutex_init(&cache->kept_lock, NULL);
@@ -117,6 +117,8 @@ static struct cache *cache_free(struct cache *cache)
 	budget_leave(cache);
 	if (cache->dir >= 0)
 		close(cache->dir);
+	if (cache->large_dir >= 0)
+		close(cache->large_dir);
 	pthread_mutex_destroy(&cache->kept_lock);
 	pthread_mutex_destroy(&cache->epoch_lock);
 	pthread_mutex_destroy(&cache->fill_lock);
@@ -140,24 +142,31 @@ static int options_take(struct ls *ls, struct json_object *config, char *error, 
 	return r;
 }
 
+static int dir_take(struct json_object *config, const char *key, int *ret, char *error, size_t error_size)
+{
+	struct json_object *dir;
+
+	if (!json_object_object_get_ex(config, key, &dir))
+		return 0;
+	*ret = fcntl(json_object_get_int(dir), F_DUPFD_CLOEXEC, 0);
+	if (*ret >= 0)
+		return 0;
+	snprintf(error, error_size, "cache: descriptor %d cannot be used: %s", json_object_get_int(dir), strerror(errno));
+	return -errno;
+}
+
 static int cache_type_open(struct ls *ls, struct json_object *config, char *error, size_t error_size)
 {
 	struct cache *cache = calloc(1, sizeof(*cache));
-	struct json_object *dir;
-	int r = 0;
+	int r;
 
 	if (!cache)
 		return -ENOMEM;
 	ls->state = cache;
 	cache_init(cache, ls);
-	if (json_object_object_get_ex(config, "dir", &dir)) {
-		cache->dir = fcntl(json_object_get_int(dir), F_DUPFD_CLOEXEC, 0);
-		if (cache->dir < 0) {
-			r = -errno;
-			snprintf(error, error_size, "cache: descriptor %d cannot be used: %s",
-				 json_object_get_int(dir), strerror(errno));
-		}
-	}
+	r = dir_take(config, "dir", &cache->dir, error, error_size);
+	if (r == 0)
+		r = dir_take(config, "large_dir", &cache->large_dir, error, error_size);
 	if (r == 0)
 		r = cinode_table_init(cache);
 	if (r == 0)
@@ -217,6 +226,7 @@ static const struct ls_option cache_options[] = {
     {"batch", LS_SIZE, "1M", 0, 1ull << 30, "the most that is written back in one write", 1},
     {"flush_on_close", LS_BOOL, "false", 0, 0, "write a file back when it is closed", 1},
     {"dir", LS_FD, "", 0, 0, "a directory of a tmpfs for data that is shared; given by the engine", 0},
+    {"large_dir", LS_FD, "", 0, 0, "the same of one with huge=within_size; given by the engine", 0},
     {NULL},
 };
 

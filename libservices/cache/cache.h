@@ -80,7 +80,6 @@ struct budget {
 	uint64_t dirty;                         /* atomic; bytes of dirty pages */
 	uint64_t pinned;                        /* atomic; bytes that mappings keep */
 	unsigned dirty_ratio, background_ratio; /* atomic; percent of size */
-	bool folios;                            /* cdata_has_folios */
 	struct page_pool pool;
 	pthread_mutex_t lock; /* of what follows */
 	struct chunk_list list[QUEUES];
@@ -204,6 +203,7 @@ struct cinode {
 	unsigned height;
 	uint64_t chunks, dirty_pages;
 	int data;          /* the bytes are in this file and not in memory; -1: they are in memory */
+	bool data_large;   /* the data file has large folios */
 	uint32_t data_uid; /* who has had the data file to write; UINT32_MAX: nobody */
 	bool data_copied;  /* somebody may be copying from it without being counted */
 	struct share *share;
@@ -241,6 +241,7 @@ struct cache {
 	struct budget *budget;
 	LIST_ENTRY(cache) link;    /* in the budget */
 	int dir;                   /* where data files are made; -1: nowhere, in memory files */
+	int large_dir;             /* where those with large folios are; -1: there are none */
 	bool off;                  /* others change what is below: everything passes */
 	bool asks;                 /* ... but what is had under a delegation may be kept: keep.c */
 	pthread_mutex_t kept_lock;
@@ -425,9 +426,8 @@ ssize_t keep_pass_write(struct cinode *c, const struct ls_call *call, const stru
 
 /* ---- the data file (data.c): with the lock held, for writing where it changes ------------------------ */
 
-int cdata_new(int dir); /* an empty one, -1: in memory; its descriptor, or -errno */
-/* Whether it can have more memory there than what was written to it. */
-bool cdata_has_folios(int dir);
+/* An empty one; its descriptor, or -errno. `*large`: with large folios, if there are such files. */
+int cdata_new(const struct cache *cache, bool *large);
 int cdata_read(int fd, char *buf, uint64_t length, uint64_t offset);
 /* 0 or -errno; changes iov. To what is there, or to a file from its beginning on. */
 int cdata_write(int fd, struct iovec *iov, int n, uint64_t offset);
@@ -455,8 +455,8 @@ void body_drop(struct cinode *c, uint64_t first, uint64_t last);
 uint64_t chunk_drop(struct chunk *chunk, unsigned mask);          /* bytes that came free */
 void chunk_forget_dirt(struct chunk *chunk, unsigned mask);       /* as if it had been written back */
 void body_dirty(struct cinode *c, uint64_t first, uint64_t last); /* of those that are present */
-/* Moves the bytes into a data file; needs io too. */
-int body_to_file(struct cinode *c);
+/* Moves the bytes into a data file, with large folios if there are such; needs io too. */
+int body_to_file(struct cinode *c, bool large);
 void chunk_touch(struct chunk *chunk, unsigned mask, unsigned again);
 
 /* ---- operations on files ------------------------------------------------------------------------------
@@ -554,7 +554,7 @@ int cshare_renew(struct cinode *c, bool marks);
 /* Another open file of the same data, to read only; or -errno. */
 int cshare_fd_to_read(int fd);
 /* With io too: the first share, and none any more. */
-int cshare_begin(struct cinode *c, const struct ls_call *call);
+int cshare_begin(struct cinode *c, const struct ls_call *call, bool large);
 void cshare_end(struct cinode *c);
 /* Mapped files grow with the file: pages before the new end are there. Without a lock. */
 int cshare_grown(struct cinode *c, const struct ls_call *call);

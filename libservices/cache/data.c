@@ -5,11 +5,12 @@
  * The service copies it by system calls: who may write such a file may cut it too, and a mapping would make that our
  * death.
  *
- * The tmpfs has large folios (engine/cache.c): a page that is written gets its memory in the largest aligned piece, up to
- * 2 MiB, that ends within the file and has no other memory yet. That costs a fraction of single pages, wherever it is
- * used; but what is a hole behind the write, or before it in its piece, gets memory too, which nobody has counted. So only
- * what makes the file longer, without a hole before it, is stored like that. Other absent pages are, by way of a mapping
- * that has none of it, one by one.
+ * There are two: one has large folios (huge=within_size). A page that is written there gets its memory in the largest
+ * aligned piece, up to 2 MiB, that ends within the file and has no other memory yet. That costs a fraction of single pages,
+ * wherever it is used; but what is a hole behind the write, or before it in its piece, gets memory too, which nobody has
+ * counted. So only what makes the file longer, without a hole before it, is stored like that; other absent pages are one by
+ * one, by way of a mapping that has no large folios. Who maps a file, and the kernel where it passes through, would store
+ * into holes by themselves: they have it on the other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,7 +97,7 @@ int cdata_fill(const struct cinode *c, struct iovec *iov, int n, uint64_t offset
 	for (int i = 0; i < n; i++)
 		length += iov[i].iov_len;
 	end = offset + length;
-	if (!length || !c->cache->budget->folios || fstat(c->data, &st) < 0 ||
+	if (!length || !c->data_large || fstat(c->data, &st) < 0 ||
 	    fills_densely(c, page_index(offset), page_index(end - 1), &st))
 		return cdata_write(c->data, iov, n, offset);
 	if (end > (uint64_t)st.st_size && ftruncate(c->data, end) < 0)
@@ -138,21 +139,12 @@ static int data_in_memory(void)
 	return again;
 }
 
-int cdata_new(int dir)
+int cdata_new(const struct cache *cache, bool *large)
 {
-	int fd = dir >= 0 ? openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : data_in_memory();
+	int dir, fd;
 
+	*large = *large && cache->large_dir >= 0;
+	dir = *large ? cache->large_dir : cache->dir;
+	fd = dir >= 0 ? openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : data_in_memory();
 	return fd < 0 ? -errno : fd;
-}
-
-bool cdata_has_folios(int dir)
-{
-	int fd = cdata_new(dir);
-	struct stat st = {0};
-	bool has = fd >= 0 && ftruncate(fd, PIECE) == 0 && pwrite(fd, "", 1, 0) == 1 && fstat(fd, &st) == 0 &&
-		   st.st_blocks * 512 > CACHE_PAGE;
-
-	if (fd >= 0)
-		close(fd);
-	return has;
 }

@@ -107,14 +107,14 @@ static void words_set(struct cinode *c)
 }
 
 /* With io and the lock held. */
-int cshare_begin(struct cinode *c, const struct ls_call *call)
+int cshare_begin(struct cinode *c, const struct ls_call *call, bool large)
 {
 	struct share *s = NULL;
 	struct ls_attr attr;
 	int r = ls_getattr(c->cache->below, call, c->below, NULL, &attr);
 
 	if (r == 0)
-		r = body_to_file(c);
+		r = body_to_file(c, large);
 	if (r == 0)
 		r = share_new(&s);
 	if (r < 0)
@@ -183,22 +183,29 @@ static int marks_renew(struct share *s)
 	return 0;
 }
 
-/* Copies what is present, a page at a time: it happens rarely. */
+/* Pages of a chunk from *i on that are neighbours. */
+static int pages_copy(struct cinode *c, const struct chunk *chunk, unsigned *i, int fd)
+{
+	uint64_t start = (chunk->index * CHUNK_PAGES + *i) * CACHE_PAGE;
+	char bytes[CACHE_CHUNK];
+	struct iovec iov = {bytes, 0};
+	int r;
+
+	for (; *i < CHUNK_PAGES && (chunk->present & 1u << *i); ++*i)
+		iov.iov_len += CACHE_PAGE;
+	r = body_read(c, bytes, start, iov.iov_len);
+	return r < 0 ? r : cdata_write(fd, &iov, 1, start);
+}
+
+/* What is present. */
 static int data_copy(struct cinode *c, int fd)
 {
-	char page[CACHE_PAGE];
 	int r = 0;
 
-	for (struct chunk *chunk = chunk_from(c, 0, false); chunk && r == 0;
-	     chunk = chunk_from(c, chunk->index + 1, false))
-		for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++) {
-			uint64_t start = (chunk->index * CHUNK_PAGES + i) * CACHE_PAGE;
-			if (!(chunk->present & 1u << i))
-				continue;
-			r = body_read(c, page, start, CACHE_PAGE);
-			if (r == 0 && pwrite(fd, page, CACHE_PAGE, start) != CACHE_PAGE)
-				r = -ENOSPC;
-		}
+	for (struct chunk *chunk = chunk_from(c, 0, false); chunk && r == 0; chunk = chunk_from(c, chunk->index + 1, false))
+		for (unsigned i = 0; i < CHUNK_PAGES && r == 0; i++)
+			if (chunk->present & 1u << i)
+				r = pages_copy(c, chunk, &i, fd);
 	return r;
 }
 
@@ -209,11 +216,12 @@ static int data_copy(struct cinode *c, int fd)
 int cshare_renew(struct cinode *c, bool marks)
 {
 	struct share *s = c->share;
+	bool large = false;
 	int fd, to_read, r;
 
 	cshare_epoch(s);
 	cshare_merge(c);
-	fd = cdata_new(c->cache->dir);
+	fd = cdata_new(c->cache, &large);
 	if (fd < 0)
 		return fd;
 	to_read = cshare_fd_to_read(fd);
@@ -229,6 +237,7 @@ int cshare_renew(struct cinode *c, bool marks)
 	close(c->data);
 	close(s->data_fd);
 	c->data = fd;
+	c->data_large = large;
 	c->data_uid = UINT32_MAX;
 	c->data_copied = false;
 	s->data_fd = to_read;

@@ -94,12 +94,14 @@ static void range_unpin(struct cinode *c, struct share_range *range)
  * May the data file be handed out like this, or does it have to be another? Who had it to write may have
  * kept it, and may do to it what he likes: that must hurt nobody but himself. Who had it to copy from may
  * be at it now, and must not find it cut. What the kernel has it keeps; and what programs have mapped it is to have, too,
- * for to others who map the file they can do no more than with the file.
+ * for to others who map the file they can do no more than with the file. Large folios are not to be mapped (data.c).
  */
 static bool data_is_spoilt(const struct cinode *c, const struct ls_call *call, enum ls_share_how how)
 {
 	if (is_kernel(how) && cshare_is_exact(c->share))
 		return false;
+	if (is_mapping(how) && c->data_large)
+		return true;
 	if (c->data_uid != UINT32_MAX && (is_kernel(how) || c->data_uid != call->cred->uid))
 		return true;
 	return is_mapping(how) && !cshare_is_exact(c->share) && c->data_copied;
@@ -261,7 +263,7 @@ static int share_do(struct cinode *c, const struct ls_call *call, enum ls_share_
 	if (r == 0 && is_to_write(how) && c->size && cinode_reserve(c, call, 0, c->size) < 0)
 		r = -EAGAIN;
 	if (r == 0 && !c->share)
-		r = cshare_begin(c, call);
+		r = cshare_begin(c, call, !is_mapping(how));
 	if (r == 0)
 		r = share_add(c, call, how, range);
 	if (r == 0 && is_to_write(how)) {

@@ -156,7 +156,7 @@ void cshare_length(struct cinode *c, bool may_cut)
 {
 	struct share *s = c->share;
 	uint64_t end = s->granted > c->size ? s->granted : c->size,
-		 step = c->cache->budget->folios ? CACHE_PAGE : LENGTH_STEP, /* see data.c */
+		 step = c->data_large ? CACHE_PAGE : LENGTH_STEP, /* see data.c */
 		 length = cshare_is_exact(s) ? end : (end + step - 1) / step * step;
 
 	if (length == s->length || (length < s->length && !may_cut))

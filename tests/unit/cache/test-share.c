@@ -6,6 +6,7 @@
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -38,6 +39,7 @@ static int client_begin(struct client *k, struct fs *fs, struct ls_inode *inode,
 	*k = (struct client){.fs = fs, .inode = inode, .how = how, .length = length};
 	k->data = mmap(NULL, MAPPED, PROT_READ | (writes ? PROT_WRITE : 0), MAP_SHARED, got.data, 0);
 	assert_ptr_not_equal(k->data, MAP_FAILED);
+	madvise((void *)k->data, MAPPED, MADV_NOHUGEPAGE);
 	k->writable = writes ? (char *)k->data : NULL;
 	k->state = mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, got.state, 0);
 	assert_ptr_not_equal(k->state, MAP_FAILED);
@@ -744,6 +746,69 @@ static void a_share_gives_its_memory_back(void **state)
 	fs_close(fs);
 }
 
+/* A tmpfs as pools have it, that nobody sees. */
+static int tmpfs_with_folios(void)
+{
+	int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), mount = -1;
+
+	if (fs >= 0 && fsconfig(fs, FSCONFIG_SET_STRING, "huge", "within_size", 0) == 0 &&
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (fs >= 0)
+		close(fs);
+	return mount;
+}
+
+static uint64_t pages_present(const struct client *k, unsigned pages)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < pages; i++)
+		n += !!(word(k, i) & SHARE_PRESENT);
+	return n;
+}
+
+/* Memory in large pieces, and no more of it than pages that are present. */
+static void no_memory_without_a_page(void **state)
+{
+	enum { PAGES = 4096, MOST = 256, ROUNDS = 3000, LEAVING = 64 /* pages that are on their way out */ };
+	static char buf[MOST * SHARE_PAGE];
+	int mount = tmpfs_with_folios();
+	struct ls_inode *inode;
+	struct ls_share got;
+	struct ls_file *f;
+	struct client k;
+	struct stat st;
+	unsigned random = 1;
+	struct fs *fs;
+	char json[128];
+
+	if (mount < 0)
+		skip(); /* not root, or a kernel without huge pages */
+	snprintf(json, sizeof(json), "{\"cache\": {\"size\": \"4M\", \"large_dir\": %d, \"below\": {\"mem\": {}}}}", mount);
+	fs = fs_open(json);
+	f = fs_create(fs, fs->root, "f", &inode);
+	for (unsigned i = 0; i < PAGES; i += MOST)
+		assert_int_equal(fs_write(fs, f, buf, sizeof(buf), (off_t)i * SHARE_PAGE), sizeof(buf));
+	assert_ok(client_begin(&k, fs, inode, LS_SHARE_READ, 0));
+	assert_ok(ls_share(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0, &got));
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		unsigned page = (random = random * 1103515245u + 12345u) / 256 % PAGES, n = 1 + random % 997 % MOST;
+
+		n = n < PAGES - page ? n : PAGES - page;
+		if (i % 3)
+			fs_read(fs, f, buf, n * SHARE_PAGE, (off_t)page * SHARE_PAGE);
+		else
+			fs_write(fs, f, buf, n * SHARE_PAGE, (off_t)page * SHARE_PAGE);
+		assert_ok(fstat(got.data, &st));
+		assert_true((uint64_t)st.st_blocks * 512 <= (pages_present(&k, PAGES) + LEAVING) * SHARE_PAGE);
+	}
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0));
+	client_end(&k);
+	fs_close(fs);
+	close(mount);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -763,6 +828,7 @@ int main(void)
 	    cmocka_unit_test(stores_survive_eviction),
 	    cmocka_unit_test(what_others_may_change_is_not_shared),
 	    cmocka_unit_test(a_share_gives_its_memory_back),
+	    cmocka_unit_test(no_memory_without_a_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
