@@ -21,6 +21,8 @@
 #include "libfs/lease.h"
 #include "libfs/memory.h"
 
+enum { PIECE_LARGE = 64 << 10, FILE_LARGE = 1 << 20 };
+
 /*
  * Begins the next piece, of at most `most` bytes: claims a slot and says where the data is. Returns the piece's size, or an
  * error; *ret_direct, if it is not 0, says whether the service moves the data.
@@ -101,6 +103,16 @@ static int data_at_end(const struct fs_file *f, uint64_t offset)
 	       lease_change(f->mount, f->ino, &size) && offset >= size;
 }
 
+/* Who begins to read a large file by large pieces will read all of it, and is to have it like one that has (direct.c). */
+static void data_foresee(struct fs_file *f, const struct cursor *c, uint64_t offset)
+{
+	uint64_t size;
+
+	if (!f->heat && c->left >= PIECE_LARGE && offset < FS_HANDED && f->type == S_IFREG && lease_change(f->mount, f->ino, &size) &&
+	    offset < size && size - offset >= FILE_LARGE)
+		direct_warm(f, FILE_LARGE, 0);
+}
+
 int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t offset)
 {
 	int64_t r, wanted = 0, done = 0, copied = 0;
@@ -114,6 +126,8 @@ int64_t fs_readv(struct fs_file *f, const struct iovec *iov, int count, uint64_t
 	}
 	if (!f->share && data_at_end(f, offset))
 		return 0;
+	if (!f->share)
+		data_foresee(f, &c, offset);
 	if (f->share && offset < FS_HANDED)
 		done = copied = direct_read(f, &c, offset, &end);
 	if (end || !c.left)

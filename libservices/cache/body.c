@@ -35,14 +35,6 @@ static uint64_t min64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void data_is(struct cinode *c, int fd, bool large)
-{
-	c->data = fd;
-	c->data_large = large;
-	c->data_uid = UINT32_MAX;
-	c->data_copied = false;
-}
-
 static bool is_present(const struct chunk *chunk, uint64_t page)
 {
 	return chunk && (chunk->present & page_bit(page));
@@ -215,11 +207,11 @@ static void data_begin(struct cinode *c, uint64_t length)
 	bool large = true;
 	int fd;
 
-	if (c->data >= 0 || c->chunks || length < DATA_AT_ONCE || c->cache->large_dir < 0)
+	if (c->data >= 0 || c->chunks || length < DATA_AT_ONCE || c->cache->large_dir < 0 || cdata_are_many(c->cache))
 		return;
 	fd = cdata_new(c->cache, &large);
 	if (fd >= 0)
-		data_is(c, fd, large);
+		cdata_begin(c, fd, large);
 }
 
 int body_write(struct cinode *c, const char *buf, uint64_t offset, uint64_t length)
@@ -381,10 +373,8 @@ uint64_t chunk_drop(struct chunk *chunk, unsigned mask)
 	if (chunk->present)
 		return bytes;
 	chunk_free(chunk);
-	if (!c->chunks && c->data >= 0 && !c->share) {
-		close(c->data);
-		c->data = -1;
-	}
+	if (!c->chunks && c->data >= 0 && !c->share)
+		cdata_end(c);
 	return before;
 }
 
@@ -506,6 +496,6 @@ int body_to_file(struct cinode *c, bool large)
 	}
 	for (struct chunk *chunk = chunk_from(c, 0, false); chunk; chunk = chunk_from(c, chunk->index + 1, false))
 		chunk_saved(chunk);
-	data_is(c, fd, large);
+	cdata_begin(c, fd, large);
 	return 0;
 }

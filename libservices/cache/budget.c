@@ -9,11 +9,15 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "libservices/cache/cache.h"
 
-enum { IDLE_MAX = 8 }; /* write-backs in a row that nothing could be evicted after */
+enum {
+	IDLE_MAX = 8,         /* write-backs in a row that nothing could be evicted after */
+	DATA_FILES_SHARE = 4, /* of the descriptors that the process may have, one in so many */
+};
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct budget *registry;
@@ -21,9 +25,12 @@ static struct budget *registry;
 static struct budget *budget_new(uint64_t dev, uint64_t ino)
 {
 	struct budget *b = calloc(1, sizeof(*b));
+	struct rlimit files = {0};
 
 	if (!b)
 		return NULL;
+	getrlimit(RLIMIT_NOFILE, &files);
+	b->data_files_many = files.rlim_cur / DATA_FILES_SHARE;
 	b->dev = dev;
 	b->ino = ino;
 	b->ghost = calloc(CACHE_GHOSTS, sizeof(*b->ghost));

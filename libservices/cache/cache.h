@@ -80,6 +80,7 @@ struct budget {
 	uint64_t dirty;                         /* atomic; bytes of dirty pages */
 	uint64_t pinned;                        /* atomic; bytes that mappings keep */
 	unsigned dirty_ratio, background_ratio; /* atomic; percent of size */
+	uint64_t data_files, data_files_many;   /* atomic; descriptors */
 	struct page_pool pool;
 	pthread_mutex_t lock; /* of what follows */
 	struct chunk_list list[QUEUES];
@@ -428,6 +429,10 @@ ssize_t keep_pass_write(struct cinode *c, const struct ls_call *call, const stru
 
 /* An empty one; its descriptor, or -errno. `*large`: with large folios, if there are such files. */
 int cdata_new(const struct cache *cache, bool *large);
+void cdata_begin(struct cinode *c, int fd, bool large); /* it is the file's from now on */
+void cdata_end(struct cinode *c);
+/* There are to be some descriptors left: only who has to begins another. */
+bool cdata_are_many(const struct cache *cache);
 int cdata_read(int fd, char *buf, uint64_t length, uint64_t offset);
 /* 0 or -errno; changes iov. To what is there, or to a file from its beginning on. */
 int cdata_write(int fd, struct iovec *iov, int n, uint64_t offset);

@@ -148,3 +148,24 @@ int cdata_new(const struct cache *cache, bool *large)
 	fd = dir >= 0 ? openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : data_in_memory();
 	return fd < 0 ? -errno : fd;
 }
+
+void cdata_begin(struct cinode *c, int fd, bool large)
+{
+	c->data = fd;
+	c->data_large = large;
+	c->data_uid = UINT32_MAX;
+	c->data_copied = false;
+	__atomic_add_fetch(&c->cache->budget->data_files, 1, __ATOMIC_RELAXED);
+}
+
+void cdata_end(struct cinode *c)
+{
+	close(c->data);
+	c->data = -1;
+	__atomic_sub_fetch(&c->cache->budget->data_files, 1, __ATOMIC_RELAXED);
+}
+
+bool cdata_are_many(const struct cache *cache)
+{
+	return __atomic_load_n(&cache->budget->data_files, __ATOMIC_RELAXED) >= cache->budget->data_files_many;
+}

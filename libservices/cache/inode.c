@@ -111,6 +111,8 @@ static void cinode_free(struct cinode *c, const struct ls_call *call)
 	if (c->parked)
 		__atomic_sub_fetch(&c->cache->idle_writers, 1, __ATOMIC_RELAXED);
 	keep_fini(c);
+	if (c->data >= 0)
+		cdata_end(c);
 	if (c->reader)
 		ls_release(below, call, c->reader);
 	if (c->writer)

@@ -150,10 +150,8 @@ void cshare_end(struct cinode *c)
 	}
 	__atomic_store_n(&c->share, NULL, __ATOMIC_RELEASE);
 	share_free(s);
-	if (!c->chunks) {
-		close(c->data);
-		c->data = -1;
-	}
+	if (!c->chunks)
+		cdata_end(c);
 }
 
 void cshare_fini(struct cinode *c)
@@ -234,12 +232,9 @@ int cshare_renew(struct cinode *c, bool marks)
 		close(fd);
 		return r;
 	}
-	close(c->data);
+	cdata_end(c);
 	close(s->data_fd);
-	c->data = fd;
-	c->data_large = large;
-	c->data_uid = UINT32_MAX;
-	c->data_copied = false;
+	cdata_begin(c, fd, large);
 	s->data_fd = to_read;
 	s->length = 0;
 	cshare_length(c, true);
