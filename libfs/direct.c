@@ -7,7 +7,7 @@
  * asked for. The answer "not now" makes it wait for twice as long the next time.
  *
  * All files of the process that are open on one inode have one share. The service ends it when the last handle on the
- * inode is closed; nothing has to be said. The mappings do not go to the child of a fork, which is another session.
+ * inode is closed; nothing has to be said. A handle that is parked is not, so what it had of the last few stays mapped. The mappings do not go to the child of a fork, which is another session.
  *
  * `data` is mapped with room for the file to grow. What lies behind its end is not touched, for the size is looked at
  * first, so the room costs nothing but addresses.
@@ -28,6 +28,7 @@ enum {
 	HEAT_BACKOFF_MAX = 10,   /* doublings */
 	HEAT_NEVER = UINT16_MAX, /* instead of the doublings */
 	ROOM_SHIFT = 21,
+	LINGERING = 4,
 };
 #define ROOM_LEAST (64ull << 20)
 #define LENGTH_MAX ((uint64_t)SHARE_REGIONS_MAX * SHARE_REGION * SHARE_PAGE)
@@ -35,6 +36,7 @@ enum {
 static struct {
 	struct direct direct[DIRECT_MAX];
 	uint32_t top; /* all in use are below */
+	uint32_t lingering[LINGERING], next; /* each a user more */
 } __attribute__((aligned(4096))) shares; /* whole pages, and nothing else in them */
 
 static uint32_t shares_wiped; /* the child of a fork finds them zeroed */
@@ -133,6 +135,24 @@ void direct_release(uint32_t share)
 {
 	if (share)
 		user_leave(&shares.direct[share - 1]);
+}
+
+void direct_linger(uint32_t share)
+{
+	struct direct *d = share ? &shares.direct[share - 1] : NULL;
+	uint32_t i;
+
+	if (!d || d->marks) {
+		direct_release(share);
+		return;
+	}
+	for (i = 0; i < LINGERING; i++)
+		if (__atomic_load_n(&shares.lingering[i], __ATOMIC_RELAXED) == share) {
+			direct_release(share);
+			return;
+		}
+	i = __atomic_fetch_add(&shares.next, 1, __ATOMIC_RELAXED) % LINGERING;
+	direct_release(__atomic_exchange_n(&shares.lingering[i], share, __ATOMIC_ACQ_REL));
 }
 
 /* ---- asking ----------------------------------------------------------------------------------- */

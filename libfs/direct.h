@@ -55,6 +55,8 @@ void direct_drop(struct fs_file *f);
 void direct_warm(struct fs_file *f, uint64_t bytes, int writes);
 /* The file's last reference has gone; `share` was its. */
 void direct_release(uint32_t share);
+/* The same, but its handle is parked: it may be opened again. */
+void direct_linger(uint32_t share);
 
 /* ---- direct-copy.c --------------------------------------------------------------------------- */
 

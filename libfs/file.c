@@ -120,8 +120,14 @@ int64_t fs_file_put(struct fs_file *f)
 	if (!file_unref(f))
 		return 0;
 	was = *f;
+	f->share = 0;
 	file_free(f);
-	return park_put(&was) ? 0 : fs_close(was.handle, was.session);
+	if (park_put(&was)) {
+		direct_linger(was.share);
+		return 0;
+	}
+	direct_release(was.share);
+	return fs_close(was.handle, was.session);
 }
 
 void fs_file_drop(struct fs_file *f)

@@ -431,6 +431,7 @@ ssize_t keep_pass_write(struct cinode *c, const struct ls_call *call, const stru
 int cdata_new(const struct cache *cache, bool *large);
 void cdata_begin(struct cinode *c, int fd, bool large); /* it is the file's from now on */
 void cdata_end(struct cinode *c);
+void cdata_clear(const struct cinode *c); /* its memory goes, whoever has it mapped */
 /* There are to be some descriptors left: only who has to begins another. */
 bool cdata_are_many(const struct cache *cache);
 int cdata_read(int fd, char *buf, uint64_t length, uint64_t offset);

@@ -149,6 +149,14 @@ int cdata_new(const struct cache *cache, bool *large)
 	return fd < 0 ? -errno : fd;
 }
 
+void cdata_clear(const struct cinode *c)
+{
+	struct stat st;
+
+	if (fstat(c->data, &st) == 0 && st.st_size > 0)
+		punch(c, 0, st.st_size);
+}
+
 void cdata_begin(struct cinode *c, int fd, bool large)
 {
 	c->data = fd;

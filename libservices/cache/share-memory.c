@@ -232,6 +232,7 @@ int cshare_renew(struct cinode *c, bool marks)
 		close(fd);
 		return r;
 	}
+	cdata_clear(c); /* also if somebody has it mapped still */
 	cdata_end(c);
 	close(s->data_fd);
 	cdata_begin(c, fd, large);

@@ -768,6 +768,14 @@ static uint64_t pages_present(const struct client *k, unsigned pages)
 	return n;
 }
 
+static dev_t device_of(int fd)
+{
+	struct stat st;
+
+	assert_ok(fstat(fd, &st));
+	return st.st_dev;
+}
+
 /* Memory in large pieces, and no more of it than pages that are present. */
 static void no_memory_without_a_page(void **state)
 {
@@ -805,6 +813,11 @@ static void no_memory_without_a_page(void **state)
 	}
 	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0));
 	client_end(&k);
+	/* What maps stores into holes by itself: not there. */
+	assert_int_equal(st.st_dev, device_of(mount));
+	assert_ok(ls_share(fs->ls, &fs->call, inode, LS_SHARE_MAP, 0, SHARE_PAGE, &got));
+	assert_int_not_equal(device_of(got.data), device_of(mount));
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_MAP, 0, SHARE_PAGE));
 	fs_close(fs);
 	close(mount);
 }
