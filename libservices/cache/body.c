@@ -486,6 +486,7 @@ int body_to_file(struct cinode *c, bool large)
 
 	if (c->data >= 0)
 		return 0;
+	large = large && (!c->size || body_present(c, 0, page_index(c->size - 1))); /* else with memory for the holes (data.c) */
 	fd = cdata_new(c->cache, &large);
 	if (fd < 0)
 		return fd;

@@ -461,7 +461,7 @@ void body_drop(struct cinode *c, uint64_t first, uint64_t last);
 uint64_t chunk_drop(struct chunk *chunk, unsigned mask);          /* bytes that came free */
 void chunk_forget_dirt(struct chunk *chunk, unsigned mask);       /* as if it had been written back */
 void body_dirty(struct cinode *c, uint64_t first, uint64_t last); /* of those that are present */
-/* Moves the bytes into a data file, with large folios if there are such; needs io too. */
+/* Moves the bytes into a data file, with large folios if there are such and all bytes are there; needs io too. */
 int body_to_file(struct cinode *c, bool large);
 void chunk_touch(struct chunk *chunk, unsigned mask, unsigned again);
 

@@ -776,26 +776,52 @@ static dev_t device_of(int fd)
 	return st.st_dev;
 }
 
+static struct fs *fs_with_folios(int mount)
+{
+	char json[128];
+
+	if (mount < 0)
+		skip(); /* not root, or a kernel without huge pages */
+	snprintf(json, sizeof(json), "{\"cache\": {\"size\": \"4M\", \"large_dir\": %d, \"below\": {\"mem\": {}}}}", mount);
+	return fs_open(json);
+}
+
+/* Pages here and there that were in memory before the file was shared. */
+static void no_memory_for_holes(void **state)
+{
+	enum { PAGES = 64, APART = 64 }; /* each the last of a piece */
+	int mount = tmpfs_with_folios();
+	struct fs *fs = fs_with_folios(mount);
+	struct ls_inode *inode;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode);
+	char buf[SHARE_PAGE] = "x";
+	struct ls_share got;
+	struct stat st;
+
+	for (unsigned i = 1; i <= PAGES; i++)
+		assert_int_equal(fs_write(fs, f, buf, sizeof(buf), ((off_t)i * APART - 1) * SHARE_PAGE), sizeof(buf));
+	assert_ok(ls_share(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0, &got));
+	assert_ok(fstat(got.data, &st));
+	assert_true((uint64_t)st.st_blocks * 512 <= PAGES * SHARE_PAGE);
+	assert_ok(ls_unshare(fs->ls, &fs->call, inode, LS_SHARE_READ, 0, 0));
+	fs_close(fs);
+	close(mount);
+}
+
 /* Memory in large pieces, and no more of it than pages that are present. */
 static void no_memory_without_a_page(void **state)
 {
 	enum { PAGES = 4096, MOST = 256, ROUNDS = 3000, LEAVING = 64 /* pages that are on their way out */ };
 	static char buf[MOST * SHARE_PAGE];
 	int mount = tmpfs_with_folios();
+	struct fs *fs = fs_with_folios(mount);
 	struct ls_inode *inode;
 	struct ls_share got;
-	struct ls_file *f;
+	struct ls_file *f = fs_create(fs, fs->root, "f", &inode);
 	struct client k;
 	struct stat st;
 	unsigned random = 1;
-	struct fs *fs;
-	char json[128];
 
-	if (mount < 0)
-		skip(); /* not root, or a kernel without huge pages */
-	snprintf(json, sizeof(json), "{\"cache\": {\"size\": \"4M\", \"large_dir\": %d, \"below\": {\"mem\": {}}}}", mount);
-	fs = fs_open(json);
-	f = fs_create(fs, fs->root, "f", &inode);
 	for (unsigned i = 0; i < PAGES; i += MOST)
 		assert_int_equal(fs_write(fs, f, buf, sizeof(buf), (off_t)i * SHARE_PAGE), sizeof(buf));
 	assert_ok(client_begin(&k, fs, inode, LS_SHARE_READ, 0));
@@ -841,6 +867,7 @@ int main(void)
 	    cmocka_unit_test(stores_survive_eviction),
 	    cmocka_unit_test(what_others_may_change_is_not_shared),
 	    cmocka_unit_test(a_share_gives_its_memory_back),
+	    cmocka_unit_test(no_memory_for_holes),
 	    cmocka_unit_test(no_memory_without_a_page),
 	};
 
