@@ -8,39 +8,24 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench/compare.h"
 
 enum { PAGE = 4096, PIECE = 1 << 20, FILE_SIZE = 16 << 20, PAGES = FILE_SIZE / PAGE, BATCH = 16 };
 
 static char buffer[PIECE];
 
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
-static void must(int good, const char *what)
-{
-	if (good)
-		return;
-	perror(what);
-	exit(1);
-}
-
 static int file_make(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
 
-	must(fd >= 0, path);
+	bench_must(fd >= 0, path);
 	for (off_t at = 0; at < FILE_SIZE; at += PIECE)
-		must(pwrite(fd, buffer, PIECE, at) == PIECE, "write");
-	must(fsync(fd) == 0, "fsync");
+		bench_must(pwrite(fd, buffer, PIECE, at) == PIECE, "write");
+	bench_must(fsync(fd) == 0, "fsync");
 	for (off_t at = 0; at < FILE_SIZE; at += PIECE)
-		must(pread(fd, buffer, PIECE, at) == PIECE, "read");
+		bench_must(pread(fd, buffer, PIECE, at) == PIECE, "read");
 	return fd;
 }
 
@@ -60,11 +45,11 @@ int main(int argc, char **argv)
 	fd = file_make(path);
 	puts("ready");
 	fflush(stdout);
-	must(getchar() == '\n', "order");
-	for (until = now() + strtol(argv[2], NULL, 10) * 1000000; now() < until; count += BATCH)
+	bench_must(getchar() == '\n', "order");
+	for (until = bench_now() + strtol(argv[2], NULL, 10) * 1000000; bench_now() < until; count += BATCH)
 		for (unsigned i = 0; i < BATCH; i++) {
 			seed = seed * 1103515245 + 12345;
-			must(pread(fd, buffer, PAGE, (off_t)(seed / 256 % PAGES) * PAGE) == PAGE, "read");
+			bench_must(pread(fd, buffer, PAGE, (off_t)(seed / 256 % PAGES) * PAGE) == PAGE, "read");
 		}
 	printf("%lu\n", count);
 	close(fd);

@@ -9,8 +9,8 @@
 #include "libservices/libservice.h"
 
 /*
- * Whether the kernel gives a tmpfs memory in pieces as long as a write to it (Linux 6.14), which cost a fraction to fill, to map
- * and to free. Earlier ones would give 2 MiB for a part of them, which nobody has counted.
+ * Whether what makes a file of a tmpfs longer gets large folios (Linux 6.14), which cost a fraction to fill, to map and to free.
+ * libservices/cache/data.c says what is stored there.
  */
 static bool has_folios(void)
 {
@@ -27,7 +27,7 @@ int cache_dir_open(struct pool *pool)
 
 	/* Neither its size nor its number of files is limited here: the cache counts what it has, the
 	 * cgroup pays. */
-	if (pool->cache < 0 && has_folios()) /* and if it was built with them */
+	if (pool->cache < 0 && pool->cache_large < 0 && has_folios()) /* and if it was built with them */
 		pool->cache_large = mount_tmpfs("mode=0700,size=0,nr_inodes=0,huge=within_size", &none);
 	if (pool->cache < 0)
 		pool->cache = mount_tmpfs("mode=0700,size=0,nr_inodes=0", &pool->error);
@@ -102,7 +102,6 @@ static struct json_object *cache_put_in(struct json_object *stack)
 struct json_object *cache_put_on(struct json_object *spec, struct json_object *stack, int dir, int large)
 {
 	struct dirs dirs = {dir, large};
-
 
 	if (is_wanted(spec, stack))
 		stack = cache_put_in(stack);

@@ -34,8 +34,8 @@
 
 /* ---- the boot message -------------------------------------------------------------------------- */
 
-/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; five come before
- * them. */
+/* The descriptors of the place after BUILD_FDS are the hosts' and the FUSE devices'; those named here come
+ * before them. */
 enum { BOOT_LISTEN, BOOT_TABLE, BOOT_PROC, BOOT_CACHE, BOOT_CACHE_LARGE, BOOT_METER, BOOT_PLACE };
 
 static int put_name(struct json_object *file, void *arg)
@@ -101,7 +101,8 @@ static struct json_object *boot_mounts(const struct pool *pool)
 		(void)path;
 		stack_walk(copy, put_host_fd, &put);
 		json_object_object_add(m, "path", json_object_new_string(json_string(place, "path")));
-		json_object_object_add(m, "stack", cache_put_on(pool->spec, copy, BOOT_CACHE, pool->cache_large < 0 ? -1 : BOOT_CACHE_LARGE));
+		json_object_object_add(m, "stack",
+				       cache_put_on(pool->spec, copy, BOOT_CACHE, pool->cache_large < 0 ? -1 : BOOT_CACHE_LARGE));
 		json_object_array_add(list, m);
 	}
 	for (i = 0; i < json_object_array_length(list); i++) {

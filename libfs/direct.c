@@ -7,7 +7,8 @@
  * asked for. The answer "not now" makes it wait for twice as long the next time.
  *
  * All files of the process that are open on one inode have one share. The service ends it when the last handle on the
- * inode is closed; nothing has to be said. A handle that is parked is not, so what it had of the last few stays mapped. The mappings do not go to the child of a fork, which is another session.
+ * inode is closed; nothing has to be said. A handle that is parked is not closed, so of the last few files their mappings
+ * stay. They do not go to the child of a fork, which is another session.
  *
  * `data` is mapped with room for the file to grow. What lies behind its end is not touched, for the size is looked at
  * first, so the room costs nothing but addresses.
@@ -137,22 +138,25 @@ void direct_release(uint32_t share)
 		user_leave(&shares.direct[share - 1]);
 }
 
+static int lingers(uint32_t share)
+{
+	uint32_t i = 0;
+
+	while (i < LINGERING && __atomic_load_n(&shares.lingering[i], __ATOMIC_RELAXED) != share)
+		i++;
+	return i < LINGERING;
+}
+
+/* In the place of another's, which goes instead. One to write goes at once. */
 void direct_linger(uint32_t share)
 {
-	struct direct *d = share ? &shares.direct[share - 1] : NULL;
 	uint32_t i;
 
-	if (!d || d->marks) {
-		direct_release(share);
-		return;
+	if (share && !shares.direct[share - 1].marks && !lingers(share)) {
+		i = __atomic_fetch_add(&shares.next, 1, __ATOMIC_RELAXED) % LINGERING;
+		share = __atomic_exchange_n(&shares.lingering[i], share, __ATOMIC_ACQ_REL);
 	}
-	for (i = 0; i < LINGERING; i++)
-		if (__atomic_load_n(&shares.lingering[i], __ATOMIC_RELAXED) == share) {
-			direct_release(share);
-			return;
-		}
-	i = __atomic_fetch_add(&shares.next, 1, __ATOMIC_RELAXED) % LINGERING;
-	direct_release(__atomic_exchange_n(&shares.lingering[i], share, __ATOMIC_ACQ_REL));
+	direct_release(share);
 }
 
 /* ---- asking ----------------------------------------------------------------------------------- */

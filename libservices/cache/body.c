@@ -125,6 +125,22 @@ static void page_came(struct chunk *chunk, unsigned i)
 		cshare_came(c, chunk->index * CHUNK_PAGES + i);
 }
 
+/* One that was made in vain is evicted some day. */
+static bool chunks_make(struct cinode *c, uint64_t first, uint64_t last)
+{
+	uint64_t index = first / CHUNK_PAGES;
+
+	while (index <= last / CHUNK_PAGES && chunk_make(c, index))
+		index++;
+	return index > last / CHUNK_PAGES;
+}
+
+static void pages_came(struct cinode *c, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page <= last; page++)
+		page_came(chunk_of_page(c, page), page % CHUNK_PAGES);
+}
+
 /* Doubles a short page's room, so that appending a little at a time does not copy it each time. */
 static size_t room_for(size_t now, size_t wanted)
 {
@@ -191,13 +207,12 @@ static int data_write_pages(struct cinode *c, const char *buf, uint64_t offset, 
 		iov[0].iov_len = 0;
 	if (is_present(chunk_of_page(c, last), last) || cshare_kernel_has(c))
 		iov[2].iov_len = 0;
-	for (uint64_t page = first; page <= last; page++)
-		if (!chunk_make(c, page / CHUNK_PAGES))
-			return -ENOMEM; /* one that was made in vain is evicted some day */
+	if (!chunks_make(c, first, last))
+		return -ENOMEM;
 	r = cdata_fill(c, iov, 3, offset - iov[0].iov_len);
 	cshare_kernel_mine(c);
-	for (uint64_t page = first; r == 0 && page <= last; page++)
-		page_came(chunk_of_page(c, page), page % CHUNK_PAGES);
+	if (r == 0)
+		pages_came(c, first, last);
 	return r;
 }
 
@@ -270,18 +285,16 @@ static int data_install(struct cinode *c, uint64_t page, void **bytes, unsigned 
 
 static int data_install_pages(struct cinode *c, uint64_t page, void **bytes, unsigned n)
 {
-	int r;
+	int r = chunks_make(c, page, page + n - 1) ? data_install(c, page, bytes, n) : -ENOMEM;
 
-	for (uint64_t at = page; at < page + n; at++)
-		if (!chunk_make(c, at / CHUNK_PAGES))
-			return -ENOMEM; /* one that was made in vain is evicted some day */
-	r = data_install(c, page, bytes, n);
-	for (unsigned i = 0; i < n && r == 0; i++) {
-		page_came(chunk_of_page(c, page + i), (page + i) % CHUNK_PAGES);
+	if (r < 0)
+		return r;
+	pages_came(c, page, page + n - 1);
+	for (unsigned i = 0; i < n; i++) {
 		cpage_put(pool_of(c), bytes[i]);
 		bytes[i] = NULL;
 	}
-	return r;
+	return 0;
 }
 
 static int page_install(struct cinode *c, uint64_t page, void **bytes)

@@ -116,10 +116,8 @@ static int filling_read(struct cinode *c, const struct ls_call *call, struct fil
 
 static int filling_install(struct cinode *c, struct filling *f)
 {
-	uint64_t end = (c->size + CACHE_PAGE - 1) / CACHE_PAGE;
+	uint64_t pages = (c->size + CACHE_PAGE - 1) / CACHE_PAGE, end = pages <= f->fill.last ? pages : f->fill.last + 1;
 	int r = 0;
-
-	end = end < f->fill.last + 1 ? end : f->fill.last + 1;
 
 	for (uint64_t page = f->fill.first, next; page < end && r == 0; page = next) {
 		for (next = page; next < end && !body_present(c, next, next);)
