@@ -20,11 +20,21 @@ enum { STEP = 256 * 1024 };
 void mirror_join(struct mirror *m, unsigned child)
 {
 	m->copying |= bit(child);
+	m->joined[child] = ++m->joins;
 	m->head_changed = 1;
 	for (unsigned i = 0; i < MIRROR_WORDS; i++)
 		m->map->todo[i] |= m->map->dirty[i];
 	pthread_cond_signal(&m->keep);
 	pthread_cond_signal(&m->copy);
+}
+
+uint32_t mirror_joined_since(const struct mirror *m, uint64_t joins)
+{
+	uint32_t mask = 0;
+
+	for (unsigned n = 0; n < m->count; n++)
+		mask |= m->joined[n] > joins ? bit(n) : 0;
+	return mask;
 }
 
 static int step_write(struct area *to, const void *want, void *have, size_t length, uint64_t offset)

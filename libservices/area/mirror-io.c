@@ -64,6 +64,7 @@ static int change_must_wait(struct mirror *m, const struct area_io *io)
 static void change_begin(struct mirror *m, struct mirror_io *c)
 {
 	c->targets = m->in_sync | m->copying;
+	c->joins = m->joins;
 	TAILQ_INSERT_TAIL(&m->active, c, entry);
 }
 
@@ -79,20 +80,23 @@ int mirror_window_busy(const struct mirror *m)
 
 /*
  * Judges a change that all children have answered. Where none in sync did it, one is kept all the same:
- * what it has there now is what the mirror holds.
+ * what it has there now is what the mirror holds. A child that has come back since counts as one that did
+ * it, whatever it answered before: it is not in sync until this is copied to it (a write) or it has been
+ * flushed (a flush).
  */
 static void change_settle(struct mirror *m, struct mirror_io *c)
 {
-	uint32_t did = c->targets & ~c->failed, keep = did & m->in_sync;
+	uint32_t back = mirror_joined_since(m, c->joins), failed = c->failed & ~back;
+	uint32_t did = (c->targets | back) & ~failed, keep = did & m->in_sync;
 
-	if (c->io->op == AREA_DISCARD || c->failed == 0) {
+	if (c->io->op == AREA_DISCARD || failed == 0) {
 		c->error = 0;
 	} else if (keep) {
-		mirror_drop(m, c->failed, c->error);
+		mirror_drop(m, failed, c->error);
 		c->error = 0;
 	} else {
 		keep = bit(lowest(m->in_sync));
-		mirror_drop(m, c->failed & ~keep, c->error);
+		mirror_drop(m, failed & ~keep, c->error);
 	}
 	c->have = c->io->op == AREA_DISCARD ? m->all : did | keep;
 	if (m->broken)

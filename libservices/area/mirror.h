@@ -78,6 +78,7 @@ struct mirror_io {
 	TAILQ_ENTRY(mirror_io) entry; /* of active, waiting or unsaved */
 	unsigned left;          /* atomic: children under way, and one while they are being submitted */
 	uint32_t failed;        /* atomic */
+	uint64_t joins;         /* of the mirror, when it began */
 	uint32_t targets, have; /* who gets it; who has it */
 	int error;              /* atomic: the first */
 	struct area_range *ranges;
@@ -111,6 +112,7 @@ struct mirror {
 	uint32_t saved;   /* in_sync on the medium. A write is acknowledged when all of these have it */
 	uint32_t to_tell; /* dropped, and not told yet: may not come back before */
 	uint64_t sequence, reached[MIRROR_BELOW_MAX];
+	uint64_t joins, joined[MIRROR_BELOW_MAX]; /* how often one did; which of these was each one's last */
 	int head_changed;
 	uint32_t pages_changed;
 	int broken; /* nothing can be saved any more */
@@ -188,4 +190,6 @@ int mirror_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until
 /* mirror-copy.c */
 /* Under the lock: a child is back. It gets all writes from now on, and what it has missed is copied. */
 void mirror_join(struct mirror *m, unsigned child);
+/* Under the lock: those that came back after that many joins. */
+uint32_t mirror_joined_since(const struct mirror *m, uint64_t joins);
 void *mirror_copier(void *mirror);

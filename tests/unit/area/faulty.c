@@ -162,12 +162,31 @@ void faulty_hold(struct faulty *f, int hold)
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* In the thread that submits. */
+static void faulty_do_here(struct faulty *f, struct area_io *io)
+{
+	int r = faulty_do(f, io);
+
+	if (io->op != AREA_FLUSH || !f->late) {
+		area_io_done(io, r);
+		return;
+	}
+	f->late = 0;
+	io->result = r;
+	f->answer = io;
+}
+
+void faulty_answer(struct faulty *f)
+{
+	area_io_done(f->answer, f->answer->result);
+}
+
 static void faulty_submit(struct area *area, struct area_io *io)
 {
 	struct faulty *f = area->state;
 
 	if (!f->threaded) {
-		area_io_done(io, faulty_do(f, io));
+		faulty_do_here(f, io);
 		return;
 	}
 	pthread_mutex_lock(&f->lock);

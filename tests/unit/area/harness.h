@@ -51,6 +51,8 @@ struct faulty {
 	uint64_t error_from, error_to;            /* only there; 0, 0: everywhere */
 	int *power;                               /* atomic, may be shared: writes until the power fails */
 	int threaded, hold;                       /* hold: atomic */
+	int late;                                 /* the next flush answers when faulty_answer() is called */
+	struct area_io *answer;
 	unsigned reads, writes, fua_writes, flushes, discards;
 	pthread_mutex_t lock;
 	pthread_cond_t come;
@@ -65,6 +67,7 @@ void faulty_volatile(struct faulty *f); /* what is neither flushed nor FUA may b
 /* The power came back: of what was volatile some blocks are lost, as the seed will have it. */
 void faulty_cut(struct faulty *f, unsigned seed);
 void faulty_hold(struct faulty *f, int hold);
+void faulty_answer(struct faulty *f);
 struct area *faulty_area(struct faulty *f);
 
 unsigned dice(unsigned *seed, unsigned sides);

@@ -13,6 +13,7 @@ struct writer {
 	pthread_t thread;
 	unsigned seed[BLOCKS]; /* of what each block of its share holds; 0: never written */
 	uint8_t *buf;
+	const char *wrong; /* asserted by who waits for it: in another thread an assertion says nothing */
 };
 
 static uint64_t place(const struct writer *w, unsigned block)
@@ -21,27 +22,28 @@ static uint64_t place(const struct writer *w, unsigned block)
 }
 
 /* One to 64 blocks; now and then a look at what should be there. */
-static void writer_step(struct writer *w, unsigned *die)
+static const char *writer_step(struct writer *w, unsigned *die)
 {
 	unsigned first = dice(die, BLOCKS), n = 1 + dice(die, dice(die, 8) ? 4 : 64);
 
 	if (first + n > BLOCKS)
 		n = BLOCKS - first;
 	if (dice(die, 3) == 0) {
-		assert_ok(area_read(w->p->area, w->buf, n * 4096, place(w, first)));
+		if (area_read(w->p->area, w->buf, n * 4096, place(w, first)) < 0)
+			return "a read failed";
 		for (unsigned i = 0; i < n; i++)
-			assert_true(w->seed[first + i] == 0 ||
-				    is_pattern(w->buf + i * 4096, 4096, place(w, first + i),
-					       w->seed[first + i]));
-		return;
+			if (w->seed[first + i] && !is_pattern(w->buf + i * 4096, 4096, place(w, first + i),
+							      w->seed[first + i]))
+				return "a read gave something else";
+		return NULL;
 	}
 	w->writes++;
 	pattern(w->buf, n * 4096, place(w, first), w->writes);
-	assert_ok(area_write(w->p->area, w->buf, n * 4096, place(w, first), dice(die, 2) ? AREA_FUA : 0));
+	if (area_write(w->p->area, w->buf, n * 4096, place(w, first), dice(die, 2) ? AREA_FUA : 0) < 0)
+		return "a write failed";
 	for (unsigned i = 0; i < n; i++)
 		w->seed[first + i] = w->writes;
-	if (dice(die, 16) == 0)
-		assert_ok(area_flush(w->p->area));
+	return dice(die, 16) == 0 && area_flush(w->p->area) < 0 ? "a flush failed" : NULL;
 }
 
 static void *writer_run(void *arg)
@@ -49,8 +51,8 @@ static void *writer_run(void *arg)
 	struct writer *w = arg;
 	unsigned die = w->number * 77 + 1;
 
-	while (!__atomic_load_n(w->stop, __ATOMIC_RELAXED))
-		writer_step(w, &die);
+	while (!__atomic_load_n(w->stop, __ATOMIC_RELAXED) && !w->wrong)
+		w->wrong = writer_step(w, &die);
 	return NULL;
 }
 
@@ -68,6 +70,8 @@ static void writers_end(struct writer *w)
 	for (unsigned i = 0; i < WRITERS; i++) {
 		pthread_join(w[i].thread, NULL);
 		print_message("%u writes\n", w[i].writes);
+		if (w[i].wrong)
+			fail_msg("%s", w[i].wrong);
 		assert_true(w[i].writes > 0);
 	}
 }

@@ -176,6 +176,53 @@ static void a_failing_flush_drops_too(void **state)
 	assert_int_equal(pair_head(p, 1).in_sync, 1); /* it is told that it is out */
 }
 
+/* The mirror as NEW has it, but with who failed tried again soon. */
+static struct pair *opened_with_retries(struct pair *p)
+{
+	pair_close(p);
+	pair_open(p, 0, "{'retry': '5ms', 'settle': '1h'}");
+	return p;
+}
+
+/* It failed a flush, was dropped for another, and is back when the first one's answer comes. */
+static void a_late_failure_is_not_one_of_now(void **state)
+{
+	struct pair *p = opened_with_retries(*state);
+	struct waiter w;
+
+	put(p->area, 0, 4096, 1, 0);
+	p->f[0].flush_error = -EIO;
+	p->f[0].late = 1;
+	waiter_start(&w, p, AREA_FLUSH, 0, 0);
+	assert_ok(area_flush(p->area));
+	p->f[0].flush_error = 0;
+	pair_wait(p, "in sync, in sync");
+	p->f[1].write_error = -EIO;
+	put(p->area, 0, 4096, 2, AREA_FUA);
+	assert_string_equal(pair_state(p), "in sync, away");
+	faulty_answer(&p->f[0]);
+	assert_ok(waiter_end(&w));
+	put(p->area, 4096, 4096, 3, AREA_FUA);
+	assert_true(holds(p->area, 0, 4096, 2));
+}
+
+/* Of one who was not there when it began, nothing is to come. */
+static void a_flush_ends_though_one_came_back(void **state)
+{
+	struct pair *p = opened_with_retries(*state);
+	struct waiter w;
+
+	p->f[0].write_error = -EIO;
+	put(p->area, 0, 4096, 1, 0);
+	p->f[1].late = 1;
+	waiter_start(&w, p, AREA_FLUSH, 0, 0);
+	p->f[0].write_error = 0;
+	pair_wait(p, "in sync, in sync");
+	put(p->area, 8 * MIB, 4096, 2, AREA_FUA); /* the head says so, too */
+	faulty_answer(&p->f[1]);
+	assert_ok(waiter_end(&w));
+}
+
 static void a_write_waits_for_its_mark(void **state)
 {
 	struct pair *p = *state;
@@ -597,6 +644,8 @@ int main(void)
 		TEST(who_fails_is_dropped_first),
 		THREADED(who_fails_is_dropped_first),
 		TEST(a_failing_flush_drops_too),
+		TEST(a_late_failure_is_not_one_of_now),
+		TEST(a_flush_ends_though_one_came_back),
 		THREADED(a_write_waits_for_its_mark),
 		TEST(when_all_fail_it_is_an_error),
 		TEST(without_a_medium_it_is_lost),
