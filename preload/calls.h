@@ -39,7 +39,9 @@ call_handler call_read, call_write, call_pread64, call_pwrite64, call_readv, cal
 	call_preadv2, call_pwritev2, call_lseek, call_getdents64;
 /* calls-range.c */
 call_handler call_fsync, call_fdatasync, call_sync_file_range, call_syncfs, call_sync, call_fallocate, call_fadvise64,
-	call_readahead, call_copy_file_range;
+	call_readahead;
+/* calls-copy.c */
+call_handler call_copy_file_range, call_sendfile;
 /* calls-map.c */
 call_handler call_mmap;
 /* calls-memory.c */
