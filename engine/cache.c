@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "engine/mounts.h"
 #include "libservices/libservice.h"
+
+enum { FLOOR = 256 << 20 };
 
 /*
  * Whether what makes a file of a tmpfs longer gets large folios (Linux 6.14), which cost a fraction to fill, to map and to free.
@@ -66,11 +69,28 @@ static bool is_wanted(struct json_object *spec, struct json_object *stack)
 	       !stack_walk(stack, is_cache, NULL);
 }
 
-static struct json_object *cache_over(struct json_object *stack)
+/*
+ * What a pool gets that says nothing of its cache's size: an eighth of the machine's memory, or a quarter of its own; beyond the
+ * floor only as long as nobody else needs it.
+ */
+static void put_size(struct json_object *spec, struct json_object *config)
+{
+	const char *memory = json_string(spec, "memory");
+	uint64_t own = 0, size = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 8;
+
+	if (memory && ls_parse_size(memory, &own) == 0 && own / 4 < size)
+		size = own / 4;
+	json_object_object_add(config, "size", json_object_new_uint64(size));
+	json_object_object_add(config, "floor", json_object_new_uint64(size < FLOOR ? size : FLOOR));
+}
+
+static struct json_object *cache_over(struct json_object *spec, struct json_object *stack)
 {
 	struct json_object *config = json_object_new_object(), *layer = json_object_new_object();
 
 	json_object_object_add(config, "below", stack);
+	if (!json_string(json_child(spec, "cache", json_type_object), "size"))
+		put_size(spec, config);
 	json_object_object_add(layer, "cache", config);
 	return layer;
 }
@@ -86,15 +106,15 @@ static int is_union(const char *type, struct json_object *config, void *arg)
 }
 
 /* Below a union, so that what several have in common is there once: each branch has one. */
-static struct json_object *cache_put_in(struct json_object *stack)
+static struct json_object *cache_put_in(struct json_object *spec, struct json_object *stack)
 {
 	struct json_object *branches = NULL;
 
 	if (stack_walk(stack, is_union, &branches) != 1 || !branches)
-		return cache_over(stack);
+		return cache_over(spec, stack);
 	for (size_t i = 0; i < json_object_array_length(branches); i++) {
 		struct json_object *branch = json_object_get(json_object_array_get_idx(branches, i));
-		json_object_array_put_idx(branches, i, cache_put_in(branch));
+		json_object_array_put_idx(branches, i, cache_put_in(spec, branch));
 	}
 	return stack;
 }
@@ -104,7 +124,7 @@ struct json_object *cache_put_on(struct json_object *spec, struct json_object *s
 	struct dirs dirs = {dir, large};
 
 	if (is_wanted(spec, stack))
-		stack = cache_put_in(stack);
+		stack = cache_put_in(spec, stack);
 	stack_walk(stack, put_dirs, &dirs);
 	return stack;
 }

@@ -9,6 +9,7 @@
 
 static const struct spec_key cache_keys[] = {
 	{"size", SPEC_SIZE, 0, 0, "bytes of the pool's page cache; 0: none", .live = true},
+	{"floor", SPEC_SIZE, 0, 0, "of it, what it keeps where the machine is short of memory; 0: all", .live = true},
 	{"readahead", SPEC_SIZE, 0, 0, "bytes read ahead of a sequential reader", .live = true},
 	{"policy", SPEC_WORD, .help = "which pages leave the cache first", .live = true},
 	{"flush_interval", SPEC_TIME, .help = "flush.interval", .alias = "flush.interval", .live = true},

@@ -19,6 +19,7 @@ static const struct {
 	const char *key, *option;
 } cache_keys[] = {
 	{"cache.size", "size"},
+	{"cache.floor", "floor"},
 	{"cache.readahead", "readahead"},
 	{"cache.policy", "policy"},
 	{"flush.interval", "flush_interval"},

@@ -40,6 +40,7 @@ static struct budget *budget_new(uint64_t dev, uint64_t ino)
 		return NULL;
 	}
 	pthread_mutex_init(&b->lock, NULL);
+	pressure_init(&b->pressure);
 	for (int q = 0; q < QUEUES; q++)
 		TAILQ_INIT(&b->list[q]);
 	LIST_INIT(&b->caches);
@@ -79,6 +80,7 @@ static void budget_free(struct budget *b)
 	for (p = &registry; *p != b; p = &(*p)->next)
 		;
 	*p = b->next;
+	pressure_fini(&b->pressure);
 	pthread_mutex_destroy(&b->lock);
 	cpage_pool_fini(&b->pool);
 	free(b->ghost);
@@ -117,10 +119,19 @@ void budget_charge(struct budget *b, struct chunk *chunk, int64_t bytes)
 /* How much too much there would be. */
 static uint64_t excess(const struct budget *b, uint64_t n)
 {
-	uint64_t size = __atomic_load_n(&b->size, __ATOMIC_RELAXED),
+	uint64_t limit = __atomic_load_n(&b->limit, __ATOMIC_RELAXED),
 		 wanted = __atomic_load_n(&b->used, __ATOMIC_RELAXED) + n;
 
-	return wanted > size ? wanted - size : 0;
+	return wanted > limit ? wanted - limit : 0;
+}
+
+/* Is somebody to look whether there is so much? */
+static bool is_unwatched(const struct budget *b)
+{
+	uint64_t floor = __atomic_load_n(&b->floor, __ATOMIC_RELAXED);
+
+	return __atomic_load_n(&b->used, __ATOMIC_RELAXED) > floor && floor < __atomic_load_n(&b->size, __ATOMIC_RELAXED) &&
+	       !__atomic_load_n(&b->pressure.looks, __ATOMIC_RELAXED);
 }
 
 int budget_make_room(struct cache *cache, const struct ls_call *call, uint64_t n)
@@ -128,6 +139,9 @@ int budget_make_room(struct cache *cache, const struct ls_call *call, uint64_t n
 	struct budget *b = cache->budget;
 	uint64_t over;
 	int r = 0, idle = 0;
+
+	if (is_unwatched(b))
+		pressure_watch(b);
 
 	/* A cache that is smaller than one operation holds that one, and nothing else. */
 	while ((over = excess(b, n)) && __atomic_load_n(&b->used, __ATOMIC_RELAXED)) {

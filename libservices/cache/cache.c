@@ -70,7 +70,11 @@ static int cache_set(struct ls *ls, const char *option, const char *value, char 
 	ls_parse_size(value, &n);
 	if (strcmp(option, "size") == 0) {
 		store(&b->size, n);
+		store(&b->floor, n);
+		store(&b->limit, n);
 		budget_make_room(cache, &cflusher_call, 0);
+	} else if (strcmp(option, "floor") == 0) {
+		store(&b->floor, n ? n : b->size);
 	} else if (strcmp(option, "readahead") == 0) {
 		store(&cache->readahead, n);
 	} else if (strcmp(option, "batch") == 0) {
@@ -215,6 +219,7 @@ static void cache_stats(struct ls *ls, ls_figure *figure, void *arg)
 
 static const struct ls_option cache_options[] = {
     {"size", LS_SIZE, "256M", 0, 0, "the most that the caches of the pool hold together", 1},
+    {"floor", LS_SIZE, "0", 0, 0, "what they keep where the machine is short of memory; 0: all", 1},
     {"readahead", LS_SIZE, "512k", 0, 1ull << 30, "the most that is read ahead of a sequential reader", 1},
     {"policy", LS_STRING, "s3fifo", 0, 0, "which pages leave first: s3fifo, lru2 or clock", 1},
     {"flush_interval", LS_TIME, "5s", 0, 0,

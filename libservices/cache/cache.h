@@ -71,11 +71,23 @@ struct cache_figures { /* atomic */
 	uint64_t hits, misses, read_ahead, evicted, written, failed, throttled_ns, throttled, recalled;
 };
 
+/* The thread that looks at the machine's memory; pressure.c. */
+struct pressure {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool runs, ending;
+	bool looks; /* atomic: not asleep without end */
+};
+
 struct budget {
 	struct budget *next; /* in the registry */
 	uint64_t dev, ino;   /* of the directory; 0: a cache of its own */
 	unsigned users;
 	uint64_t size;                          /* atomic */
+	uint64_t floor;                         /* atomic; of size: what it need not give back */
+	uint64_t limit;                         /* atomic; size, or less while the machine is short of memory */
+	struct pressure pressure;
 	uint64_t used;                          /* atomic; bytes of memory */
 	uint64_t dirty;                         /* atomic; bytes of dirty pages */
 	uint64_t pinned;                        /* atomic; bytes that mappings keep */
@@ -101,14 +113,21 @@ void budget_charge(struct budget *b, struct chunk *chunk, int64_t bytes); /* chu
 int budget_make_room(struct cache *cache, const struct ls_call *call, uint64_t n);
 static inline uint64_t budget_background(const struct budget *b)
 {
-	return __atomic_load_n(&b->size, __ATOMIC_RELAXED) / 100 *
+	return __atomic_load_n(&b->limit, __ATOMIC_RELAXED) / 100 *
 	       __atomic_load_n(&b->background_ratio, __ATOMIC_RELAXED);
 }
 static inline uint64_t budget_dirty_limit(const struct budget *b)
 {
-	return __atomic_load_n(&b->size, __ATOMIC_RELAXED) / 100 *
+	return __atomic_load_n(&b->limit, __ATOMIC_RELAXED) / 100 *
 	       __atomic_load_n(&b->dirty_ratio, __ATOMIC_RELAXED);
 }
+
+/* pressure.c */
+extern const char *cache_meminfo; /* where it reads what the machine has; for tests */
+void pressure_init(struct pressure *p);
+/* More than the floor is used. */
+void pressure_watch(struct budget *b);
+void pressure_fini(struct pressure *p);
 
 const struct policy *policy_find(const char *name);
 /* A chunk that has just been made; one that goes. Any locks of the file's may be held. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a tenant sets, and what it gets: size, policies, reading ahead, write-back, throttling, errors. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <time.h>
 
+#include "libservices/cache/cache.h"
 #include "libservices/rules.h"
 #include "tests/unit/layers/harness.h"
 
@@ -99,6 +101,68 @@ static void a_large_file_takes_no_more_than_the_size(void **state)
 	assert_in_range(fs_figure(fs, "cache", "pool_used"), 0, (4 << 20) + (512 << 10));
 	assert_true(fs_figure(fs, "cache", "evicted") > 6000);
 	fs_close(fs);
+}
+
+/* As if the machine had 1 GiB, and so much of it were to be had. */
+static void machine_has(const char *path, unsigned mib)
+{
+	char other[128];
+	FILE *f;
+
+	snprintf(other, sizeof(other), "%s.new", path);
+	f = fopen(other, "w");
+	assert_non_null(f);
+	fprintf(f, "MemTotal:        1048576 kB\nMemFree:            1024 kB\nMemAvailable:   %u kB\n", mib << 10);
+	fclose(f);
+	assert_ok(rename(other, path));
+}
+
+static uint64_t used(struct fs *fs)
+{
+	return fs_figure(fs, "cache", "pool_used");
+}
+
+static void memory_that_others_need_is_given_back(void **state)
+{
+	char dir[] = "/tmp/cache-settings.XXXXXX", path[64];
+	struct ls_file *f;
+	struct fs *fs;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/meminfo", dir);
+	machine_has(path, 600);
+	cache_meminfo = path;
+	fs = fs_open(OVER_MEM("\"size\": \"64M\", \"floor\": \"4M\""));
+	f = fs_create(fs, fs->root, "f", NULL);
+	fill(fs, f, 32 << 20);
+	assert_ok(ls_sync(fs->ls, &fs->call));
+	nap(500);
+	assert_in_range(used(fs), 32 << 20, 40 << 20);
+	/* Less than a sixteenth: what is missing is given back, but not what is below the floor. */
+	machine_has(path, 2);
+	for (int i = 0; i < 100 && used(fs) > 5 << 20; i++)
+		nap(100);
+	assert_in_range(used(fs), 2 << 20, 5 << 20);
+	read_all(fs, f, 32 << 20, 65536);
+	assert_in_range(used(fs), 2 << 20, 6 << 20);
+	/* There is enough again. */
+	machine_has(path, 600);
+	for (int i = 0; i < 100 && used(fs) < 30 << 20; i++) {
+		nap(50);
+		read_all(fs, f, 32 << 20, 65536);
+	}
+	assert_in_range(used(fs), 30 << 20, 40 << 20);
+	/* A size that is set is kept. */
+	set(fs, "cache", "size", "64M");
+	machine_has(path, 2);
+	nap(500);
+	read_all(fs, f, 32 << 20, 65536);
+	nap(500);
+	assert_in_range(used(fs), 30 << 20, 40 << 20);
+	fs_close(fs);
+	cache_meminfo = "/proc/meminfo";
+	unlink(path);
+	rmdir(dir);
 }
 
 /* ---- policies
@@ -376,6 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(fifty_thousand_small_files_fit),
 	    cmocka_unit_test(a_large_file_takes_no_more_than_the_size),
+	    cmocka_unit_test(memory_that_others_need_is_given_back),
 	    cmocka_unit_test(scans_drive_out_nothing_that_is_used),
 	    cmocka_unit_test(policies_are_named),
 	    cmocka_unit_test(who_reads_in_sequence_seldom_waits),
