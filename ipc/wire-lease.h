@@ -28,8 +28,8 @@
 
 enum {
 	LEASE_WAYS = 8,
-	LEASE_NAME_SETS = 1 << 14,
-	LEASE_ATTR_SETS = 1 << 14,
+	LEASE_NAME_SETS = 1 << 15,
+	LEASE_ATTR_SETS = 1 << 15,
 	LEASE_NAME_MAX = 99, /* bytes, without a NUL */
 };
 
@@ -89,9 +89,15 @@ static inline uint64_t lease_mix(uint64_t h)
 	return h ^ h >> 29;
 }
 
+/*
+ * Inodes that were made one after the other, which are those of a directory for the most part, are beside each other, two in a
+ * set, so that a process that looks at them maps few pages.
+ */
 static inline uint32_t lease_attr_place(uint32_t mount, uint64_t ino)
 {
-	return (uint32_t)(lease_mix(ino * 31 + mount) >> 8) & (LEASE_ATTR_SETS * LEASE_WAYS - 1);
+	uint64_t set = (ino >> 1) + (lease_mix((ino >> 20) * 31 + mount) >> 8);
+
+	return (uint32_t)(set * LEASE_WAYS + ino % LEASE_WAYS) & (LEASE_ATTR_SETS * LEASE_WAYS - 1);
 }
 
 static inline uint64_t lease_text_hash(uint32_t mount, uint64_t dir, const char *text, uint32_t len)
