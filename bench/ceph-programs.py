@@ -13,7 +13,7 @@ ceph-fuse."""
 import glob, importlib.machinery, importlib.util, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-ROUNDS, ROUNDS_QUICK, POOLS, READ_MS, READ_MS_QUICK = 3, 2, 8, 3000, 500
+ROUNDS, ROUNDS_QUICK, POOLS, READ_MS, READ_MS_QUICK = 3, 1, 8, 3000, 500
 PAPER = ["untar", "git clone", "diff -r", "RocksDB"]
 
 
