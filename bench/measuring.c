@@ -65,7 +65,7 @@ static const struct work {
 	{"getxattr", "preload", ask, 1, true},
 	{"make and remove", "preload", make, 4, true},
 	{"write and fsync", "preload", sync_written, 4, false},
-	{"unpack, search and remove a tree", "preload", tree, COUNT, false},
+	{"unpack, search and remove a tree", "preload", tree, COUNT / 4, false},
 	{"stat", "fuse", look, 4, true},
 	{"make and remove", "fuse", make, 16, false},
 	{"unpack, search and remove a tree", "fuse", tree, COUNT, false},

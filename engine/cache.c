@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "engine/mounts.h"
@@ -11,26 +10,16 @@
 
 enum { FLOOR = 256 << 20 };
 
-/*
- * Whether what makes a file of a tmpfs longer gets large folios (Linux 6.14), which cost a fraction to fill, to map and to free.
- * libservices/cache/data.c says what is stored there.
- */
-static bool has_folios(void)
-{
-	struct utsname name;
-	unsigned major = 0, minor = 0;
-
-	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-	       (major > 6 || (major == 6 && minor >= 14));
-}
-
 int cache_dir_open(struct pool *pool)
 {
 	struct error none = {0};
 
-	/* Neither its size nor its number of files is limited here: the cache counts what it has, the
-	 * cgroup pays. */
-	if (pool->cache < 0 && pool->cache_large < 0 && has_folios()) /* and if it was built with them */
+	/*
+	 * Neither its size nor its number of files is limited here: the cache counts what it has, the cgroup pays.
+	 * Since 6.14 what makes a file of a tmpfs longer gets large folios, which cost a fraction to fill, to map and to
+	 * free, if the kernel was built with them. libservices/cache/data.c says what is stored there.
+	 */
+	if (pool->cache < 0 && pool->cache_large < 0 && kernel_is(6, 14))
 		pool->cache_large = mount_tmpfs("mode=0700,size=0,nr_inodes=0,huge=within_size", &none);
 	if (pool->cache < 0)
 		pool->cache = mount_tmpfs("mode=0700,size=0,nr_inodes=0", &pool->error);

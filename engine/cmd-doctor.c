@@ -28,20 +28,18 @@ struct check {
 	const char *cost; /* what its absence costs */
 };
 
-static bool kernel_is(unsigned major, unsigned minor, char found[static 160])
+static bool kernel_found(unsigned major, unsigned minor, char found[static 160])
 {
 	struct utsname name;
-	unsigned a = 0, b = 0;
 
 	uname(&name);
-	sscanf(name.release, "%u.%u", &a, &b);
 	snprintf(found, 160, "Linux %s", name.release);
-	return a > major || (a == major && b >= minor);
+	return kernel_is(major, minor);
 }
 
 static bool check_kernel(char found[static 160])
 {
-	return kernel_is(5, 16, found);
+	return kernel_found(5, 16, found);
 }
 
 static bool check_root(char found[static 160])
@@ -75,12 +73,12 @@ static bool check_passthrough(char found[static 160])
 		off |= !strncmp(line, "# CONFIG_FUSE_PASSTHROUGH is not set", 36);
 	if (config)
 		fclose(config);
-	return kernel_is(6, 9, found) && !off;
+	return kernel_found(6, 9, found) && !off;
 }
 
 static bool check_epoch(char found[static 160])
 {
-	return kernel_is(6, 16, found);
+	return kernel_found(6, 16, found);
 }
 
 static bool file_has(const char *path, const char *word)
@@ -170,7 +168,7 @@ static bool check_cores(char found[static 160])
 
 static bool check_folios(char found[static 160])
 {
-	bool there = kernel_is(6, 14, found) && !access("/sys/kernel/mm/transparent_hugepage/shmem_enabled", R_OK);
+	bool there = kernel_found(6, 14, found) && !access("/sys/kernel/mm/transparent_hugepage/shmem_enabled", R_OK);
 
 	return there && !file_has("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "[deny]");
 }

@@ -66,6 +66,7 @@ void log_note(const char *format, ...) _printf_(1, 2);
 void log_to_daemon(void);
 
 int64_t now_ms(void); /* CLOCK_MONOTONIC */
+bool kernel_is(unsigned major, unsigned minor); /* that release of Linux, or a later one */
 
 /* The string (or other scalar as a string), number or object at `key`; NULL, `fallback`, NULL without. */
 const char *json_string(struct json_object *object, const char *key);

@@ -19,21 +19,35 @@ enum {
 	SEND_PIECE = 256 << 10,
 };
 
-/* ---- copy_file_range --------------------------------------------------------------------------- */
+/* One of the two. */
+struct side {
+	struct fs_file *file; /* NULL: the kernel's */
+	uint64_t fd;
+	int64_t *offset; /* the caller's; NULL: the open file's own */
+};
 
-/* Where a copy starts on one side: at *address, or at the open file's offset. -EAGAIN: the kernel keeps that. */
-static int64_t copy_start(struct fs_file *f, uint64_t address)
+/* FS_KERNEL if the kernel keeps the offset of what is ours. */
+static int64_t side_place(const struct side *s)
 {
-	return address ? *(const int64_t *)address : fs_lseek(f, 0, SEEK_CUR);
+	int64_t r;
+
+	if (s->offset)
+		return *s->offset;
+	r = s->file ? fs_lseek(s->file, 0, SEEK_CUR) : sys3(__NR_lseek, (long)s->fd, 0, SEEK_CUR);
+	return s->file && r == -EAGAIN ? FS_KERNEL : r;
 }
 
-static void copy_forward(struct fs_file *f, uint64_t address, int64_t to)
+static void side_move(const struct side *s, int64_t to)
 {
-	if (address)
-		*(int64_t *)address = to;
+	if (s->offset)
+		*s->offset = to;
+	else if (s->file)
+		fs_lseek(s->file, to, SEEK_SET);
 	else
-		fs_lseek(f, to, SEEK_SET);
+		sys3(__NR_lseek, (long)s->fd, to, SEEK_SET);
 }
+
+/* ---- copy_file_range --------------------------------------------------------------------------- */
 
 static int64_t copy_check(const struct fs_file *in, const struct fs_file *out)
 {
@@ -44,23 +58,23 @@ static int64_t copy_check(const struct fs_file *in, const struct fs_file *out)
 	return in->mount == out->mount ? 0 : FS_KERNEL;
 }
 
-static int64_t copy_range(struct fs_file *in, struct fs_file *out, const uint64_t *a)
+static int64_t copy_range(const struct side *in, const struct side *out, uint64_t length)
 {
-	uint64_t length = a[4] < COPY_PIECE ? a[4] : COPY_PIECE;
-	int64_t from, to, r = copy_check(in, out);
+	int64_t from, to, r = copy_check(in->file, out->file);
 
 	if (r < 0)
 		return r;
-	from = copy_start(in, a[1]);
-	to = copy_start(out, a[3]);
-	if (from == -EAGAIN || to == -EAGAIN || process_size_limited())
+	from = side_place(in);
+	to = side_place(out);
+	if (from == FS_KERNEL || to == FS_KERNEL || process_size_limited())
 		return FS_KERNEL;
 	if (from < 0 || to < 0)
 		return -EINVAL;
-	r = length ? fs_copy(in, (uint64_t)from, out, (uint64_t)to, length) : 0;
+	length = length < COPY_PIECE ? length : COPY_PIECE;
+	r = length ? fs_copy(in->file, (uint64_t)from, out->file, (uint64_t)to, length) : 0;
 	if (r > 0) {
-		copy_forward(in, a[1], from + r);
-		copy_forward(out, a[3], to + r);
+		side_move(in, from + r);
+		side_move(out, to + r);
 	}
 	return r == -EOPNOTSUPP ? FS_KERNEL : r;
 }
@@ -78,7 +92,8 @@ int call_copy_file_range(struct preload_regs *r)
 	else if (in && out && r->a[5])
 		result = -EINVAL;
 	else if (in && out && (!r->a[1] || fs_memory_writable(r->a[1], 8)) && (!r->a[3] || fs_memory_writable(r->a[3], 8)))
-		result = copy_range(in, out, r->a);
+		result = copy_range(&(struct side){in, r->a[0], (int64_t *)r->a[1]},
+				    &(struct side){out, r->a[2], (int64_t *)r->a[3]}, r->a[4]);
 	if (in)
 		fs_file_put(in);
 	if (out)
@@ -89,8 +104,7 @@ int call_copy_file_range(struct preload_regs *r)
 /* ---- sendfile ---------------------------------------------------------------------------------- */
 
 struct send {
-	struct fs_file *in, *out; /* NULL: the kernel's */
-	uint64_t in_fd, out_fd;
+	struct side in, out;
 	int64_t from; /* moves on */
 	uint64_t done;
 };
@@ -98,50 +112,44 @@ struct send {
 /* May it be written to by this? The kernel's refusals. */
 static int64_t send_check_out(const struct send *s)
 {
-	int64_t flags = s->out ? s->out->flags : sys2(__NR_fcntl, (long)s->out_fd, F_GETFL);
+	const struct fs_file *f = s->out.file;
+	int64_t flags = f ? f->flags : sys2(__NR_fcntl, (long)s->out.fd, F_GETFL);
 
 	if (flags < 0)
 		return flags;
-	if (flags & O_PATH || (flags & O_ACCMODE) == O_RDONLY || (s->out && s->out->type == S_IFDIR))
+	if (flags & O_PATH || (flags & O_ACCMODE) == O_RDONLY || (f && f->type == S_IFDIR))
 		return -EBADF;
 	if (flags & O_APPEND)
 		return -EINVAL;
-	return s->out && process_size_limited() ? FS_KERNEL : 0;
+	return f && process_size_limited() ? FS_KERNEL : 0;
 }
 
 /* Of the kernel's only regular files: others have no place to read at. */
 static int64_t send_check_in(const struct send *s)
 {
+	const struct fs_file *f = s->in.file;
 	struct stat st;
 
-	if (s->in && (s->in->flags & O_ACCMODE) == O_WRONLY)
+	if (f && (f->flags & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	if (s->in)
-		return s->in->type == S_IFDIR ? -EINVAL : 0;
-	return sys_failed(sys2(__NR_fstat, (long)s->in_fd, (long)&st)) || !S_ISREG(st.st_mode) ? FS_KERNEL : 0;
-}
-
-/* An open file's own offset; FS_KERNEL if the kernel keeps it of what is ours. */
-static int64_t send_place(struct fs_file *f, uint64_t fd)
-{
-	int64_t r = f ? fs_lseek(f, 0, SEEK_CUR) : sys3(__NR_lseek, (long)fd, 0, SEEK_CUR);
-
-	return f && r == -EAGAIN ? FS_KERNEL : r;
+	if (f)
+		return f->type == S_IFDIR ? -EINVAL : 0;
+	return sys_failed(sys2(__NR_fstat, (long)s->in.fd, (long)&st)) || !S_ISREG(st.st_mode) ? FS_KERNEL : 0;
 }
 
 static int64_t send_read(const struct send *s, void *buf, uint64_t size)
 {
 	const struct iovec iov = {buf, size};
 
-	return s->in ? fs_readv(s->in, &iov, 1, (uint64_t)s->from)
-		     : sys4(__NR_pread64, (long)s->in_fd, (long)buf, (long)size, s->from);
+	return s->in.file ? fs_readv(s->in.file, &iov, 1, (uint64_t)s->from)
+			  : sys4(__NR_pread64, (long)s->in.fd, (long)buf, (long)size, s->from);
 }
 
 static int64_t send_write(const struct send *s, void *buf, uint64_t size)
 {
 	const struct iovec iov = {buf, size};
 
-	return s->out ? fs_writev_next(s->out, &iov, 1, 0) : sys3(__NR_write, (long)s->out_fd, (long)buf, (long)size);
+	return s->out.file ? fs_writev_next(s->out.file, &iov, 1, 0) : sys3(__NR_write, (long)s->out.fd, (long)buf, (long)size);
 }
 
 /* Up to `size`, by way of buf. What was moved, 0 at the end of the file, or -errno. */
@@ -161,13 +169,14 @@ static int64_t send_piece(struct send *s, void *buf, uint64_t size)
 /* What follows the first piece, between two of our files: the service has both. -EOPNOTSUPP: it cannot. */
 static int64_t send_copy(struct send *s, uint64_t size)
 {
-	int64_t r, to = s->in && s->out && s->in->mount == s->out->mount ? send_place(s->out, 0) : -EOPNOTSUPP;
+	struct fs_file *in = s->in.file, *out = s->out.file;
+	int64_t r, to = in && out && in->mount == out->mount ? side_place(&s->out) : -EOPNOTSUPP;
 
 	if (to < 0)
 		return -EOPNOTSUPP;
-	r = fs_copy(s->in, (uint64_t)s->from, s->out, (uint64_t)to, size);
+	r = fs_copy(in, (uint64_t)s->from, out, (uint64_t)to, size);
 	if (r > 0) {
-		fs_lseek(s->out, to + r, SEEK_SET);
+		side_move(&s->out, to + r);
 		s->from += r;
 		s->done += (uint64_t)r;
 	}
@@ -203,42 +212,41 @@ static int64_t send_all(struct send *s, uint64_t count)
 		r = send_rest(s, count < COPY_PIECE ? count : COPY_PIECE);
 	if (s->done)
 		return (int64_t)s->done;
-	return s->out && r == -EAGAIN ? FS_KERNEL : r; /* another thread made it real meanwhile */
+	return s->out.file && r == -EAGAIN ? FS_KERNEL : r; /* another thread made it real meanwhile */
 }
 
-static int64_t send_file(struct send *s, int64_t *offset, uint64_t count)
+static int64_t send_file(struct send *s, uint64_t count)
 {
 	int64_t r = send_check_in(s);
 
 	if (r == 0)
 		r = send_check_out(s);
-	if (r == 0 && s->out)
-		r = send_place(s->out, 0) == FS_KERNEL ? FS_KERNEL : 0;
+	if (r == 0 && s->out.file)
+		r = side_place(&s->out) == FS_KERNEL ? FS_KERNEL : 0;
 	if (r < 0)
 		return r;
-	s->from = offset ? *offset : send_place(s->in, s->in_fd);
+	s->from = side_place(&s->in);
 	if (s->from < 0)
 		return s->from == FS_KERNEL ? FS_KERNEL : -EINVAL;
 	r = send_all(s, count);
-	if (r > 0 && offset)
-		*offset = s->from;
-	else if (r > 0 && s->in)
-		fs_lseek(s->in, s->from, SEEK_SET);
-	else if (r > 0)
-		sys3(__NR_lseek, (long)s->in_fd, s->from, SEEK_SET);
+	if (r > 0)
+		side_move(&s->in, s->from);
 	return r;
 }
 
 int call_sendfile(struct preload_regs *r)
 {
-	struct send s = {.in = fd_file(r->a[1]), .out = fd_file(r->a[0]), .in_fd = r->a[1], .out_fd = r->a[0]};
+	struct send s = {
+		.in = {fd_file(r->a[1]), r->a[1], (int64_t *)r->a[2]},
+		.out = {fd_file(r->a[0]), r->a[0], NULL},
+	};
 	int64_t result = FS_KERNEL;
 
-	if ((s.in || s.out) && (!r->a[2] || fs_memory_writable(r->a[2], 8)))
-		result = send_file(&s, (int64_t *)r->a[2], r->a[3]);
-	if (s.in)
-		fs_file_put(s.in);
-	if (s.out)
-		fs_file_put(s.out);
+	if ((s.in.file || s.out.file) && (!r->a[2] || fs_memory_writable(r->a[2], 8)))
+		result = send_file(&s, r->a[3]);
+	if (s.in.file)
+		fs_file_put(s.in.file);
+	if (s.out.file)
+		fs_file_put(s.out.file);
 	return call_done(r, result);
 }

@@ -32,14 +32,14 @@ allow() {
 
 out=$(
   allow ipc
-  allow service 'ipc/*' libservices/libservice.h libservices/stage.h libservices/rules.h 'service/main.c=fuse/door.h'
+  allow service 'ipc/*' libservices/libservice.h libservices/stage.h libservices/rules.h libservices/wait.h 'service/main.c=fuse/door.h'
   allow fuse 'service/*' ipc/wire.h libservices/libservice.h
   allow libfs 'ipc/*'
   allow preload 'libfs/*' 'ipc/*'
   allow engine ipc/wire.h service/boot.h service/meter.h preload/overlay.h libservices/libservice.h libservices/area.h \
     'libservices/volume/*'
   # A layer never uses another layer. What all may use:
-  all='libservices/libservice.h libservices/rules.h libservices/lock.h libservices/mix.h'
+  all='libservices/libservice.h libservices/rules.h libservices/lock.h libservices/wait.h libservices/mix.h'
   for layer in libservices/*/; do
     layer=${layer%/}
     # shellcheck disable=SC2086

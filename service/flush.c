@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "libservices/wait.h"
 #include "service/cred.h"
 #include "service/service.h"
 
@@ -77,20 +77,12 @@ static void *flusher(void *arg)
 	pthread_mutex_lock(&mutex);
 	while (!ending) {
 		int64_t interval = __atomic_load_n(&s->settings.flush_interval, __ATOMIC_ACQUIRE);
-		struct timespec until;
 
 		if (!interval || !anything_dirty(s)) {
 			pthread_cond_wait(&wake, &mutex);
 			continue;
 		}
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += interval / 1000000000;
-		until.tv_nsec += interval % 1000000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
-		if (pthread_cond_timedwait(&wake, &mutex, &until) != ETIMEDOUT)
+		if (ls_wait_until(&wake, &mutex, ls_now() + interval) != ETIMEDOUT)
 			continue; /* ending, or the interval changed */
 		pthread_mutex_unlock(&mutex);
 		service_write_back(s);

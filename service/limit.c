@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "libservices/libservice.h"
+#include "libservices/wait.h"
 #include "service/cred.h"
 #include "service/limit.h"
 #include "service/stats.h"
@@ -36,16 +36,11 @@ static unsigned interrupted; /* waits that were, at least */
 
 void limit_init(void)
 {
-	pthread_condattr_t attr;
-
 	limiter_init(&limit_all);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	for (unsigned f = 0; f < LIMIT_FRONTS; f++) {
-		pthread_cond_init(&crews[f].wake, &attr);
+		pthread_cond_init(&crews[f].wake, NULL);
 		crews[f].watched = INT64_MAX;
 	}
-	pthread_condattr_destroy(&attr);
 }
 
 static void crews_wake(void)
@@ -110,14 +105,12 @@ bool limit_interrupt(const void *owner, uint64_t id)
 static void crew_sleep(struct crew *crew, int64_t when)
 {
 	int64_t look = interrupted ? stat_now() + LOOK_NS : INT64_MAX;
-	struct timespec t;
 
 	when = when < look ? when : look;
-	t = (struct timespec){when / SECOND, when % SECOND};
 	crew->idle++;
 	if (when < crew->watched) {
 		crew->watched = when;
-		pthread_cond_timedwait(&crew->wake, &limit_all.lock, &t);
+		ls_wait_until(&crew->wake, &limit_all.lock, when);
 		if (crew->watched == when)
 			crew->watched = INT64_MAX;
 	} else {

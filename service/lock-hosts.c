@@ -13,8 +13,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "libservices/wait.h"
 #include "service/lock-hosts.h"
 #include "service/ofd.h"
 
@@ -212,11 +212,8 @@ static void *waiter(void *arg)
 	pthread_mutex_lock(&waits.lock);
 	while (!waits.ends) {
 		w = wait_next();
-		if (!w)
-			pthread_cond_wait(&waits.come, &waits.lock);
-		else if (w->at > ls_now())
-			pthread_cond_clockwait(&waits.come, &waits.lock, CLOCK_MONOTONIC,
-					       &(struct timespec){w->at / 1000000000, w->at % 1000000000});
+		if (!w || w->at > ls_now())
+			ls_wait_until(&waits.come, &waits.lock, w ? w->at : 0);
 		else
 			wait_try(w);
 	}

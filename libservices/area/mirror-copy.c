@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "libservices/area/mirror.h"
+#include "libservices/wait.h"
 
 enum { STEP = 256 * 1024 };
 
@@ -182,7 +183,7 @@ void *mirror_copier(void *mirror)
 			copy(m);
 		else if (m->in_sync == m->all || m->retry_ns == 0)
 			pthread_cond_wait(&m->copy, &m->lock);
-		else if (mirror_wait_until(&m->copy, &m->lock, ls_now() + m->retry_ns))
+		else if (ls_wait_until(&m->copy, &m->lock, ls_now() + m->retry_ns))
 			away_try(m);
 	}
 	pthread_mutex_unlock(&m->lock);

@@ -10,10 +10,10 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "libservices/area/mirror.h"
 #include "libservices/area/ring.h"
+#include "libservices/wait.h"
 
 void mirror_log(const struct mirror *m, unsigned child, const char *what)
 {
@@ -198,13 +198,6 @@ static void map_settle(struct mirror *m)
 	}
 }
 
-int mirror_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until)
-{
-	struct timespec t = {until / 1000000000, until % 1000000000};
-
-	return pthread_cond_timedwait(cond, lock, &t) == ETIMEDOUT;
-}
-
 static int is_quiet(const struct mirror *m)
 {
 	return m->in_sync == m->all && !m->broken && mirror_map_any(m->map->dirty);
@@ -220,7 +213,7 @@ static void keeper_wait(struct mirror *m)
 	}
 	if (m->settle_at == 0)
 		m->settle_at = ls_now() + m->settle_ns;
-	if (ls_now() >= m->settle_at || mirror_wait_until(&m->keep, &m->lock, m->settle_at)) {
+	if (ls_now() >= m->settle_at || ls_wait_until(&m->keep, &m->lock, m->settle_at)) {
 		m->settle_at = 0;
 		map_settle(m);
 	}

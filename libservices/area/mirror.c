@@ -48,16 +48,6 @@ static struct mirror *mirror_free(struct mirror *m)
 	return NULL;
 }
 
-static void cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 static struct mirror *mirror_new(struct area *area, struct json_object *config)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
@@ -69,8 +59,8 @@ static struct mirror *mirror_new(struct area *area, struct json_object *config)
 	m->count = area->below_count;
 	m->all = bit(m->count) - 1;
 	pthread_mutex_init(&m->lock, NULL);
-	cond_init(&m->keep);
-	cond_init(&m->copy);
+	pthread_cond_init(&m->keep, NULL);
+	pthread_cond_init(&m->copy, NULL);
 	TAILQ_INIT(&m->active);
 	TAILQ_INIT(&m->waiting);
 	TAILQ_INIT(&m->unsaved);

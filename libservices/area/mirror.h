@@ -184,8 +184,6 @@ void mirror_save(struct mirror *m);
 void *mirror_keeper(void *mirror);
 /* One line: "mirror: area 1 ('/srv/b.img') <what>". */
 void mirror_log(const struct mirror *m, unsigned child, const char *what);
-/* True: it is that late. */
-int mirror_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until);
 
 /* mirror-copy.c */
 /* Under the lock: a child is back. It gets all writes from now on, and what it has missed is copied. */

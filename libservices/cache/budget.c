@@ -119,7 +119,7 @@ void budget_charge(struct budget *b, struct chunk *chunk, int64_t bytes)
 /* How much too much there would be. */
 static uint64_t excess(const struct budget *b, uint64_t n)
 {
-	uint64_t limit = __atomic_load_n(&b->limit, __ATOMIC_RELAXED),
+	uint64_t limit = budget_limit(b),
 		 wanted = __atomic_load_n(&b->used, __ATOMIC_RELAXED) + n;
 
 	return wanted > limit ? wanted - limit : 0;

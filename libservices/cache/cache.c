@@ -90,8 +90,6 @@ static int cache_set(struct ls *ls, const char *option, const char *value, char 
 
 static void cache_init(struct cache *cache, struct ls *ls)
 {
-	pthread_condattr_t monotonic;
-
 	cache->ls = ls;
 	cache->below = ls->below[0];
 	cache->dir = cache->large_dir = -1;
@@ -105,12 +103,9 @@ static void cache_init(struct cache *cache, struct ls *ls)
 	pthread_mutex_init(&cache->epoch_lock, NULL);
 	pthread_mutex_init(&cache->fill_lock, NULL);
 	pthread_mutex_init(&cache->dirty_lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&cache->fill_done, NULL);
-	pthread_cond_init(&cache->flush_wake, &monotonic);
+	pthread_cond_init(&cache->flush_wake, NULL);
 	pthread_cond_init(&cache->ahead_wake, NULL);
-	pthread_condattr_destroy(&monotonic);
 	TAILQ_INIT(&cache->dirty);
 	STAILQ_INIT(&cache->ahead);
 }

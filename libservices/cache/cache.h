@@ -91,7 +91,7 @@ struct budget {
 	uint64_t used;                          /* atomic; bytes of memory */
 	uint64_t dirty;                         /* atomic; bytes of dirty pages */
 	uint64_t pinned;                        /* atomic; bytes that mappings keep */
-	unsigned dirty_ratio, background_ratio; /* atomic; percent of size */
+	unsigned dirty_ratio, background_ratio; /* atomic; percent of limit */
 	uint64_t data_files, data_files_many;   /* atomic; descriptors */
 	struct page_pool pool;
 	pthread_mutex_t lock; /* of what follows */
@@ -111,14 +111,18 @@ void budget_charge(struct budget *b, struct chunk *chunk, int64_t bytes); /* chu
  * -errno with which that failed: then there is no room.
  */
 int budget_make_room(struct cache *cache, const struct ls_call *call, uint64_t n);
+static inline uint64_t budget_limit(const struct budget *b)
+{
+	return __atomic_load_n(&b->limit, __ATOMIC_RELAXED);
+}
 static inline uint64_t budget_background(const struct budget *b)
 {
-	return __atomic_load_n(&b->limit, __ATOMIC_RELAXED) / 100 *
+	return budget_limit(b) / 100 *
 	       __atomic_load_n(&b->background_ratio, __ATOMIC_RELAXED);
 }
 static inline uint64_t budget_dirty_limit(const struct budget *b)
 {
-	return __atomic_load_n(&b->limit, __ATOMIC_RELAXED) / 100 *
+	return budget_limit(b) / 100 *
 	       __atomic_load_n(&b->dirty_ratio, __ATOMIC_RELAXED);
 }
 

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "libservices/cache/cache.h"
+#include "libservices/wait.h"
 
 #define SECOND 1000000000ll
 
@@ -98,23 +99,13 @@ static struct cinode *next_due(struct cache *cache, int64_t *ret_when)
 	return NULL;
 }
 
-static void until(struct cache *cache, int64_t when)
-{
-	struct timespec t = {when / SECOND, when % SECOND};
-
-	if (when)
-		pthread_cond_timedwait(&cache->flush_wake, &cache->dirty_lock, &t);
-	else
-		pthread_cond_wait(&cache->flush_wake, &cache->dirty_lock);
-}
-
 /* What clients stored by themselves has no writer to hold back: its write-back takes its time instead. */
 static void pace(struct cache *cache)
 {
 	int64_t owed = __atomic_exchange_n(&cache->owed, 0, __ATOMIC_RELAXED);
 
 	if (owed > 0 && !cache->ending)
-		until(cache, ls_now() + (owed < SECOND ? owed : SECOND));
+		ls_wait_until(&cache->flush_wake, &cache->dirty_lock, ls_now() + (owed < SECOND ? owed : SECOND));
 }
 
 static void *flusher_run(void *arg)
@@ -126,7 +117,7 @@ static void *flusher_run(void *arg)
 		int64_t when;
 		struct cinode *c = next_due(cache, &when);
 		if (!c) {
-			until(cache, when);
+			ls_wait_until(&cache->flush_wake, &cache->dirty_lock, when);
 			continue;
 		}
 		cinode_hold(c);

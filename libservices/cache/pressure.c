@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libservices/cache/cache.h"
+#include "libservices/wait.h"
 
 enum { SHORT_SHARE = 16, LOOK_MIN_MS = 100, LOOK_MAX_MS = 2000 };
 
@@ -47,23 +48,10 @@ static uint64_t look(struct budget *b)
 	uint64_t size = __atomic_load_n(&b->size, __ATOMIC_RELAXED), floor = __atomic_load_n(&b->floor, __ATOMIC_RELAXED),
 		 used = __atomic_load_n(&b->used, __ATOMIC_RELAXED), missing = floor < size ? shortage() : 0, limit = size;
 
-	if (missing)
+	if (missing && used < size + missing)
 		limit = used > floor + missing ? used - missing : floor;
-	if (limit > size)
-		limit = size;
 	__atomic_store_n(&b->limit, limit, __ATOMIC_RELAXED);
 	return used > limit ? used - limit : 0;
-}
-
-static void sleep_ms(struct budget *b, unsigned ms)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&b->pressure.wake, &b->pressure.lock, &until);
 }
 
 /* Often while what is used changes, seldom while it does not, and not at all below the floor. */
@@ -83,7 +71,7 @@ static void *run(void *budget)
 		ms = used != before || over ? LOOK_MIN_MS : ms < LOOK_MAX_MS / 2 ? 2 * ms : LOOK_MAX_MS;
 		before = used;
 		if (used > __atomic_load_n(&b->floor, __ATOMIC_RELAXED)) {
-			sleep_ms(b, ms);
+			ls_wait_until(&p->wake, &p->lock, ls_now() + ms * 1000000ll);
 			continue;
 		}
 		__atomic_store_n(&p->looks, false, __ATOMIC_RELAXED);
@@ -95,13 +83,8 @@ static void *run(void *budget)
 
 void pressure_init(struct pressure *p)
 {
-	pthread_condattr_t monotonic;
-
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&p->wake, NULL);
 }
 
 void pressure_watch(struct budget *b)

@@ -104,7 +104,7 @@ void ahead_stop(struct cache *cache)
 static uint64_t window_max(const struct cache *cache)
 {
 	uint64_t most = __atomic_load_n(&cache->readahead, __ATOMIC_RELAXED),
-		 quarter = __atomic_load_n(&cache->budget->size, __ATOMIC_RELAXED) / 4;
+		 quarter = budget_limit(cache->budget) / 4;
 
 	return most < quarter ? most : quarter;
 }

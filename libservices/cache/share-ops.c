@@ -53,9 +53,9 @@ static bool is_pinned(struct cinode *c, enum ls_share_how how, uint64_t first, u
  */
 static uint64_t pinned_limit(const struct budget *b, enum ls_share_how how)
 {
-	uint64_t size = __atomic_load_n(&b->size, __ATOMIC_RELAXED);
+	uint64_t limit = budget_limit(b);
 
-	return !is_kernel(how) ? size / 2 : size < KERNEL_CACHE_MIN ? 0 : size / 8 * 3;
+	return !is_kernel(how) ? limit / 2 : limit < KERNEL_CACHE_MIN ? 0 : limit / 8 * 3;
 }
 
 /* What the kernel may write it has to read already. */
@@ -220,8 +220,8 @@ int cshare_grown(struct cinode *c, const struct ls_call *call)
 static bool is_mostly_absent(const struct cinode *c)
 {
 	const struct budget *b = c->cache->budget;
-	uint64_t size = __atomic_load_n(&b->size, __ATOMIC_RELAXED), used = __atomic_load_n(&b->used, __ATOMIC_RELAXED);
-	uint64_t room = used < size ? (size - used) / CACHE_PAGE : 0, end = pages_of(c->size), absent = 0;
+	uint64_t limit = budget_limit(b), used = __atomic_load_n(&b->used, __ATOMIC_RELAXED);
+	uint64_t room = used < limit ? (limit - used) / CACHE_PAGE : 0, end = pages_of(c->size), absent = 0;
 
 	for (uint64_t i = 0; i * CHUNK_PAGES < end && absent <= KERNEL_FILL_PAGES; i++) {
 		const struct chunk *chunk = chunk_find(c, i);

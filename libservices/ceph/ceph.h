@@ -169,7 +169,6 @@ static inline struct ceph_file *ceph_file_of(struct ls_file *f)
 int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout);
 /* False: some helper does not come back, and nothing that it may use can be freed. */
 bool ceph_crew_fini(struct ceph_crew *crew);
-void ceph_cond_init(pthread_cond_t *cond); /* by that clock */
 
 /* job.c */
 void ceph_job_free(struct ceph_job *j);

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "libservices/ceph/ceph.h"
+#include "libservices/wait.h"
 
 enum {
 	IDLE_MAX = 8,   /* helpers that wait for work; others end */
@@ -35,21 +36,6 @@ enum {
 	SPIN = 200,    /* looks, some microseconds: waking a sleeper costs more */
 	AGAIN = 100000000, /* ns between attempts of a client that is about to be back */
 };
-
-static struct timespec time_of(int64_t ns)
-{
-	return (struct timespec){ns / 1000000000, ns % 1000000000};
-}
-
-void ceph_cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t monotonic;
-
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
 
 /* ---- the queue --------------------------------------------------------------------------------- */
 
@@ -227,7 +213,6 @@ ssize_t ceph_job_do(struct ceph_job **job)
 	struct ceph_job *j = *job;
 	struct ceph *c = j->c;
 	struct ceph_crew *crew = &c->crew;
-	struct timespec until = time_of(j->deadline);
 	ssize_t r = 0;
 
 	pthread_mutex_lock(&crew->lock);
@@ -248,7 +233,7 @@ ssize_t ceph_job_do(struct ceph_job **job)
 	pthread_mutex_lock(&crew->lock);
 	r = 0;
 	while (j->state != CEPH_DONE && r == 0)
-		r = -pthread_cond_timedwait(&j->done, &crew->lock, &until);
+		r = -ls_wait_until(&j->done, &crew->lock, j->deadline);
 	if (j->state == CEPH_DONE)
 		r = j->result;
 	else
@@ -286,8 +271,8 @@ int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
 	cpu_set_t set;
 
 	pthread_mutex_init(&crew->lock, NULL);
-	ceph_cond_init(&crew->come);
-	ceph_cond_init(&crew->gone);
+	pthread_cond_init(&crew->come, NULL);
+	pthread_cond_init(&crew->gone, NULL);
 	TAILQ_INIT(&crew->queue);
 	TAILQ_INIT(&crew->spare);
 	crew->max = max;
@@ -298,7 +283,7 @@ int ceph_crew_init(struct ceph_crew *crew, unsigned max, uint64_t timeout)
 
 bool ceph_crew_fini(struct ceph_crew *crew)
 {
-	struct timespec until = time_of(ls_now() + END_WAIT * 1000000000ll);
+	int64_t until = ls_now() + END_WAIT * 1000000000ll;
 	struct ceph_job *j;
 	int r = 0;
 
@@ -306,7 +291,7 @@ bool ceph_crew_fini(struct ceph_crew *crew)
 	crew->ending = true;
 	pthread_cond_broadcast(&crew->come);
 	while (crew->helpers && r == 0)
-		r = pthread_cond_timedwait(&crew->gone, &crew->lock, &until);
+		r = ls_wait_until(&crew->gone, &crew->lock, until);
 	r = crew->helpers;
 	pthread_mutex_unlock(&crew->lock);
 	if (r)

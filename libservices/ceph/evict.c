@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "libservices/ceph/ceph.h"
+#include "libservices/wait.h"
 
 enum { LOOK = 1 }; /* s */
 
@@ -58,16 +59,13 @@ static void *watch(void *arg)
 {
 	struct ceph *c = arg;
 	struct ceph_watch *w = &c->watch;
-	struct timespec until;
 
 	pthread_mutex_lock(&w->lock);
 	look(c); /* what the addresses are */
 	while (!w->ending) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += LOOK;
-		if (LIST_EMPTY(&w->delegated))
-			pthread_cond_wait(&w->change, &w->lock);
-		else if (pthread_cond_timedwait(&w->change, &w->lock, &until) == ETIMEDOUT)
+		int64_t until = LIST_EMPTY(&w->delegated) ? 0 : ls_now() + LOOK * 1000000000ll;
+
+		if (ls_wait_until(&w->change, &w->lock, until) == ETIMEDOUT)
 			look(c);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -98,7 +96,7 @@ int ceph_watch_begin(struct ceph *c)
 	int r;
 
 	pthread_mutex_init(&w->lock, NULL);
-	ceph_cond_init(&w->change);
+	pthread_cond_init(&w->change, NULL);
 	LIST_INIT(&w->delegated);
 	r = -pthread_create(&w->thread, NULL, watch, c);
 	w->runs = r == 0;

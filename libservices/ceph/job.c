@@ -20,7 +20,7 @@ static struct ceph_job *job_take(struct ceph_crew *crew)
 	}
 	pthread_mutex_unlock(&crew->lock);
 	if (!j && (j = calloc(1, sizeof(*j))))
-		ceph_cond_init(&j->done);
+		pthread_cond_init(&j->done, NULL);
 	return j;
 }
 

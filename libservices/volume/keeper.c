@@ -7,9 +7,9 @@
  * Whoever changes things faster than they can be written waits for it in vol_throttle.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "libservices/volume/vol.h"
+#include "libservices/wait.h"
 
 enum {
 	TRANSACTION_MAX = 16 << 20, /* bytes; or a quarter of the ring */
@@ -113,16 +113,6 @@ static int64_t keeper_due(const struct vol *v, int64_t commit_due)
 	return commit_due;
 }
 
-static void keeper_sleep(struct vol *v, int64_t until)
-{
-	struct timespec t = {until / 1000000000, until % 1000000000};
-
-	if (until)
-		pthread_cond_timedwait(&v->keeper_wake, &v->keeper_lock, &t);
-	else
-		pthread_cond_wait(&v->keeper_wake, &v->keeper_lock);
-}
-
 /* One thing that there is to do, or sleep. */
 static void keeper_step(struct vol *v, int64_t *commit_due)
 {
@@ -156,7 +146,7 @@ static void keeper_step(struct vol *v, int64_t *commit_due)
 		task = orphans_erase;
 	}
 	if (!task || vol_failed(v)) {
-		keeper_sleep(v, vol_failed(v) ? 0 : keeper_due(v, *commit_due));
+		ls_wait_until(&v->keeper_wake, &v->keeper_lock, vol_failed(v) ? 0 : keeper_due(v, *commit_due));
 		return;
 	}
 	pthread_mutex_unlock(&v->keeper_lock);

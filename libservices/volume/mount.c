@@ -39,7 +39,6 @@ int vol_fail(struct vol *v, int r, const char *format, ...)
 static void locks_init(struct vol *v)
 {
 	pthread_rwlockattr_t attr;
-	pthread_condattr_t clock;
 
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -52,11 +51,8 @@ static void locks_init(struct vol *v)
 	pthread_mutex_init(&v->buffers.lock, NULL);
 	pthread_mutex_init(&v->space.lock, NULL);
 	pthread_mutex_init(&v->keeper_lock, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&v->keeper_wake, &clock);
-	pthread_cond_init(&v->throttle_wake, &clock);
-	pthread_condattr_destroy(&clock);
+	pthread_cond_init(&v->keeper_wake, NULL);
+	pthread_cond_init(&v->throttle_wake, NULL);
 }
 
 static void locks_fini(struct vol *v)
