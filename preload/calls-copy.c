@@ -85,9 +85,7 @@ int call_copy_file_range(struct preload_regs *r)
 	int64_t result = FS_KERNEL;
 
 	/* From one file system to another of a different kind: what the kernel says of it. */
-	if (in && !out && (uint32_t)r->a[2] < FD_MAX && fd_probe((uint32_t)r->a[2]) == FD_FOREIGN)
-		result = -EXDEV;
-	else if (out && !in && (uint32_t)r->a[0] < FD_MAX && fd_probe((uint32_t)r->a[0]) == FD_FOREIGN)
+	if ((in && !out && fd_is_foreign(r->a[2])) || (out && !in && fd_is_foreign(r->a[0])))
 		result = -EXDEV;
 	else if (in && out && r->a[5])
 		result = -EINVAL;

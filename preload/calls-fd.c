@@ -218,12 +218,18 @@ static int64_t ioctl_fionbio(struct fs_file *f, uint64_t address)
 	return fcntl_setfl(f, (f->flags & ~(uint32_t)O_NONBLOCK) | (*(const int *)address ? O_NONBLOCK : 0));
 }
 
-/* No reflinks: what the kernel says for a FUSE file. */
-static int64_t ioctl_ficlone(struct fs_file *f, uint64_t source)
+/* No reflinks: what the kernel says of a FUSE file; cp(1) asks for each file. */
+static int64_t ioctl_ficlone(uint64_t to_fd, uint64_t from_fd)
 {
-	struct fs_file *from = fd_file(source);
-	int64_t r = !from ? FS_KERNEL : from->mount == f->mount ? -EOPNOTSUPP : -EXDEV;
+	struct fs_file *to = fd_file(to_fd), *from = fd_file(from_fd);
+	int64_t r = FS_KERNEL;
 
+	if (to && from)
+		r = to->mount == from->mount ? -EOPNOTSUPP : -EXDEV;
+	else if ((to && fd_is_foreign(from_fd)) || (from && fd_is_foreign(to_fd)))
+		r = -EXDEV;
+	if (to)
+		fs_file_put(to);
 	if (from)
 		fs_file_put(from);
 	return r;
@@ -244,8 +250,6 @@ static int64_t ioctl_placeholder(struct preload_regs *r, struct fs_file *f)
 	case FIOASYNC:
 	case FIOQSIZE:
 		return FS_KERNEL;
-	case FICLONE:
-		return ioctl_ficlone(f, r->a[2]);
 	}
 	/* isatty, and whatever else is asked of terminals */
 	return command >> 8 == 'T' ? -ENOTTY : FS_KERNEL;
@@ -290,13 +294,16 @@ static int is_file_not_terminal(const struct preload_regs *r)
 
 int call_ioctl(struct preload_regs *r)
 {
-	struct fs_file *f = fd_placeholder(r->a[0]);
+	struct fs_file *f;
+	int64_t clone = (uint32_t)r->a[1] == FICLONE && process.placeholders ? ioctl_ficlone(r->a[0], r->a[2]) : FS_KERNEL;
 	uint64_t passed;
 
+	if (clone != FS_KERNEL)
+		return call_done(r, clone);
+	f = fd_placeholder(r->a[0]);
 	if (!f && is_file_not_terminal(r))
 		return call_done(r, -ENOTTY);
-	/* A clone onto a file of ours is answered here, as cp(1) asks for each file. */
-	if (process.placeholders && !(f && (uint32_t)r->a[1] == FICLONE) && ioctl_passes(r, &passed))
+	if (process.placeholders && ioctl_passes(r, &passed))
 		fd_materialise(passed, WHY_PASSED);
 	return f ? call_done_file(r, f, ioctl_placeholder(r, f)) : 0;
 }

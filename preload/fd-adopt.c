@@ -87,6 +87,11 @@ enum fd_state fd_probe(uint32_t fd)
 	return FD_STATE(fd_entry(fd));
 }
 
+int fd_is_foreign(uint64_t fd)
+{
+	return (uint32_t)fd < FD_MAX && fd_probe((uint32_t)fd) == FD_FOREIGN;
+}
+
 /* A handle for the open file of a descriptor on a FUSE mount. */
 static int64_t adopt_handle(uint32_t fd, uint32_t mount, const struct fd_identity *id, uint32_t *ret_flags)
 {

@@ -159,6 +159,8 @@ struct fd_identity {
 int fd_identify(int fd, const char *path, struct fd_identity *ret);
 /* What it is, asking the kernel if nobody has: FD_FOREIGN, FD_PASS, FD_PLACEHOLDER or FD_REAL. */
 enum fd_state fd_probe(uint32_t fd);
+/* Open, and on no mount of ours. */
+int fd_is_foreign(uint64_t fd);
 /* As fd_file, but takes over descriptors of our mounts that the kernel opened. NULL: not ours. */
 struct fs_file *fd_adopt(uint64_t fd);
 /* Takes over a descriptor that nobody has looked at, if it is ours. */

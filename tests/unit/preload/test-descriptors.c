@@ -686,11 +686,17 @@ static void hints_of_databases(void **state)
 static void a_clone_is_refused_at_once(void **state)
 {
 	int a = opened(F("from"), O_RDWR | O_CREAT), b = opened(F("to"), O_RDWR | O_CREAT);
+	int host = (int)CALL(memfd_create, "host", 0);
 
 	assert_int_equal(CALL(ioctl, b, FICLONE, a), -EOPNOTSUPP);
+	assert_int_equal(CALL(ioctl, b, FICLONE, host), -EXDEV);
+	assert_int_equal(CALL(ioctl, host, FICLONE, a), -EXDEV);
+	assert_int_equal(CALL(copy_file_range, host, NULL, b, NULL, 10, 0), -EXDEV);
 	assert_true(fd_is((uint64_t)a, FD_PLACEHOLDER) && fd_is((uint64_t)b, FD_PLACEHOLDER));
+	assert_int_equal(CALL(ioctl, b, FICLONE, 999), -EBADF);
 	closed(a);
 	closed(b);
+	closed(host);
 }
 
 /* ---- an open under way ----------------------------------------------------------------------- */
