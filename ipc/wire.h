@@ -317,7 +317,7 @@ _Static_assert(WIRE_AHEAD * sizeof(struct wire_ahead) <= WIRE_PAGE, "layout");
 	/* Descriptors that were made the kernel's, by why. */                                      \
 	X(REAL_CALL, real_call)         /* a call that is not served */                             \
 	X(REAL_MAP, real_map)                                                                       \
-	X(REAL_STANDARD, real_standard) /* dup2 onto 0, 1 or 2 */                                   \
+	X(REAL_STANDARD, real_standard) /* dup2 onto 2 */                                           \
 	X(REAL_FORK, real_fork)                                                                     \
 	X(REAL_EXEC, real_exec)                                                                     \
 	X(REAL_PASSED, real_passed)     /* to another process, or to an io_uring */                 \

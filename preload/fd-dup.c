@@ -2,6 +2,7 @@
 /* What changes which number means which open file: close and the dup family. */
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 #include "ipc/sys.h"
 #include "preload/fd.h"
 
@@ -67,9 +68,9 @@ int64_t fd_dup_onto(uint32_t fd, uint32_t onto, int cloexec)
 	uint32_t entry;
 	int64_t r;
 
-	/* Others write to the standard descriptors in ways that we do not see. Without FUSE they have to cope. */
-	if (onto <= 2 || onto >= FD_MAX)
-		fd_materialise(fd, onto <= 2 ? WHY_STANDARD : WHY_NUMBER);
+	/* Sanitizers and crash handlers write to standard error in ways that we do not see. Without FUSE they have to cope. */
+	if (onto == STDERR_FILENO || onto >= FD_MAX)
+		fd_materialise(fd, onto == STDERR_FILENO ? WHY_STANDARD : WHY_NUMBER);
 	fd_adopt_locked(onto);
 	f = dup_source(fd, &state);
 	entry = onto < FD_MAX ? fd_take(onto) : FD_UNKNOWN;

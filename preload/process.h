@@ -35,7 +35,7 @@ enum process_limits {
 enum reason {
 	WHY_DEFAULT, /* a call that we do not serve */
 	WHY_MAP,
-	WHY_STANDARD, /* dup2 onto 0, 1 or 2 */
+	WHY_STANDARD, /* dup2 onto 2 */
 	WHY_FORK,
 	WHY_EXEC,
 	WHY_PASSED, /* to another process, or to an io_uring */

@@ -28,7 +28,7 @@ os.write(fd, b"x" * 100000)
 for i in range(5000):
     os.pread(fd, 4096, i % 20 * 4096)
     os.stat("/data/f")
-os.dup2(fd, 0)
+os.dup2(fd, 2)
 open(sys.argv[1] + "/ready", "w").close()
 open(sys.argv[1] + "/go").read()
 PY

@@ -128,7 +128,7 @@ static void made_real_all_at_once(void **state)
 static void dup2_over_and_onto_standard(void **state)
 {
 	int a = opened(F("d"), O_WRONLY | O_CREAT | O_TRUNC), b = opened(F("e"), O_WRONLY | O_CREAT | O_TRUNC);
-	int saved = dup(0);
+	int saved = dup(2);
 
 	assert_int_equal(CALL(dup2, a, b), b);
 	assert_int_equal(dir_service_open, 1);
@@ -138,11 +138,16 @@ static void dup2_over_and_onto_standard(void **state)
 	assert_int_equal(CALL(dup2, 99, b), -EBADF);
 	assert_true(fd_is((uint64_t)b, FD_PLACEHOLDER));
 	assert_int_equal(CALL(write, b, "x", 1), 1);
-	assert_int_equal(CALL(dup2, a, 0), 0);
-	assert_true(fd_is(0, FD_REAL));
-	assert_int_equal(write(0, "y", 1), 1);
-	assert_int_equal(CALL(dup2, saved, 0), 0);
-	assert_true(fd_is(0, FD_UNKNOWN));
+	assert_int_equal(CALL(dup2, a, 1), 1);
+	assert_true(fd_is(1, FD_PLACEHOLDER));
+	assert_int_equal(CALL(write, 1, "y", 1), 1);
+	assert_int_equal(CALL(dup2, a, 2), 2);
+	assert_true(fd_is(1, FD_REAL));
+	assert_true(fd_is(2, FD_REAL));
+	assert_int_equal(write(2, "z", 1), 1);
+	assert_int_equal(CALL(dup2, saved, 2), 2);
+	assert_true(fd_is(2, FD_UNKNOWN));
+	assert_int_equal(CALL(dup2, saved, 1), 1);
 	CALL(dup2, saved, a);
 	assert_true(fd_is((uint64_t)a, FD_UNKNOWN));
 	closed(b);
@@ -150,8 +155,8 @@ static void dup2_over_and_onto_standard(void **state)
 	close(a);
 	close(saved);
 	a = open(F("d"), O_RDONLY);
-	assert_int_equal(read(a, buf, 9), 2);
-	assert_memory_equal(buf, "xy", 2);
+	assert_int_equal(read(a, buf, 9), 3);
+	assert_memory_equal(buf, "xyz", 3);
 	close(a);
 }
 
