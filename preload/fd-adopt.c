@@ -60,7 +60,7 @@ int64_t fd_kernel_path(int fd, char *buf, uint64_t size)
 uint32_t fd_foreign(int fd, uint32_t type)
 {
 	char path[WIRE_MOUNT_PATH_MAX];
-	int64_t n = process.tokens && type == S_IFDIR ? fd_kernel_path(fd, path, sizeof(path)) : 0;
+	int64_t n = (fd == AT_FDCWD || process.tokens) && type == S_IFDIR ? fd_kernel_path(fd, path, sizeof(path)) : 0;
 
 	return FD_ENTRY(FD_FOREIGN, n > 0 && fs_route_above(path, (uint32_t)n));
 }

@@ -19,7 +19,7 @@
 
 enum fd_state {
 	FD_UNKNOWN = 0,     /* not looked at: the kernel serves it */
-	FD_FOREIGN = 1,     /* not on a mount of ours (index 1: a directory at or above one without FUSE) */
+	FD_FOREIGN = 1,     /* not on a mount of ours (index 1: a directory above one: fd_is_above) */
 	FD_OPENING = 2,     /* an open is under way that will get this number: a placeholder without a file */
 	FD_PASS = 3,        /* on a mount of ours (index), opened by the kernel; we have no handle */
 	FD_PLACEHOLDER = 4, /* library open file (index) */
@@ -145,7 +145,7 @@ void fd_token_settle(uint32_t fd, struct fs_file *f);
 
 /* The path of a directory (AT_FDCWD: the working directory) as the kernel has it. Its length, or -errno. */
 int64_t fd_kernel_path(int fd, char *buf, uint64_t size);
-/* Whether a path from this directory may lead into a mount without FUSE. */
+/* Whether a path from this directory, of the kernel's, may lead into a mount: known of the working directory, without FUSE of all. */
 int fd_is_above(uint64_t fd);
 /* For an entry word: FD_FOREIGN with the index that is due. */
 uint32_t fd_foreign(int fd, uint32_t type);

@@ -203,15 +203,16 @@ static const char *path_go_up(const char *p, const char *dir, int64_t *n)
 }
 
 /*
- * Without FUSE the kernel does not find the mount from a directory of its own, or finds what is below the mount point.
- * So such a path goes by text, too.
+ * From a directory of the kernel's a path goes by text, too: what leads from the working directory into a mount is as much
+ * ours as if it began with a slash. Without FUSE the kernel would not find the mount, or what is below the mount point,
+ * and that goes for every directory.
  */
 static int path_from_above(uint64_t dirfd, const char *p, struct target *t)
 {
 	char dir[FS_PATH_MAX / 4];
 	int64_t n;
 
-	if (!process.tokens || !(fd_is_above(dirfd) || path_is_up(p)))
+	if (!fd_is_above(dirfd) && !(path_is_up(p) && (process.tokens || (int)dirfd == AT_FDCWD)))
 		return 0;
 	n = fd_kernel_path((int)dirfd, dir, sizeof(dir));
 	if (n <= 0)
