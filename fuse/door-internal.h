@@ -30,6 +30,9 @@ struct fuse_door {
 	bool epoch;      /* the kernel knows FUSE_NOTIFY_INC_EPOCH */
 	bool passes;     /* the kernel knows passthrough, as far as we know */
 	bool passes_sure; /* it has been tried */
+	int64_t served_at; /* the last message, as ls_now() has it; atomic */
+	unsigned streak;   /* messages that came shortly after the one before, up to a few; atomic */
+	bool spins;        /* somebody does; atomic */
 	pthread_t thread[DOOR_THREADS];
 	unsigned threads;
 	pthread_mutex_t turn_lock; /* of waiting */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,15 @@
 
 #include "fuse/door-internal.h"
 #include "fuse/ops.h"
+
+enum {
+	SPIN_NS = 20 * 1000,
+	YIELD_NS = 5 * 1000,   /* of spinning, and others may run */
+	CROWDED_NS = 5 * 1000,
+	GAP_MAX_NS = 30 * 1000, /* between two messages that are close: who sleeps meanwhile is woken in that */
+	STREAK_MIN = 8,        /* so many that are close, and it is worth to spin */
+	PAUSES = 16,
+};
 
 /* Interrupts a thread's read of /dev/fuse; nothing else. */
 static void on_stop_signal(int signal)
@@ -39,6 +50,51 @@ static void turn_over(struct fuse_door *door)
 		pthread_cond_signal(&door->turn);
 }
 
+/* Lets others have the core. False if they took it for so long that spinning on it is wrong. */
+static bool core_shared(int64_t *now)
+{
+	int64_t before = *now;
+
+	sched_yield();
+	*now = ls_now();
+	return *now - before < CROWDED_NS;
+}
+
+/*
+ * To be woken takes longer than to serve most messages. Where they follow each other closely, who has served one looks
+ * whether there is another, for about as long as that, and by himself.
+ */
+static void door_spin(struct fuse_door *door)
+{
+	struct pollfd readable = {.fd = door->fd, .events = POLLIN};
+	int64_t now = ls_now(), end = now + SPIN_NS, yield = now + YIELD_NS;
+
+	if (__atomic_load_n(&door->streak, __ATOMIC_RELAXED) < STREAK_MIN ||
+	    __atomic_load_n(&door->service->table->one_core, __ATOMIC_RELAXED) ||
+	    __atomic_exchange_n(&door->spins, true, __ATOMIC_ACQUIRE))
+		return;
+	while (now < end && poll(&readable, 1, 0) == 0) {
+		for (unsigned i = 0; i < PAUSES; i++)
+			__builtin_ia32_pause(); /* each look takes the lock that who asks needs, too */
+		now = ls_now();
+		if (now < yield)
+			continue;
+		if (!core_shared(&now))
+			break;
+		yield = now + YIELD_NS;
+	}
+	__atomic_store_n(&door->spins, false, __ATOMIC_RELEASE);
+}
+
+/* A message has come; the one before was served at `served`. */
+static void streak_note(struct fuse_door *door, int64_t served)
+{
+	unsigned streak = __atomic_load_n(&door->streak, __ATOMIC_RELAXED);
+	bool close = served && ls_now() - served < GAP_MAX_NS;
+
+	__atomic_store_n(&door->streak, !close ? 0 : streak < STREAK_MIN ? streak + 1 : streak, __ATOMIC_RELAXED);
+}
+
 static void *door_run(void *arg)
 {
 	struct fuse_door *door = arg;
@@ -47,13 +103,16 @@ static void *door_run(void *arg)
 	while (!__atomic_load_n(&door->stopping, __ATOMIC_ACQUIRE)) {
 		int n;
 		turn_wait(door);
+		door_spin(door);
 		n = fuse_session_receive_buf(door->session, &buf);
 		turn_over(door);
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n <= 0) /* unmounted */
 			break;
+		streak_note(door, __atomic_load_n(&door->served_at, __ATOMIC_RELAXED));
 		door_message(door, &buf);
+		__atomic_store_n(&door->served_at, ls_now(), __ATOMIC_RELAXED);
 	}
 	free(buf.mem);
 	return NULL;
