@@ -3,9 +3,9 @@
  * What containers' roots cost, ours and others': bench-containers [--json] [--quick] [PART...]
  *
  * A root is a writable branch over one that is only read: a Debian tree (what this machine has of Debian's own required
- * packages) and a file of 2 GiB. All of it, and every writable branch, is on one ext4 (a loop device). The same program
- * runs in a pool with the preload library, in one through FUSE, on the kernel's overlayfs, and where they are installed
- * on fuse-overlayfs and unionfs-fuse, by turns.
+ * packages) and a file of 2 GiB. All of it, and every writable branch, is on one ext4 (a loop device): for the others in
+ * directories, for us in volumes. The same program runs in a pool with the preload library, in one through FUSE, on the
+ * kernel's overlayfs, and where they are installed on fuse-overlayfs and unionfs-fuse, by turns.
  *
  *   append   a file of 2 GiB is opened, 1 MiB is appended, and it is closed: the first time on a fresh root. ns in all
  *   find     all names of the tree, with their attributes, when they were found once. ns a name
@@ -41,10 +41,10 @@ struct kind {
 };
 
 #define POOL                                                                                                              \
-	"mkdir -p run u && printf 'pools: {b: {cache: {size: 1G}, mounts: {/bench: {union: {below: [{host: {path: %s/u, " \
-	"exclusive: true}}, {host: {path: %s/base, exclusive: true}}]}}}}}' \"$PWD\" \"$PWD\" >b.yaml && "                \
+	"mkdir -p run && printf 'pools: {b: {cache: {size: 1G}, mounts: {/bench: {union: {below: [{volume: {image: %s/u.img, " \
+	"size: 4G}}, {volume: {image: %s/base.img}}]}}}}}' \"$PWD\" \"$PWD\" >b.yaml && "                              \
 	"\"$POLYTROPON\" up b.yaml >/dev/null"
-#define POOL_END "\"$POLYTROPON\" down >/dev/null; rm -rf u"
+#define POOL_END "\"$POLYTROPON\" down >/dev/null; rm -f u.img"
 
 static struct kind kinds[KINDS] = {
 	{"preload", POOL, "exec \"$POLYTROPON\" run b -- \"$BENCH\" --worker $CASE /bench", POOL_END},
@@ -200,11 +200,17 @@ static void base_make(const struct bench *b)
 		"xargs dpkg -L | sort -u | while read -r f; do [ -f \"$f\" ] && echo \"$f\"; done | "
 		"tar -cf - -T - 2>/dev/null | tar -xf - -C base/tree";
 
+	static const char volume[] = "mkdir run && printf 'pools: {b: {mounts: {/bench: {volume: {image: %s/base.img, size: 4G}}}}}' "
+				     "\"$PWD\" >b.yaml && \"$POLYTROPON\" up b.yaml >/dev/null && "
+				     "\"$POLYTROPON\" run b -- cp -a base/. /bench/ && \"$POLYTROPON\" down >/dev/null";
+
 	setenv("LARGE", b->quick ? "64" : "2048", 1);
 	must(shell("truncate -s 12G e.img && mkfs.ext4 -q e.img && mkdir e && mount -o loop e.img e"), "no ext4");
 	must(chdir("e") == 0 && shell("mkdir -p base/tree"), "no tree to work on");
 	must(!bench_wants(b, "append") || shell(file), "no file to work on");
 	must((!bench_wants(b, "find") && !bench_wants(b, "cat")) || shell(tree), "no tree to work on");
+	if (bench_wants(b, "append") || bench_wants(b, "find") || bench_wants(b, "cat"))
+		must(shell(volume), "no volume to work on");
 }
 
 int main(int argc, char **argv)
