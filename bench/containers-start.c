@@ -22,7 +22,7 @@ static const char make[] =
 	"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[%s]}}' \"${ids#,}\" >a/config.json && "
 	"printf '[{\"Config\":\"config.json\",\"RepoTags\":[\"many:1\"],\"Layers\":[%s]}]' \"${layers#,}\" >a/manifest.json && "
 	"tar -C a -cf many.tar . && echo \"$lower\" >lower && "
-	"printf 'pools: {start: {cache: {size: 256M}, roots: {host: {path: %s/store, exclusive: true}}}}' \"$PWD\" >start.yaml && "
+	"printf 'pools: {start: {cache: {size: 256M}, roots: {volume: {image: %s/store.img, size: 1G}}}}' \"$PWD\" >start.yaml && "
 	"\"$POLYTROPON\" up start.yaml >/dev/null && \"$POLYTROPON\" image import many many.tar >/dev/null";
 
 /* It knows either version of cgroups, and refuses a host that has both; the mounts are this benchmark's own. */
