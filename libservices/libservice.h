@@ -319,7 +319,7 @@ struct ls {
 	struct ls_inode *root;
 	struct ls_attr root_attr; /* as of open */
 	unsigned traits;          /* enum ls_traits; a layer with one below starts with its */
-	struct ls *below[128];
+	struct ls *below[129]; /* a union of a writable branch and 128 others */
 	unsigned below_count;
 	/*
 	 * Set by whoever holds the stack, for layers that share: returns when no client copies from shared memory that

@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include "service/store.h"
 
-enum { CLONE_NAME_MAX = 63, CLONE_LOWERS_MAX = 127 };
+enum { CLONE_NAME_MAX = 63, CLONE_LOWERS_MAX = 128 };
 
 struct json_object;
 

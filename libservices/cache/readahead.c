@@ -31,6 +31,7 @@ static void ahead_do(struct cache *cache, struct ahead *a)
 	    fill_lock(c, &call, a->first, a->last, a->last) == 0) {
 		pthread_rwlock_unlock(&c->lock);
 		figure_add(&cache->figures.read_ahead, a->last - a->first + 1);
+		budget_make_room(cache, &cflusher_call, 0); /* others may have come for the same room */
 	}
 	below_settle(c, &cflusher_call);
 	cinode_put(c, &cflusher_call);

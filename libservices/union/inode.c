@@ -15,7 +15,7 @@
 
 enum { BUCKETS_MIN = 256, INO_BITS = 56 };
 
-static const uint64_t spare_number = 1ull << 63;
+static const uint64_t spare_number = 0xffull << INO_BITS; /* no branch has so high an id */
 
 static uint64_t mix(uint64_t x)
 {

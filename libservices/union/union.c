@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One tree out of many: a writable branch over up to 127 that are only read, in overlayfs' on-disk convention.
+ * One tree out of many: a writable branch over up to 128 that are only read, in overlayfs' on-disk convention.
  *
  *   walk.c    what a name is, from the branches: whiteouts, opaque directories, redirects, merged directories
  *   name.c    the same, remembered; tree.c: how

@@ -24,7 +24,7 @@
 #include "libservices/libservice.h"
 #include "libservices/rules.h"
 
-enum { UNION_BRANCHES = 128, UNION_NAME_MAX = NAME_MAX, UNION_WORK_NAME = 32, UNION_PRUNE = 1024 };
+enum { UNION_BRANCHES = 129, UNION_NAME_MAX = NAME_MAX, UNION_WORK_NAME = 32, UNION_PRUNE = 1024 };
 
 /* Where something is: an inode of one of the layers below. */
 struct union_real {

@@ -221,10 +221,10 @@ static void chains_have_an_end(void **state)
 		strcpy(last, name);
 	}
 	assert_int_equal(r, -E2BIG);
-	assert_non_null(strstr(error, "would stand on more than 127 layers"));
+	assert_non_null(strstr(error, "would stand on more than 128 layers"));
 	/* The one that it was to be made of can be used as before, though it has no room for a clone. */
 	snprintf(last, sizeof(last), "c%d", i - 2);
-	assert_int_equal(branches_of(last), 128);
+	assert_int_equal(branches_of(last), 129);
 }
 
 static void nothing_that_is_not_needed_stays(void **state)
