@@ -47,11 +47,12 @@ case $store in memstore | bluestore) ;; *) die "--store is memstore or bluestore
 
 # ---- what is there --------------------------------------------------------------------------------------------------
 
-# A process that was killed stays a zombie until somebody asks for it.
+# A process that was killed stays a zombie until somebody asks for it; and while its first thread is one already, it has its
+# files and locks until the last has ended.
 alive() { # NAME, like osd.0
   local pid
   pid=$(cat "$dir/run/$1.pid" 2>/dev/null) && [ -n "$pid" ] || return 1
-  grep -qs "^State:.[^ZX]" "/proc/$pid/status" && grep -qs "^ceph-" "/proc/$pid/comm"
+  grep -qs "^ceph-" "/proc/$pid/comm" && grep -Eqs "^State:.[^ZX]|^Threads:.([2-9]|[1-9][0-9])" "/proc/$pid/status"
 }
 gone() { # NAME: waits until it is
   local i
