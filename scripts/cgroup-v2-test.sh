@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Limits on a host that has version 2 of control groups alone: in a virtual machine with Debian's kernel, whose root is this
-# machine's, read-only, with memory over it. Without KVM it takes some minutes.
+# machine's, read-only, with memory over it. Without KVM it takes some twenty seconds.
 #
 #   scripts/cgroup-v2-test.sh BUILD_DIR
 #
@@ -54,7 +54,11 @@ EOF
 kernel=${KERNEL_ROOT:-$work/kernel}
 if [ ! -d "$kernel" ]; then
   package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)/\1/p' | head -n 1)
-  (cd "$work" && apt-get -q download "$package" > /dev/null)
+  for try in 1 2 3; do
+    (cd "$work" && apt-get -q download "$package" > /dev/null) && break
+    [ "$try" -lt 3 ] || { echo "the kernel's package '$package' cannot be downloaded" >&2; exit 1; }
+    sleep 5
+  done
   dpkg-deb -x "$work/$package"_*.deb "$kernel"
 fi
 modules=$(echo "$kernel"/lib/modules/*/kernel)

@@ -8,7 +8,7 @@ libseccomp-dev liburing-dev libcmocka-dev libarchive-dev libssl-dev scdoc system
 demo="tar make git sqlite3 python3 busybox-static musl-tools fuse3 procps"
 tests="clang llvm libclang-rt-14-dev liburcu-dev libck-dev rsync vim-nox perl nodejs attr acl strace fio stress-ng
 libpython3.11-testsuite podman util-linux binutils file libsqlite3-dev e2fsprogs btrfs-progs curl fuse-overlayfs unionfs-fuse
-librocksdb-dev libleveldb-dev python3-prometheus-client bpftrace valgrind"
+librocksdb-dev libleveldb-dev python3-prometheus-client bpftrace valgrind qemu-system-x86"
 
 ceph="libcephfs-dev librados-dev librbd-dev ceph-mon ceph-osd ceph-mds ceph-common ceph-fuse python3-cephfs python3-rados python3-rbd"
 
