@@ -13,10 +13,10 @@
 #include "fuse/ops.h"
 
 enum {
-	SPIN_NS = 20 * 1000,
+	SPIN_NS = 40 * 1000,
 	YIELD_NS = 5 * 1000,   /* of spinning, and others may run */
 	CROWDED_NS = 5 * 1000,
-	GAP_MAX_NS = 30 * 1000, /* between two messages that are close: who sleeps meanwhile is woken in that */
+	GAP_MAX_NS = 60 * 1000, /* between two messages that are close: who sleeps meanwhile is woken in that */
 	STREAK_MIN = 8,        /* so many that are close, and it is worth to spin */
 	PAUSES = 16,
 };
