@@ -53,11 +53,11 @@ EOF
 
 kernel=${KERNEL_ROOT:-$work/kernel}
 if [ ! -d "$kernel" ]; then
-  package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)/\1/p' | head -n 1)
   for try in 1 2 3; do
-    (cd "$work" && apt-get -q download "$package" > /dev/null) && break
+    package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)/\1/p' | sed -n 1p) || true
+    [ -n "$package" ] && (cd "$work" && apt-get -q download "$package" > /dev/null) && break
     [ "$try" -lt 3 ] || { echo "the kernel's package '$package' cannot be downloaded" >&2; exit 1; }
-    sleep 5
+    apt-get update -qq || sleep 5 # there are no lists, or old ones
   done
   dpkg-deb -x "$work/$package"_*.deb "$kernel"
 fi
