@@ -10,7 +10,7 @@
 #include "service/share.h"
 #include "service/vfs.h"
 
-enum { DOOR_THREADS = 6, DOOR_WAITING = 2, DOOR_MAX_IO = 1024 * 1024 };
+enum { DOOR_THREADS = 6, DOOR_MAX_IO = 1024 * 1024 };
 
 /* A FUSE file. */
 struct door_file {
@@ -30,14 +30,14 @@ struct fuse_door {
 	bool epoch;      /* the kernel knows FUSE_NOTIFY_INC_EPOCH */
 	bool passes;     /* the kernel knows passthrough, as far as we know */
 	bool passes_sure; /* it has been tried */
-	int64_t served_at; /* the last message, as ls_now() has it; atomic */
-	unsigned streak;   /* messages that came shortly after the one before, up to a few; atomic */
-	bool spins;        /* somebody does; atomic */
 	pthread_t thread[DOOR_THREADS];
 	unsigned threads;
 	pthread_mutex_t turn_lock; /* of waiting */
 	pthread_cond_t turn;
-	unsigned waiting; /* threads that read, or are about to */
+	unsigned waiting;  /* threads that read, or are about to */
+	int64_t served_at; /* the last message, as stat_now() has it; atomic */
+	unsigned streak;   /* messages that came shortly after the one before, up to a few; atomic */
+	bool spins;        /* somebody does; atomic */
 	pthread_cond_t held_less;
 	unsigned held; /* messages that wait for a limit, or were waiting; with turn_lock */
 	size_t held_bytes;
@@ -62,6 +62,10 @@ struct ofd *door_file_take(struct fuse_door *door, uint64_t number); /* the refe
 bool door_passes(void *door);
 int door_backing(void *door, int data);
 void door_backing_end(void *door, int id);
+
+/* turn.c: waits for a message; as fuse_session_receive_buf has it. And: it is served. */
+int turn_receive(struct fuse_door *door, struct fuse_buf *buf);
+void turn_served(struct fuse_door *door);
 
 /* hold.c: answers a message, at once or when a limit lets it. */
 void door_message(struct fuse_door *door, const struct fuse_buf *buf);
