@@ -12,7 +12,7 @@ enum { ROUNDS = 7, ROUNDS_QUICK = 3 };
 
 /* Layers as directories, for the overlay, and as an image in the form of docker's archives; and a pool. */
 static const char make[] =
-	"mkdir -p l a k store run && for i in $(seq 0 99); do mkdir -p l/$i/etc && echo $i >l/$i/etc/f$i || exit 1; done; "
+	"mkdir -p l a k run && for i in $(seq 0 99); do mkdir -p l/$i/etc && echo $i >l/$i/etc/f$i || exit 1; done; "
 	"mkdir l/0/bin l/0/proc l/0/sys l/0/dev l/0/tmp && cp \"$(command -v busybox)\" l/0/bin/busybox && "
 	"ln -s busybox l/0/bin/true && ln -s busybox l/0/bin/sh || exit 1; "
 	"for i in $(seq 0 99); do tar -C l/$i -cf a/$i.tar . && "

@@ -199,18 +199,18 @@ static void base_make(const struct bench *b)
 		"dpkg-query -W -f '${Priority} ${Package}\\n' | sed -n 's/^required //p' | "
 		"xargs dpkg -L | sort -u | while read -r f; do [ -f \"$f\" ] && echo \"$f\"; done | "
 		"tar -cf - -T - 2>/dev/null | tar -xf - -C base/tree";
-
-	static const char volume[] = "mkdir run && printf 'pools: {b: {mounts: {/bench: {volume: {image: %s/base.img, size: 4G}}}}}' "
-				     "\"$PWD\" >b.yaml && \"$POLYTROPON\" up b.yaml >/dev/null && "
-				     "\"$POLYTROPON\" run b -- cp -a base/. /bench/ && \"$POLYTROPON\" down >/dev/null";
+	static const char volume[] =
+		"mkdir run && printf 'pools: {b: {mounts: {/bench: {volume: {image: %s/base.img, size: 4G}}}}}' \"$PWD\" >b.yaml && "
+		"\"$POLYTROPON\" up b.yaml >/dev/null && \"$POLYTROPON\" run b -- cp -a base/. /bench/ && "
+		"\"$POLYTROPON\" down >/dev/null";
+	bool appends = bench_wants(b, "append"), walks = bench_wants(b, "find") || bench_wants(b, "cat");
 
 	setenv("LARGE", b->quick ? "64" : "2048", 1);
 	must(shell("truncate -s 12G e.img && mkfs.ext4 -q e.img && mkdir e && mount -o loop e.img e"), "no ext4");
 	must(chdir("e") == 0 && shell("mkdir -p base/tree"), "no tree to work on");
-	must(!bench_wants(b, "append") || shell(file), "no file to work on");
-	must((!bench_wants(b, "find") && !bench_wants(b, "cat")) || shell(tree), "no tree to work on");
-	if (bench_wants(b, "append") || bench_wants(b, "find") || bench_wants(b, "cat"))
-		must(shell(volume), "no volume to work on");
+	must(!appends || shell(file), "no file to work on");
+	must(!walks || shell(tree), "no tree to work on");
+	must((!appends && !walks) || shell(volume), "no volume to work on");
 }
 
 int main(int argc, char **argv)

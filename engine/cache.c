@@ -47,9 +47,15 @@ static int put_dirs(const char *type, struct json_object *config, void *arg)
 	return 0;
 }
 
+/* What the pool says of it; NULL: nothing. */
+static const char *size_given(struct json_object *spec)
+{
+	return json_string(json_child(spec, "cache", json_type_object), "size");
+}
+
 static bool is_wanted(struct json_object *spec, struct json_object *stack)
 {
-	const char *size = json_string(json_child(spec, "cache", json_type_object), "size");
+	const char *size = size_given(spec);
 	uint64_t bytes = 1;
 
 	if (size)
@@ -78,7 +84,7 @@ static struct json_object *cache_over(struct json_object *spec, struct json_obje
 	struct json_object *config = json_object_new_object(), *layer = json_object_new_object();
 
 	json_object_object_add(config, "below", stack);
-	if (!json_string(json_child(spec, "cache", json_type_object), "size"))
+	if (!size_given(spec))
 		put_size(spec, config);
 	json_object_object_add(layer, "cache", config);
 	return layer;

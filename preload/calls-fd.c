@@ -295,11 +295,10 @@ static int is_file_not_terminal(const struct preload_regs *r)
 int call_ioctl(struct preload_regs *r)
 {
 	struct fs_file *f;
-	int64_t clone = (uint32_t)r->a[1] == FICLONE && process.placeholders ? ioctl_ficlone(r->a[0], r->a[2]) : FS_KERNEL;
 	uint64_t passed;
 
-	if (clone != FS_KERNEL)
-		return call_done(r, clone);
+	if ((uint32_t)r->a[1] == FICLONE && process.placeholders && call_done(r, ioctl_ficlone(r->a[0], r->a[2])))
+		return 1;
 	f = fd_placeholder(r->a[0]);
 	if (!f && is_file_not_terminal(r))
 		return call_done(r, -ENOTTY);

@@ -145,7 +145,10 @@ void fd_token_settle(uint32_t fd, struct fs_file *f);
 
 /* The path of a directory (AT_FDCWD: the working directory) as the kernel has it. Its length, or -errno. */
 int64_t fd_kernel_path(int fd, char *buf, uint64_t size);
-/* Whether a path from this directory, of the kernel's, may lead into a mount: known of the working directory, without FUSE of all. */
+/*
+ * Whether a path from this directory of the kernel's may lead into a mount. It is known of the working directory, and
+ * without FUSE of all.
+ */
 int fd_is_above(uint64_t fd);
 /* For an entry word: FD_FOREIGN with the index that is due. */
 uint32_t fd_foreign(int fd, uint32_t type);

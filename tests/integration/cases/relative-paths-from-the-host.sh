@@ -2,7 +2,6 @@
 # shellcheck shell=bash disable=SC2154,SC2016
 # A path that leads from a directory of the host's into a mount is served like one that begins with a slash, and means the same as
 # by the kernel.
-json() { python3 -c "import json, sys; d = json.loads(sys.stdin.buffer.read()); assert $1, d"; }
 
 mkdir -p srv/data srv/beside
 cat >pools.yaml <<YAML
